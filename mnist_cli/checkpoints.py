@@ -1,0 +1,128 @@
+"""A trained model in one file: how to rebuild it, its weights, and how it came about.
+
+The file is what `torch.save` makes of a dict of tensors and plain values, so `torch.load(path, weights_only=True)`
+opens it and no code of a stranger ever runs.
+"""
+
+import pickle
+import platform
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_cli import __version__, models
+from mnist_cli.config import TrainConfig
+from mnist_cli.errors import CheckpointError, ConfigError
+from mnist_cli.files import replacing
+from mnist_cli.models import Classifier
+from mnist_cli.training import EpochResult
+
+FORMAT = "mnist-cli checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds, with the model rebuilt."""
+
+    path: Path
+    model: Classifier  # on the CPU, in evaluation mode
+    config: dict[str, Any]  # as TrainConfig was when the run started
+    metrics: list[dict[str, Any]]  # an EpochResult per finished epoch
+    trainer: dict[str, Any]  # Trainer.state_dict()
+    versions: dict[str, str]
+
+    @property
+    def val_accuracy(self) -> float:
+        """The accuracy on the val images after the last epoch, 0 to 1."""
+        return float(self.metrics[-1]["val_accuracy"])
+
+
+def save(
+    path: Path, model: Classifier, config: TrainConfig, metrics: list[EpochResult], trainer: dict[str, Any]
+) -> None:
+    """Write a checkpoint to `path`, replacing the one that was there only when the new one is whole."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": {"name": model.name, "arguments": model.arguments},
+        "weights": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
+        "config": asdict(config),
+        "metrics": [asdict(result) for result in metrics],
+        "trainer": trainer,
+        "versions": {
+            "mnist_cli": __version__,
+            "torch": str(torch.__version__),  # a str subclass, which weights_only would refuse
+            "python": platform.python_version(),
+        },
+    }
+    with replacing(path) as file:
+        torch.save(content, file)
+
+
+def load(path: Path) -> Checkpoint:
+    """Rebuild the model of a checkpoint.
+
+    Raises CheckpointError when there is no such file, or it is not one that this version can read.
+    """
+    content = _read(path)
+    try:
+        model = models.build(content["model"]["name"], **content["model"]["arguments"])
+        model.load_state_dict(content["weights"])
+        checkpoint = Checkpoint(
+            path, model.eval(), content["config"], content["metrics"], content["trainer"], content["versions"]
+        )
+        checkpoint.val_accuracy  # noqa: B018  (a checkpoint without a score is none of ours)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
+    return checkpoint
+
+
+def find_newest(checkpoints_dir: Path) -> Path:
+    """Return the checkpoint below `checkpoints_dir` that was written last.
+
+    Raises CheckpointError when there is none.
+    """
+    found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt")]
+    if not found:
+        raise CheckpointError(f"there is no checkpoint under {checkpoints_dir}; make one with `mnist train`")
+    return max(found)[1]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the dict in a checkpoint file of this program, its checksums and format version verified."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints")
+    # torch.save writes a zip; insisting on one keeps bare pickles out before anything looks inside.
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is not a checkpoint; `mnist train` makes checkpoints")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        raise CheckpointError(
+            f"{path} is refused: opening it would run code of its own ({wanted or 'hidden in a pickle'}), "
+            "and a checkpoint needs none"
+        ) from error
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {_first_line(error)}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` makes ours")
+    if content.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} has format version {content.get('version')}, mnist {__version__} reads version {VERSION}; "
+            "try `pip install --upgrade mnist-cli`"
+        )
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says, short of the details torch lists below it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,47 @@
+"""The command line: `mnist` and its commands, one file each.
+
+A command turns options into calls of the library and prints what comes back; answers go to stdout, everything else to
+stderr. Nothing here imports torch, numpy or Pillow at the top, so that `mnist --help` answers at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from mnist_cli import __version__
+from mnist_cli.cli.download import download
+from mnist_cli.cli.evaluate import evaluate
+from mnist_cli.cli.predict import predict
+from mnist_cli.cli.terminal import FriendlyErrors
+from mnist_cli.cli.train import train
+
+app = typer.Typer(
+    cls=FriendlyErrors,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # Rich would draw boxes around the help, and take as long again as everything else to do so
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(download)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mnist {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train, evaluate and use a classifier of handwritten digits.
+
+    Start with `mnist train`: the data ships with the program. Then `mnist evaluate` the checkpoint it names, and
+    `mnist predict` pictures of your own.
+    """

@@ -1,0 +1,87 @@
+"""`mnist download`: get the data from its mirrors, a folder or the package."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnist_cli.cli.terminal import DataDir, say
+from mnist_cli.config import DATA_DIR
+
+if TYPE_CHECKING:
+    from mnist_cli.idx import IdxFile
+
+
+def download(
+    data_dir: DataDir = DATA_DIR,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Fetch from here instead of the known mirrors; may be given several times."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            exists=True,
+            file_okay=False,
+            help="Take the files from this folder: raw, .gz or .xz.",
+        ),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use the copy that ships with the program.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there and right, too.")] = False,
+) -> None:
+    """Put the four MNIST files in place, verified.
+
+    `mnist train` does not need this: it unpacks the copy that ships with the program. Files that are already there
+    and right are kept. Without --from and --offline they come from the mirrors, and if none answers, from the copy.
+    """
+    from mnist_cli import idx
+
+    if offline + bool(mirror) + bool(source) > 1:
+        raise typer.BadParameter("--offline, --mirror and --from exclude each other; give one of them.")
+    wanted = list(idx.FILES) if force else list(idx.find_faults(data_dir))
+    raw_dir = idx.raw_dir(data_dir)
+    if not wanted:
+        say(f"All four files are in {raw_dir} and verified.")
+        return
+    if source:
+        for file in wanted:
+            idx.install_from_folder(file, data_dir, source)
+        origin = str(source)
+    elif offline:
+        origin = _install_bundled(wanted, data_dir)
+    else:
+        origin = _fetch(wanted, data_dir, mirror)
+    say(f"{len(wanted)} files from {origin} are in {raw_dir} and verified.")
+
+
+def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) -> str:
+    """Download what the mirrors give, take the rest from the package, and return where the files came from."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from mnist_cli import mirrors
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        tasks = {file.name: bar.add_task(file.name, total=file.archive_size) for file in wanted}
+
+        def show(name: str, received: int, total: int) -> None:
+            bar.update(tasks[name], completed=received)
+
+        missing, failures = mirrors.download(wanted, data_dir, mirror or mirrors.known_mirrors(), show)
+    for url, reason in failures.items():
+        say(f"{url} {reason}.")
+    if not missing:
+        return "the mirrors"
+    return _install_bundled(missing, data_dir)
+
+
+def _install_bundled(files: "list[IdxFile]", data_dir: Path) -> str:
+    from mnist_cli import idx
+
+    for file in files:
+        idx.install_bundled(file, data_dir)
+    return "the copy that ships with mnist-cli"

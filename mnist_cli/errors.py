@@ -1,0 +1,31 @@
+"""What can go wrong through no fault of the program.
+
+MnistError
+├── ConfigError      a value that no run can have
+├── DataError        the MNIST files
+├── CheckpointError  a file that should hold a trained model
+└── ImageError       a picture that should hold a digit
+
+Each message is one sentence for the user: what is wrong, with which file, what to type next. The command line prints it
+and exits with status 1; everything else that is raised is a bug and keeps its traceback.
+"""
+
+
+class MnistError(Exception):
+    """The root of all errors that a user can cause and mend."""
+
+
+class ConfigError(MnistError):
+    """A run is asked for that cannot be."""
+
+
+class DataError(MnistError):
+    """The MNIST files are missing, damaged or cannot be had."""
+
+
+class CheckpointError(MnistError):
+    """A file does not hold a checkpoint that this program can use."""
+
+
+class ImageError(MnistError):
+    """A file does not hold a picture of a digit."""

@@ -1,0 +1,160 @@
+"""The four files of MNIST on disk: what must be in them, and how they get there without a network.
+
+They lie in torchvision's layout, `<data_dir>/MNIST/raw/train-images-idx3-ubyte` and so on, so that either program
+reads what the other wrote. A file is used only if its content has the published SHA-256. Standard library only:
+`mnist download` on a complete folder answers at once.
+"""
+
+import gzip
+import hashlib
+import lzma
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from mnist_cli.errors import DataError
+from mnist_cli.files import replacing
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """One of the four files, as published by LeCun, Cortes and Burges."""
+
+    name: str
+    size: int  # bytes
+    sha256: str
+    archive_size: int  # bytes of the published <name>.gz
+    archive_md5: str
+
+
+TRAIN_IMAGES = IdxFile(
+    "train-images-idx3-ubyte",
+    size=47_040_016,
+    sha256="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    archive_size=9_912_422,
+    archive_md5="f68b3c2dcbeaaa9fbdd348bbdeb94873",
+)
+TRAIN_LABELS = IdxFile(
+    "train-labels-idx1-ubyte",
+    size=60_008,
+    sha256="65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    archive_size=28_881,
+    archive_md5="d53e105ee54ea40749a09fcbcd1e9432",
+)
+VAL_IMAGES = IdxFile(
+    "t10k-images-idx3-ubyte",
+    size=7_840_016,
+    sha256="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    archive_size=1_648_877,
+    archive_md5="9fb629c4189551a2d022fa330f9573f3",
+)
+VAL_LABELS = IdxFile(
+    "t10k-labels-idx1-ubyte",
+    size=10_008,
+    sha256="ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    archive_size=4_542,
+    archive_md5="ec29112dd5afa0611ce80d1b7f02629c",
+)
+FILES = (TRAIN_IMAGES, TRAIN_LABELS, VAL_IMAGES, VAL_LABELS)
+OPENERS: dict[str, Callable[[Path, Literal["rb"]], BinaryIO | gzip.GzipFile | lzma.LZMAFile]] = {
+    "": open,
+    ".gz": gzip.open,
+    ".xz": lzma.open,
+}
+
+
+def raw_dir(data_dir: Path) -> Path:
+    """Return the folder that holds the four files."""
+    return data_dir / "MNIST" / "raw"
+
+
+def find_fault(content: bytes, file: IdxFile) -> str | None:
+    """Say how `content` differs from the published file, or return None when it does not."""
+    if len(content) != file.size:
+        return f"has {len(content):,} bytes, expected {file.size:,}"
+    found = hashlib.sha256(content).hexdigest()
+    if found != file.sha256:
+        return f"has SHA-256 {found[:12]}…, expected {file.sha256[:12]}…"
+    return None
+
+
+def read(data_dir: Path, file: IdxFile) -> bytes:
+    """Return the verified content of one file.
+
+    Raises DataError when it is missing or is not the published one.
+    """
+    path = raw_dir(data_dir) / file.name
+    if not path.exists():
+        raise DataError(f"{path} is missing; run `mnist download`")
+    content = path.read_bytes()
+    if fault := find_fault(content, file):
+        raise DataError(f"{path} {fault}; run `mnist download`")
+    return content
+
+
+def find_faults(data_dir: Path) -> dict[IdxFile, str]:
+    """Read all four files and say what is wrong with each that cannot be used."""
+    faults = {}
+    for file in FILES:
+        path = raw_dir(data_dir) / file.name
+        fault = find_fault(path.read_bytes(), file) if path.exists() else "is missing"
+        if fault:
+            faults[file] = fault
+    return faults
+
+
+def unpack(path: Path, limit: int) -> bytes:
+    """Return the content of a raw, .gz or .xz file, `limit` bytes at most: a small archive can unpack to any size.
+
+    Raises DataError when the archive is damaged.
+    """
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+            return file.read(limit)
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"{path} cannot be unpacked: {error}") from error
+
+
+def install(content: bytes, file: IdxFile, data_dir: Path, source: str) -> None:
+    """Put `content` in its place, whole and verified.
+
+    Raises DataError, naming `source`, when it is not the published file.
+    """
+    if fault := find_fault(content, file):
+        raise DataError(f"{source} {fault}")
+    with replacing(raw_dir(data_dir) / file.name) as target:
+        target.write(content)
+
+
+def install_bundled(file: IdxFile, data_dir: Path) -> None:
+    """Unpack the copy that ships with the package."""
+    archive = package_files("mnist_cli") / "bundled" / f"{file.name}.xz"
+    install(lzma.decompress(archive.read_bytes()), file, data_dir, source=str(archive))
+
+
+def install_from_folder(file: IdxFile, data_dir: Path, folder: Path) -> None:
+    """Take the file from a folder of raw, .gz or .xz files; torchvision's own layout below it is found too.
+
+    Raises DataError when none of these is there or the content is not the published one.
+    """
+    for place in (folder, raw_dir(folder)):
+        for suffix in OPENERS:
+            path = place / f"{file.name}{suffix}"
+            if path.is_file():
+                install(unpack(path, file.size + 1), file, data_dir, source=str(path))
+                return
+    raise DataError(f"{folder} has no {file.name}, {file.name}.gz or {file.name}.xz")
+
+
+def repair(data_dir: Path) -> dict[IdxFile, str]:
+    """Replace every file that is missing or damaged by the copy that ships with the package.
+
+    Returns what was wrong with each, empty when all was well. No network is used.
+    """
+    faults = find_faults(data_dir)
+    for file in faults:
+        install_bundled(file, data_dir)
+    return faults
