@@ -30,15 +30,15 @@ class Checkpoint:
 
     path: Path
     model: Classifier  # on the CPU, in evaluation mode
-    config: dict[str, Any]  # as TrainConfig was when the run started
-    metrics: list[dict[str, Any]]  # an EpochResult per finished epoch
+    config: TrainConfig
+    metrics: list[EpochResult]  # one per finished epoch
     trainer: dict[str, Any]  # Trainer.state_dict()
     versions: dict[str, str]
 
     @property
     def val_accuracy(self) -> float:
         """The accuracy on the val images after the last epoch, 0 to 1."""
-        return float(self.metrics[-1]["val_accuracy"])
+        return self.metrics[-1].val_accuracy
 
 
 def save(
@@ -72,9 +72,9 @@ def load(path: Path) -> Checkpoint:
     try:
         model = models.build(content["model"]["name"], **content["model"]["arguments"])
         model.load_state_dict(content["weights"])
-        checkpoint = Checkpoint(
-            path, model.eval(), content["config"], content["metrics"], content["trainer"], content["versions"]
-        )
+        config = TrainConfig(**content["config"])
+        metrics = [EpochResult(**result) for result in content["metrics"]]
+        checkpoint = Checkpoint(path, model.eval(), config, metrics, content["trainer"], content["versions"])
         checkpoint.val_accuracy  # noqa: B018  (a checkpoint without a score is none of ours)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
@@ -111,7 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} is refused: opening it would run code of its own ({wanted or 'hidden in a pickle'}), "
             "and a checkpoint needs none"
         ) from error
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError) as error:
+    except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
         raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {_first_line(error)}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` makes ours")

@@ -12,7 +12,7 @@ def choose(name: str | None) -> torch.device:
     """
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device = torch.device(name or best)
+        device = torch.device(best if name is None else name)
         torch.empty(1, device=device)
     # Which of these torch raises depends on the device and on how torch was built.
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -5,21 +5,25 @@ centre of mass is the middle of 28x28 (LeCun, Cortes and Burges, "The MNIST data
 the size, colours and place of the digit in a picture, this is how the model has to see it.
 """
 
+import math
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
 from mnist_cli.errors import ImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 FRAME = 28  # px, height and width of what a model sees
 DIGIT = 20  # px, the longer side of the digit in it
+CENTRE = 14.5  # px from the edge to the centre of mass: the middle of pixel 14, where it is in MNIST on average
+OVERSAMPLED = 80  # px, the longer side down to which a large digit is averaged before it is placed
 LARGEST = 128_000_000  # px, beyond which a picture is refused before it is decoded
 WORKING_SIZE = 1_000  # px, the longer side to which a larger picture is first reduced
-FAINTEST = 10  # grey levels out of 255 between ink and paper; below this lies the noise of an empty page
+GRAIN = 300  # parts of the picture's longer side that a blur against the grain of paper reaches
+FAINTEST = 8  # grey levels out of 255 between ink and paper; below this lies the noise of an empty page
 
 Grey = NDArray[np.float32]  # (height, width), 0 = black .. 255 = white
 Frame = NDArray[np.uint8]  # (1, 28, 28), 0 = paper .. 255 = ink
@@ -41,13 +45,32 @@ def redraw(grey: Grey) -> Frame:
 
     Raises ImageError when there is no ink in it.
     """
-    ink = extract_ink(grey)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    digit = _crop(extract_ink(grey))
+    factor = max(digit.shape) // OVERSAMPLED
+    if factor > 1:
+        digit = np.asarray(Image.fromarray(digit).reduce(factor))
     scale = DIGIT / max(digit.shape)
-    size = [max(1, round(side * scale)) for side in digit.shape]
-    small = np.asarray(Image.fromarray(digit).resize((size[1], size[0]), Image.Resampling.BOX))
-    return _centre(small * (255 / small.max()))
+    # The corner of the frame in pixels of the digit, so placed that neither mass nor edge leaves the frame.
+    corner = []
+    for axis, length in enumerate(digit.shape):
+        mass = digit.sum(axis=1 - axis)
+        centre = (mass * (np.arange(length) + 0.5)).sum() / mass.sum()
+        place = np.clip(CENTRE - centre * scale, 0, FRAME - length * scale)
+        corner.append(float(-place / scale))
+    # resize() wants its box inside the picture, so the digit gets a margin of a whole frame.
+    margin = math.ceil(FRAME / scale)
+    top, left = corner[0] + margin, corner[1] + margin
+    box = (left, top, left + FRAME / scale, top + FRAME / scale)
+    page = Image.fromarray(np.pad(digit, margin))
+    frame = np.asarray(page.resize((FRAME, FRAME), Image.Resampling.HAMMING, box=box))
+    drawn: Frame = (frame * (255 / frame.max())).clip(0, 255).round().astype(np.uint8)[np.newaxis]
+    return drawn
+
+
+def _crop(ink: Grey) -> Grey:
+    """Cut off the paper around the ink."""
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def extract_ink(grey: Grey) -> Grey:
@@ -56,16 +79,35 @@ def extract_ink(grey: Grey) -> Grey:
     Paper is what the border shows, ink is what differs most from it, darker or lighter. Raises ImageError when
     nothing does.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    difference = np.median(border) - grey
+    difference = _fit_paper(grey) - grey
     dark, light = np.maximum(difference, 0), np.maximum(-difference, 0)
-    ink: Grey = dark if np.square(dark).sum() >= np.square(light).sum() else light
-    if ink.max() < FAINTEST:
+    ink = dark if np.square(dark).sum() >= np.square(light).sum() else light
+    # A stroke is wider than the grain of paper or sensor, so a slight blur leaves the one and averages out the other.
+    blur = ImageFilter.GaussianBlur(max(ink.shape) / GRAIN)
+    smooth = np.asarray(Image.fromarray(ink.astype(np.uint8)).filter(blur), dtype=np.float32)
+    peak = float(smooth.max())
+    if peak < FAINTEST:
         raise ImageError("there is no ink in the picture")
-    ink /= ink.max()
-    # Half of it, because the soft edge of a stroke belongs to the stroke; the grain of the paper does not.
-    ink[ink < _otsu_threshold(ink) / 2] = 0
-    return ink
+    # Half of the threshold, because the soft edge of a stroke belongs to the stroke.
+    level = _otsu_threshold(smooth / peak) * peak / 2
+    strokes: Grey = np.where(smooth < level, 0, ink / peak).clip(0, 1)
+    return strokes
+
+
+def _fit_paper(grey: Grey) -> Grey:
+    """Return what the picture would be without ink: a slope of light fitted to its border."""
+    rows, columns = np.indices(grey.shape, dtype=np.float32)
+    is_border = np.ones(grey.shape, dtype=bool)
+    is_border[1:-1, 1:-1] = False
+    terms = np.column_stack([np.ones(is_border.sum()), rows[is_border], columns[is_border]])
+    border = grey[is_border]
+    slope = np.array([np.median(border), 0, 0])
+    for _ in range(3):  # each time without what does not look like paper, such as a stroke that leaves the picture
+        distance = np.abs(border - terms @ slope)
+        near = distance <= max(3 * np.median(distance), FAINTEST)
+        slope = np.linalg.lstsq(terms[near], border[near], rcond=None)[0]
+    paper: Grey = (slope[0] + slope[1] * rows + slope[2] * columns).astype(np.float32)
+    return paper
 
 
 def _read_grey(path: Path) -> Grey:
@@ -127,16 +169,3 @@ def _otsu_threshold(ink: Grey) -> float:
         distance = sum_below / below - (sum_below[-1] - sum_below) / above
         between = np.nan_to_num(below * above * distance**2)
     return float(levels[np.argmax(between)])
-
-
-def _centre(digit: Grey) -> Frame:
-    """Place a digit of at most 20x20 so that its centre of mass is the middle of the frame, as far as it fits."""
-    frame = np.zeros((FRAME, FRAME), dtype=np.float32)
-    corner = []
-    for axis, length in enumerate(digit.shape):
-        mass = digit.sum(axis=1 - axis)
-        centre = (mass * np.arange(length)).sum() / mass.sum()
-        corner.append(int(np.clip(round((FRAME - 1) / 2 - centre), 0, FRAME - length)))
-    top, left = corner
-    frame[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
-    return frame.round().clip(0, 255).astype(np.uint8)[np.newaxis]

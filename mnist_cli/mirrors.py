@@ -92,21 +92,21 @@ class _TransientError(MirrorError):
         self.retry_after = retry_after
 
 
-class _SameScheme(urllib.request.HTTPRedirectHandler):
+class _StaySecure(urllib.request.HTTPRedirectHandler):
     """Follow redirects, but never from https to anything less."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        if not newurl.startswith(f"{req.type}://"):
-            raise MirrorError(f"redirects from {req.type} to {newurl}")
+        if req.type == "https" and not newurl.startswith("https://"):
+            raise MirrorError(f"redirects from https to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
 def _fetch_once(url: str, file: idx.IdxFile, progress: Progress) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": f"mnist-cli/{__version__}"})
     try:
-        with urllib.request.build_opener(_SameScheme).open(request, timeout=TIMEOUT) as response:
+        with urllib.request.build_opener(_StaySecure).open(request, timeout=TIMEOUT) as response:
             archive = _receive(response, file, progress)
     except urllib.error.HTTPError as error:
         reason = f"answers {error.code} {error.reason} for {file.name}.gz"

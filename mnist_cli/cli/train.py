@@ -11,7 +11,7 @@ from mnist_cli.config import DATA_DIR, TrainConfig
 def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 60,000 training images.")] = TrainConfig.epochs,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per optimizer step.")] = TrainConfig.batch_size,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Step size of Adam.")] = TrainConfig.learning_rate,
+    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = TrainConfig.learning_rate,
     seed: Annotated[
         int, typer.Option(min=0, help="Decides the first weights and the order of the images.")
     ] = TrainConfig.seed,

@@ -1,0 +1,69 @@
+"""What the tests share: the real data, unpacked once, a small checkpoint, and drawings of digits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner, Result
+
+from mnist_cli import checkpoints, data, idx, models, training
+from mnist_cli.cli import app
+from mnist_cli.config import TrainConfig
+from mnist_cli.data import Digits
+
+Mnist = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real MNIST files, as the package unpacks them; tests do not write to it."""
+    folder = tmp_path_factory.mktemp("mnist") / "data"
+    idx.repair(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def val(data_dir: Path) -> Digits:
+    return data.load(data_dir, "val")
+
+
+@pytest.fixture(scope="session")
+def train(data_dir: Path) -> Digits:
+    return data.load(data_dir, "train")
+
+
+@pytest.fixture(scope="session")
+def trained(train: Digits, val: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the notes' network after one epoch over 10,000 images."""
+    config = TrainConfig(epochs=1, learning_rate=2e-3)
+    model = models.build(config.model, seed=0)
+    trainer = training.Trainer(model, train[:10_000], val, config)
+    results = list(trainer.epochs())
+    path = tmp_path_factory.mktemp("trained") / "last.pt"
+    checkpoints.save(path, model, config, results, trainer.state_dict())
+    return path
+
+
+@pytest.fixture
+def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Mnist:
+    """Run the program in an empty directory, with the data in place."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MNIST_DATA_DIR", str(data_dir))
+    monkeypatch.setenv("COLUMNS", "80")
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments], prog_name="mnist")
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    torch.manual_seed(0)
+
+
+def draw_seven(size: int = 200, ink: object = "black", paper: object = "white", mode: str = "RGB") -> Image.Image:
+    """Draw a 7 with a thick pen, off the middle of a square page."""
+    picture = Image.new(mode, (size, size), paper)
+    corners = [(0.2, 0.15), (0.65, 0.15), (0.35, 0.75)]
+    ImageDraw.Draw(picture).line([(x * size, y * size) for x, y in corners], fill=ink, width=size // 14, joint="curve")
+    return picture

@@ -1,0 +1,157 @@
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+from torch import nn
+
+from mnist_cli import checkpoints, models
+from mnist_cli.errors import CheckpointError
+
+
+class RunsCode:
+    """What an attacker would hide in a checkpoint."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+def change(trained, path, **changes):
+    """Write a copy of a good checkpoint with some of its entries changed."""
+    torch.save({**torch.load(trained, weights_only=True), **changes}, path)
+    return path
+
+
+def test_save_and_load_give_the_same_logits(trained, val):
+    original = checkpoints.load(trained)
+    again = trained.parent / "again.pt"
+    content = torch.load(trained, weights_only=True)
+    torch.save(content, again)
+    images = val.images[:50]
+    assert torch.equal(checkpoints.load(again).model(images), original.model(images))
+    assert not original.model.training
+    assert original.val_accuracy > 0.85
+
+
+def test_a_checkpoint_holds_tensors_and_plain_values_with_all_that_resuming_needs(trained):
+    content = torch.load(trained, weights_only=True)
+    assert content["version"] == 1
+    assert content["model"] == {"name": "mlp", "arguments": {}}
+    assert content["config"]["epochs"] == 1
+    assert content["metrics"][0]["epoch"] == 1
+    assert set(content["versions"]) == {"mnist_cli", "torch", "python"}
+    assert content["trainer"]["epoch"] == 1
+    assert "state" in content["trainer"]["optimizer"]
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(trained, tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+    path.write_bytes(trained.read_bytes())
+    old = checkpoints.load(path)
+
+    def fail(content, file):
+        file.write(b"half of")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(path, old.model, old.config, old.metrics, old.trainer)
+    assert checkpoints.load(path).metrics == old.metrics
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("maker", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path, maker):
+    marker = tmp_path / "planted"
+    maker({"weights": RunsCode(str(marker))}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt is (refused|not a checkpoint)"):
+        checkpoints.load(tmp_path / "evil.pt")
+    assert not marker.exists()
+
+
+def test_a_whole_module_is_refused_by_the_name_of_its_class(tmp_path):
+    torch.save(nn.Flatten(), tmp_path / "module.pt")
+    with pytest.raises(CheckpointError, match=r"would run code of its own \(torch.nn.modules.flatten.Flatten\)"):
+        checkpoints.load(tmp_path / "module.pt")
+
+
+def test_a_checkpoint_of_another_program_is_told_apart(tmp_path):
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    for name in ("other.pt", "list.pt"):
+        with pytest.raises(CheckpointError, match=f"{name} is a checkpoint of another program"):
+            checkpoints.load(tmp_path / name)
+
+
+def truncated(good):
+    return good[: len(good) // 2]
+
+
+def flipped(good):
+    return good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 0xFF]) + good[len(good) // 2 + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncated, flipped, lambda good: b"", lambda good: b"hello", lambda good: bytes(1000), lambda good: good[4:]],
+    ids=["truncated", "flipped", "empty", "text", "zeros", "headless"],
+)
+def test_a_damaged_checkpoint_is_refused_by_name(trained, tmp_path, damage):
+    path = tmp_path / "bad.pt"
+    path.write_bytes(damage(trained.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"bad\.pt"):
+        checkpoints.load(path)
+
+
+def test_a_zip_of_something_else_is_not_a_checkpoint(tmp_path):
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        archive.writestr("hello", "world")
+    with pytest.raises(CheckpointError, match="not a checkpoint, or a damaged one"):
+        checkpoints.load(tmp_path / "some.zip")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": {}},
+        {"weights": [1]},
+        {"weights": {**models.build("mlp").state_dict(), "layers.1.weight": torch.zeros(2, 2)}},
+        {"model": {"name": "unheard-of", "arguments": {}}},
+        {"model": {"name": "mlp", "arguments": {"width": 3}}},
+        {"model": 7},
+        {"metrics": []},
+        {"metrics": None},
+    ],
+    ids=["no weights", "list", "shape", "name", "argument", "number", "no epoch", "no metrics"],
+)
+def test_a_checkpoint_with_a_wrong_entry_is_refused(trained, tmp_path, changes):
+    with pytest.raises(CheckpointError, match="damaged checkpoint"):
+        checkpoints.load(change(trained, tmp_path / "odd.pt", **changes))
+
+
+def test_a_newer_format_says_to_update(trained, tmp_path):
+    with pytest.raises(CheckpointError, match=r"format version 99.*pip install --upgrade"):
+        checkpoints.load(change(trained, tmp_path / "new.pt", version=99))
+
+
+def test_a_missing_file_says_what_makes_one(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no file .*`mnist train`"):
+        checkpoints.load(tmp_path / "none.pt")
+
+
+def test_the_newest_checkpoint_is_the_one_written_last(tmp_path):
+    for age, name in enumerate(["b", "c", "a"]):
+        path = tmp_path / name / "last.pt"
+        path.parent.mkdir()
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    assert checkpoints.find_newest(tmp_path) == tmp_path / "b" / "last.pt"
+
+
+def test_without_checkpoints_there_is_no_newest(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no checkpoint under .*mnist train"):
+        checkpoints.find_newest(tmp_path / "nowhere")

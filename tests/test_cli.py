@@ -1,0 +1,64 @@
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import draw_seven
+
+import mnist_cli
+from mnist_cli import idx
+from mnist_cli.cli import app, terminal
+
+
+def test_version(mnist):
+    assert mnist("--version").stdout == f"mnist {mnist_cli.__version__}\n"
+
+
+def test_no_command_shows_the_help(mnist):
+    assert "Usage: mnist" in mnist().output
+
+
+def test_python_dash_m_is_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "mnist_cli", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"mnist {mnist_cli.__version__}\n"
+
+
+def test_an_unknown_command_is_status_2(mnist):
+    assert mnist("fly").exit_code == 2
+
+
+def test_a_bug_keeps_its_traceback(mnist, monkeypatch):
+    monkeypatch.setattr(idx, "find_faults", lambda data_dir: 1 / 0)
+    assert isinstance(mnist("download").exception, ZeroDivisionError)
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    code = "import mnist_cli.cli as c; c.app(['evaluate', '--help'])"
+    done = subprocess.run(
+        f'"{sys.executable}" -c "{code}" | true', shell=True, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
+def test_percent_has_a_space():
+    assert terminal.percent(0.98765) == "98.77 %"
+
+
+def test_the_four_commands_end_to_end_on_the_real_images(mnist, tmp_path):
+    """One real epoch of the default run, from a fresh directory with an empty data folder."""
+    assert mnist("download", "--offline", "--data-dir", "data").exit_code == 0
+    trained = mnist("train", "--epochs", "1", "--data-dir", "data")
+    assert trained.exit_code == 0
+    checkpoint = trained.stdout.strip()
+    evaluated = mnist("evaluate", checkpoint, "--data-dir", "data")
+    accuracy = re.search(r"val accuracy +([\d.]+) %", evaluated.stdout)
+    assert float(accuracy[1]) > 95
+    draw_seven().save(tmp_path / "digit.png")
+    assert mnist("predict", "digit.png").stdout.startswith("digit.png: 7  ")
+
+
+@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])
+def test_every_command_has_help(mnist, command):
+    done = mnist(command, "--help")
+    assert done.exit_code == 0
+    assert f"Usage: mnist {command}" in done.stdout

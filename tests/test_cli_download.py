@@ -1,0 +1,68 @@
+import pytest
+
+from mnist_cli import idx, mirrors
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    """Mirrors that nobody serves: a port of loopback on which nothing listens."""
+    monkeypatch.setattr(mirrors, "known_mirrors", lambda: ["http://127.0.0.1:9/a", "http://127.0.0.1:9/b"])
+    monkeypatch.setattr(mirrors, "FIRST_PAUSE", 0.001)
+
+
+def test_a_complete_folder_is_verified_and_left_alone(mnist, data_dir):
+    done = mnist("download")
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    assert done.stderr == f"All four files are in {idx.raw_dir(data_dir)} and verified.\n"
+
+
+def test_without_a_network_every_mirror_is_named_and_the_bundled_copy_installed(mnist, tmp_path, unreachable):
+    done = mnist("download", "--data-dir", "new")
+    assert done.exit_code == 0
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("http://127.0.0.1:9/a cannot be reached: ")
+    assert lines[1].startswith("http://127.0.0.1:9/b cannot be reached: ")
+    assert lines[2] == "4 files from the copy that ships with mnist-cli are in new/MNIST/raw and verified."
+    assert idx.find_faults(tmp_path / "new") == {}
+
+
+def test_offline_uses_no_network(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirrors, "download", None)
+    assert mnist("download", "--offline", "--data-dir", "new").exit_code == 0
+    assert idx.find_faults(tmp_path / "new") == {}
+
+
+def test_force_replaces_what_is_right_too(mnist, tmp_path):
+    mnist("download", "--offline", "--data-dir", "new")
+    labels = idx.raw_dir(tmp_path / "new") / idx.VAL_LABELS.name
+    before = labels.stat().st_ino
+    assert "verified" in mnist("download", "--offline", "--data-dir", "new").stderr
+    assert labels.stat().st_ino == before
+    assert mnist("download", "--offline", "--force", "--data-dir", "new").exit_code == 0
+    assert labels.stat().st_ino != before
+
+
+def test_files_come_from_a_folder(mnist, tmp_path, data_dir):
+    done = mnist("download", "--from", idx.raw_dir(data_dir), "--data-dir", "new")
+    assert done.exit_code == 0
+    assert idx.find_faults(tmp_path / "new") == {}
+
+
+def test_a_folder_without_the_files_is_one_sentence(mnist, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = mnist("download", "--from", "empty", "--data-dir", "new")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: empty has no train-images-idx3-ubyte")
+
+
+@pytest.mark.parametrize("options", [["--from", "nowhere"], ["--offline", "--mirror", "https://x"], ["--wrong"]])
+def test_wrong_usage_is_status_2(mnist, options):
+    assert mnist("download", *options).exit_code == 2
+
+
+def test_a_file_where_the_data_folder_should_be_is_one_sentence(mnist, tmp_path):
+    (tmp_path / "data").write_text("in the way")
+    done = mnist("download", "--offline", "--data-dir", "data")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: data/MNIST/raw: Not a directory\n"

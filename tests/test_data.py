@@ -1,0 +1,73 @@
+import struct
+
+import pytest
+import torch
+from test_mirrors import import_torchvision
+
+from mnist_cli import data
+from mnist_cli.data import Digits
+from mnist_cli.errors import DataError
+
+
+@pytest.fixture
+def ten():
+    """Ten images that can be told apart by their label."""
+    labels = torch.arange(10)
+    return Digits(labels.to(torch.uint8).reshape(10, 1, 1, 1).expand(10, 1, 28, 28), labels)
+
+
+@pytest.mark.parametrize(("split", "count", "first_labels"), [("train", 60_000, [5, 0, 4]), ("val", 10_000, [7, 2, 1])])
+def test_a_split_has_its_images_and_labels(data_dir, split, count, first_labels):
+    digits = data.load(data_dir, split)
+    assert digits.images.shape == (count, 1, 28, 28)
+    assert digits.images.dtype == torch.uint8
+    assert digits.labels.dtype == torch.int64
+    assert digits.labels[:3].tolist() == first_labels
+    assert len(digits) == count
+
+
+def test_torchvision_opens_the_folder_and_sees_the_same_digits(data_dir, val):
+    torchvision = import_torchvision()
+    theirs = torchvision.datasets.MNIST(str(data_dir), train=False)
+    assert torch.equal(theirs.data.unsqueeze(1), val.images)
+    assert torch.equal(theirs.targets, val.labels)
+
+
+def test_parse_idx_reads_the_big_endian_header():
+    raw = struct.pack(">BBBBII", 0, 0, 8, 2, 2, 3) + bytes(range(6))
+    assert data.parse_idx(raw, "file").tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "not an IDX file"),
+        (b"\x89PNG\r\n", "not an IDX file"),
+        (struct.pack(">BBBBI", 0, 0, 13, 1, 1) + bytes(4), "not an IDX file"),
+        (struct.pack(">BBBB", 0, 0, 8, 3), "ends inside its header"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 4_000_000_000), "has 0 values, its header says 4,000,000,000"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 3) + bytes(4), "has 4 values, its header says 3"),
+    ],
+    ids=["empty", "another format", "floats", "no axes", "absurd", "too long"],
+)
+def test_parse_idx_names_the_file_and_what_is_wrong(raw, message):
+    with pytest.raises(DataError, match=f"some-file .*{message}"):
+        data.parse_idx(raw, "some-file")
+
+
+def test_an_epoch_has_every_image_once_in_a_new_order_with_its_label(ten):
+    generator = torch.Generator().manual_seed(1)
+    orders = []
+    for _ in range(2):
+        batches = list(ten.shuffled(generator).batches(4))
+        assert [len(batch) for batch in batches] == [4, 4, 2]
+        labels = torch.cat([batch.labels for batch in batches])
+        assert torch.equal(torch.cat([batch.images for batch in batches])[:, 0, 0, 0].long(), labels)
+        assert sorted(labels.tolist()) == list(range(10))
+        orders.append(labels.tolist())
+    assert orders[0] != orders[1]
+    assert list(range(10)) not in orders
+
+
+def test_batches_keep_the_order(ten):
+    assert [batch.labels.tolist() for batch in ten.batches(5)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]

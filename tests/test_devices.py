@@ -1,0 +1,23 @@
+import pytest
+import torch
+
+from mnist_cli import devices
+from mnist_cli.errors import ConfigError
+
+
+def test_a_device_can_be_named():
+    assert devices.choose("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_without_a_name_the_best_is_taken(monkeypatch, cuda, mps, best):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    assert devices.choose(None).type == best
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:77", "cpu:x", ""])
+def test_a_device_that_is_not_there_is_named(name):
+    with pytest.raises(ConfigError, match=f"no device '{name}'"):
+        devices.choose(name)

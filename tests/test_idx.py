@@ -1,0 +1,89 @@
+import gzip
+import lzma
+import shutil
+
+import pytest
+
+from mnist_cli import idx
+from mnist_cli.errors import DataError
+
+LABELS = idx.VAL_LABELS  # the smallest file
+
+
+@pytest.fixture
+def labels(data_dir):
+    return idx.read(data_dir, LABELS)
+
+
+@pytest.fixture
+def copy(data_dir, tmp_path):
+    """A data folder that may be damaged."""
+    return shutil.copytree(data_dir, tmp_path / "copy")
+
+
+def test_the_bundled_copy_is_the_published_data(data_dir):
+    assert idx.find_faults(data_dir) == {}
+
+
+def test_repair_of_an_empty_folder_unpacks_all_four(tmp_path):
+    faults = idx.repair(tmp_path)
+    assert set(faults) == set(idx.FILES)
+    assert set(faults.values()) == {"is missing"}
+    assert idx.find_faults(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda content: bytes(len(content)), "has SHA-256 .*, expected ff7bcfd416de"),
+        (lambda content: content[:100], "has 100 bytes, expected 10,008"),
+        (lambda content: b"", "has 0 bytes"),
+        (lambda content: content + b"x", "has 10,009 bytes"),
+    ],
+    ids=["zeros", "truncated", "empty", "too long"],
+)
+def test_a_damaged_file_is_refused_by_name_and_repaired(copy, damage, fault):
+    path = idx.raw_dir(copy) / LABELS.name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=f"{LABELS.name} {fault}.*mnist download"):
+        idx.read(copy, LABELS)
+    assert list(idx.repair(copy)) == [LABELS]
+    assert idx.find_faults(copy) == {}
+
+
+def test_a_missing_file_says_what_to_type(tmp_path):
+    with pytest.raises(DataError, match="is missing; run `mnist download`"):
+        idx.read(tmp_path, LABELS)
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
+@pytest.mark.parametrize("layout", ["", "MNIST/raw"], ids=["flat", "torchvision"])
+def test_a_file_is_taken_from_a_folder_however_it_is_packed(tmp_path, labels, suffix, pack, layout):
+    folder = tmp_path / "from" / layout
+    folder.mkdir(parents=True)
+    (folder / f"{LABELS.name}{suffix}").write_bytes(pack(labels))
+    idx.install_from_folder(LABELS, tmp_path / "data", tmp_path / "from")
+    assert idx.read(tmp_path / "data", LABELS) == labels
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "message"),
+    [
+        (".gz", b"not gzip", "cannot be unpacked"),
+        (".gz", gzip.compress(bytes(10_008))[:-20], "cannot be unpacked"),
+        (".xz", b"not xz", "cannot be unpacked"),
+        (".gz", gzip.compress(bytes(50_000_000)), "has 10,009 bytes"),
+        ("", b"short", "has 5 bytes"),
+    ],
+    ids=["no gzip", "half a gzip", "no xz", "gzip bomb", "short"],
+)
+def test_a_bad_file_in_a_folder_is_named_and_not_installed(tmp_path, suffix, content, message):
+    (tmp_path / f"{LABELS.name}{suffix}").write_bytes(content)
+    with pytest.raises(DataError, match=f"{LABELS.name}.* {message}"):
+        idx.install_from_folder(LABELS, tmp_path / "data", tmp_path)
+    assert not idx.raw_dir(tmp_path / "data").exists()
+
+
+def test_a_folder_without_the_file_says_which_names_it_may_have(tmp_path):
+    with pytest.raises(DataError, match=f"has no {LABELS.name}, {LABELS.name}.gz or"):
+        idx.install_from_folder(LABELS, tmp_path / "data", tmp_path)

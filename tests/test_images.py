@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+from conftest import draw_seven
+from PIL import Image
+
+from mnist_cli import images
+from mnist_cli.errors import ImageError
+
+
+def draw_bar(ink=0, paper=255, size=(300, 400)):
+    """Draw an upright bar of 40x200 px, off the middle: (height, width) grey levels."""
+    grey = np.full(size, paper, dtype=np.uint8)
+    grey[50:250, 30:70] = ink
+    return grey
+
+
+def save(grey_or_picture, path, **options):
+    picture = grey_or_picture if isinstance(grey_or_picture, Image.Image) else Image.fromarray(grey_or_picture)
+    picture.save(path, **options)
+    return path
+
+
+def ink_size(frame):
+    """Return the height and width of the ink, px; an edge that covers half a pixel counts half."""
+    return frame[0].max(axis=1).sum() / 255, frame[0].max(axis=0).sum() / 255
+
+
+def centre_of_mass(frame):
+    """Return its row and column, px."""
+    ink = frame[0].astype(float)
+    rows, columns = np.indices(ink.shape)
+    return (rows * ink).sum() / ink.sum(), (columns * ink).sum() / ink.sum()
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"), [(0, 255), (255, 0), (90, 140), (140, 90)], ids=["dark", "light", "dark on grey", "light on grey"]
+)
+def test_a_picture_is_redrawn_the_way_mnist_draws(tmp_path, ink, paper):
+    frame = images.read(save(draw_bar(ink, paper), tmp_path / "one.png"))
+    assert frame.shape == (1, 28, 28)
+    assert frame.dtype == np.uint8
+    assert ink_size(frame) == pytest.approx((20, 4), abs=0.6)  # the shape of 200x40 kept
+    assert centre_of_mass(frame) == pytest.approx((14, 14), abs=0.1)
+    assert frame.max() == 255
+    assert frame[0, 0, 0] == 0
+
+
+def test_mnist_itself_comes_back_almost_as_it_was(val):
+    frames = np.concatenate([images.redraw(image[0].numpy().astype(np.float32)) for image in val.images[:200]])
+    difference = np.abs(frames.astype(float) - val.images[:200, 0].numpy())
+    assert difference.mean() < 8  # of 255; moving it by a pixel alone would make it 25
+
+
+EXPECTED = images.redraw(draw_bar().astype(np.float32))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "F"])
+def test_every_mode_of_a_picture_reads_the_same(tmp_path, mode):
+    path = tmp_path / ("one.tiff" if mode in {"CMYK", "F"} else "one.png")
+    if mode == "I;16":
+        save(Image.fromarray(draw_bar().astype(np.uint16) * 257), path)
+    else:
+        save(Image.fromarray(draw_bar()).convert(mode), path)
+    assert np.abs(images.read(path).astype(int) - EXPECTED).max() <= 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".gif", ".tiff", ".pgm"])
+def test_every_format_reads_the_same(tmp_path, suffix):
+    frame = images.read(save(draw_bar(), tmp_path / f"one{suffix}"))
+    assert np.abs(frame.astype(int) - EXPECTED).mean() < 5  # of 255; JPEG and WebP are lossy
+
+
+@pytest.mark.parametrize("ink", [0, 255], ids=["black ink", "white ink"])
+def test_transparency_becomes_paper(tmp_path, ink):
+    grey = np.full_like(draw_bar(), ink)
+    alpha = draw_bar(ink=255, paper=0)
+    picture = Image.fromarray(np.dstack([grey, grey, grey, alpha]))
+    assert np.array_equal(images.read(save(picture, tmp_path / "one.png")), EXPECTED)
+
+
+def test_a_turned_photo_is_set_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    turned = Image.fromarray(draw_bar()).rotate(90, expand=True)
+    assert ink_size(images.read(save(turned, tmp_path / "one.jpg", exif=exif, quality=95))) == pytest.approx(
+        (20, 4), abs=0.6
+    )
+
+
+def test_the_grain_of_paper_is_not_ink(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 8, size=(300, 400))
+    grey = (draw_bar(ink=60, paper=200) + noise).clip(0, 255).astype(np.uint8)
+    frame = images.read(save(grey, tmp_path / "one.png"))
+    assert ink_size(frame) == pytest.approx((20, 4), abs=0.6)
+    assert centre_of_mass(frame) == pytest.approx((14, 14), abs=0.1)
+
+
+def test_a_large_picture_with_a_thin_line_keeps_the_line(tmp_path):
+    picture = draw_seven(size=3000, ink="black")
+    assert ink_size(images.read(save(picture, tmp_path / "large.png")))[0] == pytest.approx(20, abs=0.6)
+
+
+@pytest.mark.parametrize("size", [(1, 50), (50, 1), (2, 2)])
+def test_the_smallest_pictures_give_a_frame_or_a_reason(tmp_path, size):
+    grey = np.zeros(size, dtype=np.uint8)
+    grey[0, 0] = 255
+    frame = images.read(save(grey, tmp_path / "tiny.png"))
+    assert frame.any()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.new("L", (28, 28), 255),
+        Image.new("L", (28, 28), 0),
+        Image.new("RGBA", (28, 28), (0, 0, 0, 0)),
+        Image.new("L", (1, 1), 7),
+    ],
+    ids=["white", "black", "transparent", "one pixel"],
+)
+def test_a_picture_without_ink_is_refused(tmp_path, picture):
+    with pytest.raises(ImageError, match=r"blank\.png: there is no ink in the picture"):
+        images.read(save(picture, tmp_path / "blank.png"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "not a picture"), (b"hello", "not a picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture")],
+    ids=["empty", "text", "another format"],
+)
+def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path, content, reason):
+    (tmp_path / "file.png").write_bytes(content)
+    with pytest.raises(ImageError, match=rf"file\.png: this is {reason}"):
+        images.read(tmp_path / "file.png")
+
+
+def test_half_a_picture_is_damaged(tmp_path):
+    path = save(draw_seven(), tmp_path / "half.png")
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ImageError, match="damaged"):
+        images.read(path)
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path):
+    with pytest.raises(ImageError, match=r"none\.png: there is no such file"):
+        images.read(tmp_path / "none.png")
+    with pytest.raises(ImageError, match="not a file"):
+        images.read(tmp_path)
+
+
+def test_an_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGEST", 1_000)
+    with pytest.raises(ImageError, match="200x200 pixels are too many"):
+        images.read(save(draw_seven(), tmp_path / "large.png"))

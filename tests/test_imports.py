@@ -1,0 +1,48 @@
+import subprocess
+import sys
+
+import pytest
+from conftest import draw_seven
+
+HEAVY = {"torch", "numpy", "PIL", "torchvision", "tensorboardX", "rich"}
+
+
+def modules_after(arguments, cwd):
+    """Run the program in a process of its own and return the top-level modules it had loaded at its end."""
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('MODULES', *{name.split('.')[0] for name in sys.modules}, file=sys.stderr))\n"
+        "from mnist_cli.cli import app\n"
+        f"app({[str(argument) for argument in arguments]!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=False)
+    *_, last = (line for line in done.stderr.splitlines() if line.startswith("MODULES"))
+    return set(last.split()[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["train", "--help"], ["train", "--epochs", "0"], ["fly"], ["--show-completion"]],
+)
+def test_help_version_completion_and_wrong_usage_load_nothing_heavy(tmp_path, arguments):
+    assert modules_after(arguments, tmp_path) & HEAVY == set()
+
+
+def test_download_of_a_complete_folder_loads_nothing_heavy(tmp_path, data_dir):
+    assert modules_after(["download", "--data-dir", data_dir], tmp_path) & HEAVY == set()
+
+
+def test_no_command_that_computes_loads_torchvision(tmp_path, data_dir, trained):
+    draw_seven().save(tmp_path / "seven.png")
+    for arguments in (
+        ["train", "--epochs", "1", "--batch-size", "1000", "--data-dir", data_dir],
+        ["evaluate", trained, "--data-dir", data_dir],
+        ["predict", "seven.png", "--checkpoint", trained],
+    ):
+        modules = modules_after(arguments, tmp_path)
+        assert "torch" in modules
+        assert "torchvision" not in modules
+
+
+def test_click_is_not_imported(tmp_path):
+    assert "click" not in modules_after(["train", "--help"], tmp_path)

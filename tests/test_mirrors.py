@@ -1,0 +1,243 @@
+import gzip
+import hashlib
+import re
+import socket
+import sys
+import threading
+import urllib.request
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from mnist_cli import idx, mirrors
+
+
+class Mirror(ThreadingHTTPServer):
+    """A mirror on loopback that answers as its `answer` says."""
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer = answer
+        self.requests = []
+        self.closing = threading.Event()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/mnist/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        self.server.answer(self, len(self.server.requests))
+
+    def send(self, body, status=200, **headers):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        """Stay silent."""
+
+
+@pytest.fixture
+def start():
+    """Start mirrors, and stop them at the end."""
+    started = []
+
+    def start(answer):
+        server = Mirror(answer)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(mirrors, "TIMEOUT", 0.3)
+    monkeypatch.setattr(mirrors, "FIRST_PAUSE", 0.001)
+
+
+@pytest.fixture
+def archive(data_dir):
+    return gzip.compress(idx.read(data_dir, idx.VAL_LABELS))
+
+
+@pytest.fixture
+def file(archive):
+    """The val labels, as if the archive packed here were the published one."""
+    md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
+    return replace(idx.VAL_LABELS, archive_size=len(archive), archive_md5=md5)
+
+
+def download(file, data_dir, *servers):
+    return mirrors.download([file], data_dir, [server.url for server in servers], lambda *received: None)
+
+
+def test_a_good_mirror_delivers_and_progress_is_told(start, archive, file, tmp_path, data_dir):
+    seen = []
+    server = start(lambda request, count: request.send(archive))
+    missing, failures = mirrors.download([file], tmp_path, [server.url], lambda *received: seen.append(received))
+    assert (missing, failures) == ([], {})
+    assert server.requests == ["/mnist/t10k-labels-idx1-ubyte.gz"]
+    assert idx.read(tmp_path, file) == idx.read(data_dir, idx.VAL_LABELS)
+    assert seen[-1] == (file.name, len(archive), len(archive))
+
+
+def test_a_mirror_without_a_trailing_slash_is_meant_the_same(start, archive, file, tmp_path):
+    server = start(lambda request, count: request.send(archive))
+    assert mirrors.download([file], tmp_path, [server.url.rstrip("/")], lambda *received: None) == ([], {})
+
+
+def hang(request, count):
+    request.server.closing.wait(5)
+
+
+def hang_in_the_body(request, count):
+    request.send_response(200)
+    request.end_headers()
+    request.wfile.write(b"first bytes")
+    request.server.closing.wait(5)
+
+
+def reset(request, count):
+    request.connection.shutdown(socket.SHUT_RDWR)
+
+
+def redirect_forever(request, count):
+    request.send(b"", 302, Location=request.path)
+
+
+FAULTS = {
+    "404": (lambda request, count: request.send(b"", 404), "answers 404 Not Found", 1),
+    "403": (lambda request, count: request.send(b"", 403), "answers 403 Forbidden", 1),
+    "503": (lambda request, count: request.send(b"", 503), r"answers 503 .*\(3 attempts\)", 3),
+    "hanging": (hang, "sends nothing for 0.3 s", 3),
+    "hanging in the body": (hang_in_the_body, "sends nothing for 0.3 s", 3),
+    "reset": (reset, "broke off", 3),
+    "truncated": (lambda request, count: request.send(b"short"), r"sends 5 of the [\d,]+ bytes", 3),
+    "wrong bytes": (lambda request, count: request.send(bytes(request.server.size)), "with MD5 .*, expected", 1),
+    "captive portal": (lambda request, count: request.send(b"<html>" * 10_000), "sends more than", 1),
+    "redirect loop": (redirect_forever, "answers 302", 1),
+    "redirect to a file": (
+        lambda request, count: request.send(b"", 302, Location="file:///etc/passwd"),
+        "answers 302 .*not allowed",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason", "attempts"), FAULTS.values(), ids=FAULTS)
+def test_a_bad_mirror_is_named_with_the_reason_and_the_next_one_asked(
+    start, archive, file, tmp_path, answer, reason, attempts
+):
+    bad, good = start(answer), start(lambda request, count: request.send(archive))
+    bad.size = len(archive)
+    missing, failures = download(file, tmp_path, bad, good)
+    assert missing == []
+    assert list(failures) == [bad.url]
+    assert re.search(reason, failures[bad.url])
+    if answer is not redirect_forever:
+        assert len(bad.requests) == attempts
+
+
+def test_when_no_mirror_answers_the_files_are_given_back_as_missing(start, file, tmp_path):
+    bad = start(lambda request, count: request.send(b"", 404))
+    missing, failures = download(file, tmp_path, bad)
+    assert missing == [file]
+    assert list(failures) == [bad.url]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_where_nobody_listens_is_a_reason(file, tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        _, failures = mirrors.download([file], tmp_path, [url], lambda *received: None)
+    assert "cannot be reached: " in failures[url]
+
+
+def test_a_mirror_that_recovers_is_used(start, archive, file, tmp_path):
+    server = start(lambda request, count: request.send(archive) if count == 3 else request.send(b"", 503))
+    assert download(file, tmp_path, server) == ([], {})
+
+
+def test_retry_after_is_heeded_up_to_a_limit(start, archive, file, tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(mirrors.time, "sleep", pauses.append)
+    waits = ["2", "3600", "Wed, 21 Oct 2026 07:28:00 GMT"]
+    server = start(lambda request, count: request.send(b"", 429, Retry_After=waits[count - 1]))
+    download(file, tmp_path, server)
+    assert pauses == [2, mirrors.LONGEST_PAUSE]
+
+
+def test_a_trickle_is_given_up(start, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirrors, "PATIENCE", 0.2)
+
+    def trickle(request, count):
+        request.send_response(200)
+        request.end_headers()
+        while not request.server.closing.wait(0.05):
+            request.wfile.write(b"x")
+
+    server = start(trickle)
+    _, failures = download(file, tmp_path, server)
+    assert "bytes a second" in failures[server.url]
+    assert len(server.requests) == 1
+
+
+def test_content_that_is_not_the_published_one_is_never_installed(start, tmp_path):
+    archive = gzip.compress(bytes(idx.VAL_LABELS.size))
+    md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
+    file = replace(idx.VAL_LABELS, archive_size=len(archive), archive_md5=md5)
+    server = start(lambda request, count: request.send(archive))
+    missing, failures = download(file, tmp_path, server)
+    assert missing == [file]
+    assert "has SHA-256" in failures[server.url]
+
+
+def test_a_redirect_never_leaves_https():
+    request = urllib.request.Request("https://mirror.example/file.gz")
+    handler = mirrors._StaySecure()
+    with pytest.raises(mirrors.MirrorError, match="redirects from https to http://elsewhere"):
+        handler.redirect_request(request, None, 302, "Found", {}, "http://elsewhere.example/file.gz")
+    followed = handler.redirect_request(request, None, 302, "Found", {}, "https://elsewhere.example/file.gz")
+    assert followed.full_url == "https://elsewhere.example/file.gz"
+
+
+def test_every_known_mirror_is_https_and_ours_are_among_them():
+    known = mirrors.known_mirrors()
+    assert all(url.startswith("https://") for url in known)
+    assert set(mirrors.MIRRORS) <= set(known)
+    assert len(known) == len(set(known))
+
+
+def test_without_torchvision_our_own_mirrors_are_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    assert mirrors.known_mirrors() == list(mirrors.MIRRORS)
+
+
+def test_the_archive_sums_are_torchvisions():
+    torchvision = import_torchvision()
+    assert {f"{file.name}.gz": file.archive_md5 for file in idx.FILES} == dict(torchvision.datasets.MNIST.resources)
+
+
+def import_torchvision():
+    """Import torchvision, or skip the test where it is not installed or does not fit the installed torch."""
+    try:
+        import torchvision
+    except (ImportError, RuntimeError, OSError) as error:
+        pytest.skip(f"torchvision cannot be imported: {error}")
+    return torchvision

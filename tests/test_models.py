@@ -1,0 +1,45 @@
+import pytest
+import torch
+from torch import nn
+
+from mnist_cli import models
+from mnist_cli.errors import ConfigError
+
+IMAGES = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
+
+
+def test_the_default_network_is_the_notes():
+    layers = [layer for layer in models.build("mlp").layers if isinstance(layer, nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in layers] == [(784, 256), (256, 256), (256, 10)]
+
+
+def test_a_model_gives_logits_not_probabilities():
+    logits = models.build("mlp", seed=0)(IMAGES)
+    assert logits.shape == (5, 10)
+    assert not torch.allclose(logits.exp().sum(dim=1), torch.ones(5))
+    assert logits.min() < 0
+
+
+def test_forward_leaves_the_images_as_they_are():
+    before = IMAGES.clone()
+    models.build("mlp", seed=0)(IMAGES)
+    assert torch.equal(IMAGES, before)
+
+
+def test_the_pixel_constants_are_those_of_the_training_images(train):
+    levels = train.images.double()
+    assert levels.mean().item() == pytest.approx(models.PIXEL_MEAN, abs=1e-4)
+    assert levels.std(correction=0).item() == pytest.approx(models.PIXEL_STD, abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_weights_and_disturbs_nobody():
+    state = torch.get_rng_state()
+    one, two, other = (models.build("mlp", seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["layers.1.weight"], other["layers.1.weight"])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_unknown_model_is_named_with_the_choices():
+    with pytest.raises(ConfigError, match=r"no model 'resnet'.*mlp"):
+        models.build("resnet")

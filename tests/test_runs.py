@@ -1,0 +1,42 @@
+import pytest
+
+from mnist_cli import runs
+from mnist_cli.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_run_is_called_after_its_model_and_the_time(monkeypatch):
+    monkeypatch.setattr(runs.time, "strftime", lambda layout: "20260102-030405")
+    names = [runs.create(None, "mlp").name for _ in range(3)]
+    assert names == ["mlp-20260102-030405", "mlp-20260102-030405-2", "mlp-20260102-030405-3"]
+
+
+def test_a_run_has_a_folder_for_its_checkpoint_and_one_for_its_curves():
+    run = runs.create("first try", "mlp")
+    assert str(run.checkpoint_path) == "checkpoints/first try/last.pt"
+    assert str(run.log_dir) == "runs/first try"
+    assert run.checkpoint_path.parent.is_dir()
+    assert run.log_dir.is_dir()
+
+
+def test_an_existing_run_is_kept_unless_overwriting_is_asked_for():
+    run = runs.create("one", "mlp")
+    run.checkpoint_path.write_text("a model")
+    (run.log_dir / "events").write_text("curves")
+    with pytest.raises(ConfigError, match=r"a run 'one' already.*--overwrite"):
+        runs.create("one", "mlp")
+    assert (run.log_dir / "events").exists()
+    runs.create("one", "mlp", overwrite=True)
+    assert run.checkpoint_path.read_text() == "a model"  # until there is a new one
+    assert not (run.log_dir / "events").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "..\\x", ".hidden", "-x", "x" * 101, "a\nb", "a\0b"])
+def test_a_name_that_cannot_be_a_folder_is_refused(name, tmp_path):
+    with pytest.raises(ConfigError, match="cannot name a run"):
+        runs.create(name, "mlp")
+    assert not list(tmp_path.iterdir())
