@@ -96,11 +96,11 @@ def extract_ink(grey: Grey) -> Grey:
 
 def _fit_paper(grey: Grey) -> Grey:
     """Return what the picture would be without ink: a slope of light fitted to its border."""
-    rows, columns = np.indices(grey.shape, dtype=np.float32)
+    rows, columns = np.meshgrid(*map(np.arange, grey.shape), indexing="ij")
     is_border = np.ones(grey.shape, dtype=bool)
     is_border[1:-1, 1:-1] = False
-    terms = np.column_stack([np.ones(is_border.sum()), rows[is_border], columns[is_border]])
     border = grey[is_border]
+    terms = np.column_stack([np.ones_like(border), rows[is_border], columns[is_border]])
     slope = np.array([np.median(border), 0, 0])
     for _ in range(3):  # each time without what does not look like paper, such as a stroke that leaves the picture
         distance = np.abs(border - terms @ slope)

@@ -1,0 +1,45 @@
+# `make` lists what can be made. All of it happens in .venv, which the first command creates.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:  ## List the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+train: .venv/installed  ## Install, then train a model on the data that ships with the package
+	$(BIN)/mnist train
+
+test: .venv/installed-dev  ## Install, then run every check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest --cov --cov-report=term $(PYTEST_OPTIONS)
+
+fix: .venv/installed-dev  ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed-bench  ## Measure the speed of an epoch beside the notes' loop and scikit-learn
+	$(BIN)/python benchmarks/epoch.py
+
+clean:  ## Remove .venv and what the tools left; data, checkpoints and runs stay
+	rm -rf .venv dist .coverage .mypy_cache .pytest_cache .ruff_cache
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+# Whatever torch is in .venv already stays there: without the constraint an extra that asks for torchvision would
+# replace a CPU build of torch by the newest CUDA build, for which the newest torchvision was made.
+define install
+	$(BIN)/pip freeze --exclude-editable | grep '^torch==' > .venv/torch.txt || true
+	$(BIN)/pip install --quiet --constraint .venv/torch.txt --editable $(1)
+	touch $@
+endef
+
+.venv/installed: pyproject.toml | .venv/bin/pip
+	$(call install,.)
+
+.venv/installed-%: pyproject.toml | .venv/bin/pip
+	$(call install,".[$*]")
+
+.PHONY: help train test fix bench clean

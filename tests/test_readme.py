@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from mnist_cli.cli import app
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = get_command(app)
+OPTIONS = [
+    (name, option)
+    for name, command in {"mnist": PROGRAM, **PROGRAM.commands}.items()
+    for parameter in command.params
+    for option in (*parameter.opts, *parameter.secondary_opts)
+    if option.startswith("--")
+]
+
+
+@pytest.mark.parametrize("name", PROGRAM.commands)
+def test_every_command_has_a_section(name):
+    assert f"### mnist {name}\n" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_every_option_is_in_the_readme(name, option):
+    readme = (ROOT / "README.md").read_text()
+    if name != "mnist":
+        readme = readme.split(f"### mnist {name}\n")[1].split("\n### ")[0]
+    assert f"`{option}" in readme or f"mnist {option}" in readme
+
+
+def test_the_walk_found_the_options():
+    assert ("train", "--epochs") in OPTIONS
+    assert ("download", "--from") in OPTIONS
+
+
+def test_every_module_is_in_the_map_and_has_its_test():
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    for module in (ROOT / "mnist_cli").glob("[a-z]*.py"):
+        assert f"  {module.name} " in contributing
+        assert (ROOT / "tests" / f"test_{module.name}").exists()
+    for module in (ROOT / "mnist_cli" / "cli").glob("[a-z]*.py"):
+        assert module.stem == "terminal" or (ROOT / "tests" / f"test_cli_{module.name}").exists()
