@@ -36,9 +36,9 @@ class Checkpoint:
     versions: dict[str, str]
 
     @property
-    def val_accuracy(self) -> float:
-        """The accuracy on the val images after the last epoch, 0 to 1."""
-        return self.metrics[-1].val_accuracy
+    def val_accuracy(self) -> float | None:
+        """The accuracy on the val images after the last finished epoch, 0 to 1; None before the first."""
+        return self.metrics[-1].val_accuracy if self.metrics else None
 
 
 def save(
@@ -72,24 +72,24 @@ def load(path: Path) -> Checkpoint:
     try:
         model = models.build(content["model"]["name"], **content["model"]["arguments"])
         model.load_state_dict(content["weights"])
-        config = TrainConfig(**content["config"])
+        config = TrainConfig(**{**content["config"], "hidden": tuple(content["config"]["hidden"])})
         metrics = [EpochResult(**result) for result in content["metrics"]]
-        checkpoint = Checkpoint(path, model.eval(), config, metrics, content["trainer"], content["versions"])
-        checkpoint.val_accuracy  # noqa: B018  (a checkpoint without a score is none of ours)
+        return Checkpoint(path, model.eval(), config, metrics, content["trainer"], content["versions"])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
-    return checkpoint
 
 
 def find_newest(checkpoints_dir: Path) -> Path:
-    """Return the checkpoint below `checkpoints_dir` that was written last.
+    """Return the checkpoint of the run below `checkpoints_dir` that was saved last: its best, if it has one.
 
     Raises CheckpointError when there is none.
     """
     found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt")]
     if not found:
         raise CheckpointError(f"there is no checkpoint under {checkpoints_dir}; make one with `mnist train`")
-    return max(found)[1]
+    last = max(found)[1]
+    best = last.with_name("best.pt")
+    return best if best.exists() else last
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """What a training run is made of, and where its files go. Standard library only."""
 
+import json
 import math
-from dataclasses import dataclass
+import tomllib
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from mnist_cli.errors import ConfigError
 
@@ -10,24 +13,149 @@ DATA_DIR = Path("data")
 CHECKPOINTS_DIR = Path("checkpoints")
 RUNS_DIR = Path("runs")
 
+Model = Literal["linear", "mlp", "cnn"]
+Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
+Loss = Literal["cross_entropy", "mse"]
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
+Schedule = Literal["constant", "step", "cosine", "one_cycle"]
+Augment = Literal["none", "shift", "affine", "elastic"]
+Precision = Literal["fp32", "bf16"]
+Preset = Literal["original", "default", "fast", "best"]
+
+HOLDOUT_OF_THE_PATIENT = 5_000  # images
+
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The hyperparameters of a run; the defaults are the recipe of the notes this project grew from.
+    """The hyperparameters of a run; the defaults are the recipe of `mlp`.
 
-    Raises ConfigError for values that no run can have.
+    Raises ConfigError, naming the field, for a value that no run can have.
     """
 
-    model: str = "mlp"
+    model: Model = "mlp"
+    hidden: tuple[int, ...] = (256, 256)  # units (mlp) or channels (cnn) of each hidden layer
+    activation: Activation = "relu"
+    dropout: float = 0.0  # share of hidden values silenced at each step
+    loss: Loss = "cross_entropy"
+    label_smoothing: float = 0.0  # share of the target that is spread over all ten digits
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = 2e-3  # the peak of the schedule
+    momentum: float = 0.9  # of sgd and rmsprop
+    weight_decay: float = 0.1  # of the weights; biases and batch norms are left alone
+    schedule: Schedule = "one_cycle"
+    warmup: float = 0.0  # share of the run that climbs to the peak; one_cycle climbs for a fifth if this is 0
+    gradient_clip: float = 0.0  # the largest norm of the gradient; 0 lets it be
     epochs: int = 10  # passes over the training images
-    batch_size: int = 64  # images per optimizer step
-    learning_rate: float = 1e-3  # step size of Adam
-    seed: int = 0  # decides the first weights and the order of the images
+    batch_size: int = 128  # images per optimizer step
+    augment: Augment = "affine"
+    train_size: int = 0  # training images to use, each digit in its share; 0 uses all
+    holdout: int = 0  # training images to measure on instead of training on them
+    patience: int = 0  # epochs without a better held-out loss after which the run stops; 0 never stops
+    precision: Precision = "fp32"
+    compile: bool = False
+    deterministic: bool = False
+    seed: int = 0  # decides everything random
 
     def __post_init__(self) -> None:
-        """Check the values."""
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ConfigError(f"learning_rate must be a number above 0, not {self.learning_rate}")
+        """Check every value."""
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), field.type)
+
+    @property
+    def held_out(self) -> int:
+        """The number of training images to measure on: patience needs some."""
+        return self.holdout or (HOLDOUT_OF_THE_PATIENT if self.patience else 0)
+
+
+BOUNDS = {  # the smallest value, and the one that it must stay below
+    "hidden": (1, 100_000),
+    "dropout": (0, 1),
+    "label_smoothing": (0, 1),
+    "learning_rate": (1e-12, math.inf),
+    "momentum": (0, 1),
+    "weight_decay": (0, math.inf),
+    "warmup": (0, 1),
+    "gradient_clip": (0, math.inf),
+    "epochs": (1, 1_000_000),
+    "batch_size": (1, 60_001),
+    "train_size": (0, 60_001),
+    "holdout": (0, 50_001),
+    "patience": (0, 1_000_000),
+    "seed": (0, 2**40),
+}
+
+# What each model does best with, where that differs from the defaults above.
+RECIPES: dict[str, dict[str, Any]] = {
+    "linear": {"hidden": (), "augment": "none", "learning_rate": 5e-3, "weight_decay": 0.0},
+    "mlp": {},
+    "cnn": {"hidden": (16, 32, 64), "learning_rate": 1e-2, "weight_decay": 0.05},
+}
+
+# Named sets of values. `original` is what the notes do, less their mistakes.
+PRESETS: dict[str, dict[str, Any]] = {
+    "original": {
+        "model": "mlp",
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "batch_size": 64,
+        "augment": "none",
+    },
+    "default": {},
+    "fast": {"model": "cnn", "epochs": 1, "batch_size": 64},
+    "best": {"model": "cnn", "hidden": (24, 48, 96, 192), "epochs": 30, "dropout": 0.3, "augment": "elastic"},
+}
+
+
+def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> TrainConfig:
+    """Return the configuration that `options` ask for on top of a file, of a preset, of the model's own recipe.
+
+    Raises ConfigError for a name or value that is unknown.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}")
+    asked = {**PRESETS[preset or "default"], **(read_toml(file) if file else {}), **options}
+    unknown = set(asked) - {field.name for field in fields(TrainConfig)}
+    if unknown:
+        raise ConfigError(
+            f"{file} sets {', '.join(sorted(unknown))}, which is no hyperparameter; see `mnist train --help`"
+        )
+    recipe = RECIPES.get(str(asked.get("model", TrainConfig.model)), {})
+    values = {**recipe, **asked}
+    if isinstance(values.get("hidden"), list):
+        values["hidden"] = tuple(values["hidden"])
+    return TrainConfig(**values)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the names and values in a TOML file; raises ConfigError when it is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def to_toml(config: TrainConfig) -> str:
+    """Return `config` as a file that `mnist train --config` repeats the run from."""
+    # Strings, numbers, booleans and lists of numbers are written alike in JSON and in TOML.
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(config).items())
+
+
+def _check(name: str, value: Any, kind: Any) -> None:
+    """Raise ConfigError unless `value` is what the field `name` of type `kind` can hold."""
+    if choices := get_args(kind) if name != "hidden" else ():
+        if value not in choices:
+            raise ConfigError(f"there is no {name} {value!r}; choose from {', '.join(choices)}")
+        return
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} must be true or false, not {value!r}")
+        return
+    for number in value if isinstance(value, tuple) else (value,):
+        allowed = (int, float) if kind is float else int
+        if isinstance(number, bool) or not isinstance(number, allowed):
+            raise ConfigError(f"{name} must be {'a number' if kind is float else 'whole'}, not {number!r}")
+        low, end = BOUNDS[name]
+        if not low <= number < end:  # false for NaN, too
+            raise ConfigError(f"{name} must be at least {low:g} and below {end:g}, not {number!r}")

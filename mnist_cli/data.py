@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mnist_cli import idx
-from mnist_cli.errors import DataError
+from mnist_cli.config import TrainConfig
+from mnist_cli.errors import ConfigError, DataError
 
 Split = Literal["train", "val"]
 SPLITS: dict[Split, tuple[idx.IdxFile, idx.IdxFile]] = {
@@ -45,6 +46,37 @@ class Digits:
         """Yield the digits in order, `batch_size` at a time; the last batch may be smaller."""
         for start in range(0, len(self), batch_size):
             yield self[start : start + batch_size]
+
+
+def split_off(digits: Digits, count: int, seed: int) -> tuple[Digits, Digits]:
+    """Return `count` of the digits, each of the ten in its share, and the rest; the same seed chooses the same.
+
+    Raises ConfigError when there are not that many.
+    """
+    if count > len(digits):
+        raise ConfigError(f"there are only {len(digits):,} images to choose {count:,} from")
+    order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
+    labels = digits.labels.cpu()[order]
+    # Place each image by how far down it stands among its own digit's: a stratified order to cut anywhere.
+    position = torch.empty(len(digits))
+    for digit in labels.unique():
+        places = (labels == digit).nonzero().flatten()
+        position[places] = (torch.arange(len(places)) + 0.5) / len(places)
+    order = order[position.argsort(stable=True)].to(digits.labels.device)
+    return digits[order[:count].sort().values], digits[order[count:].sort().values]
+
+
+def select(digits: Digits, config: TrainConfig) -> tuple[Digits, Digits | None]:
+    """Return the images to train on and those to hold out, as `config` wants; the seed chooses them.
+
+    Raises ConfigError when there are not enough.
+    """
+    held_out = None
+    if config.held_out:
+        held_out, digits = split_off(digits, config.held_out, config.seed)
+    if config.train_size:
+        digits, _ = split_off(digits, config.train_size, config.seed)
+    return digits, held_out
 
 
 def load(data_dir: Path, split: Split) -> Digits:

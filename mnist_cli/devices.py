@@ -1,12 +1,16 @@
 """Where tensors live and are computed."""
 
+import os
+
 import torch
 
 from mnist_cli.errors import ConfigError
 
 
-def choose(name: str | None) -> torch.device:
+def choose(name: str | None, deterministic: bool = False) -> torch.device:
     """Return the device of that name, or the best there is: CUDA, else MPS, else the CPU.
+
+    With `deterministic`, operations whose result varies from run to run are refused from now on.
 
     Raises ConfigError when there is no such device on this machine.
     """
@@ -17,4 +21,7 @@ def choose(name: str | None) -> torch.device:
     # Which of these torch raises depends on the device and on how torch was built.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"there is no device {name!r} on this machine; the best here is {best!r}") from error
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+        torch.use_deterministic_algorithms(True)
     return device

@@ -3,6 +3,7 @@
 MnistError
 ├── ConfigError      a value that no run can have
 ├── DataError        the MNIST files
+├── DivergenceError  a run whose loss is no longer a number
 ├── CheckpointError  a file that should hold a trained model
 └── ImageError       a picture that should hold a digit
 
@@ -21,6 +22,10 @@ class ConfigError(MnistError):
 
 class DataError(MnistError):
     """The MNIST files are missing, damaged or cannot be had."""
+
+
+class DivergenceError(MnistError):
+    """A run learns nothing any more: its loss is infinite or not a number."""
 
 
 class CheckpointError(MnistError):

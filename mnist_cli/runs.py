@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_cli.config import CHECKPOINTS_DIR, RUNS_DIR
+from mnist_cli.config import CHECKPOINTS_DIR, RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import ConfigError
+from mnist_cli.files import replacing
 
 NAME = re.compile(r"[^\W_][\w.+= -]{0,99}")  # a folder name on any system: no separator, no leading dot or dash
 
@@ -17,11 +18,17 @@ class Run:
     """Where a run keeps its files."""
 
     name: str
+    checkpoint_dir: Path
 
     @property
-    def checkpoint_path(self) -> Path:
-        """The file that holds the model after the last finished epoch."""
-        return CHECKPOINTS_DIR / self.name / "last.pt"
+    def last_path(self) -> Path:
+        """The checkpoint of the last finished epoch."""
+        return self.checkpoint_dir / "last.pt"
+
+    @property
+    def best_path(self) -> Path:
+        """The checkpoint of the epoch with the lowest loss on held-out images, if the run holds out any."""
+        return self.checkpoint_dir / "best.pt"
 
     @property
     def log_dir(self) -> Path:
@@ -29,18 +36,27 @@ class Run:
         return RUNS_DIR / self.name
 
 
-def create(name: str | None, model: str, overwrite: bool = False) -> Run:
-    """Claim the folders of a new run; without a name it is called after its model and the time.
+def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Run:
+    """Claim the folders of a new run and write config.toml; without a name it is called after its model and the time.
 
     With `overwrite` an existing run loses its curves at once and its checkpoint when there is a new one.
 
     Raises ConfigError when the name cannot be a folder's, or is taken.
     """
     if name is None:
-        return _create_unnamed(f"{model}-{time.strftime('%Y%m%d-%H%M%S')}")
+        run = _create_unnamed(f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}")
+    else:
+        run = _create_named(name, overwrite)
+    with replacing(run.log_dir / "config.toml") as file:
+        file.write(to_toml(config).encode())
+    return run
+
+
+def _create_named(name: str, overwrite: bool) -> Run:
+    """Claim `name`, if it can be had."""
     if not NAME.fullmatch(name):
         raise ConfigError(f"{name!r} cannot name a run; use letters, digits and . _ + = - like `--name first-try`")
-    run = Run(name)
+    run = Run(name, CHECKPOINTS_DIR / name)
     if overwrite:
         shutil.rmtree(run.log_dir, ignore_errors=True)
     try:
@@ -54,17 +70,18 @@ def create(name: str | None, model: str, overwrite: bool = False) -> Run:
 
 def _create_unnamed(stem: str) -> Run:
     """Claim `stem`, or `stem-2`, `stem-3` and so on when another run started in the same second."""
-    run, number = Run(stem), 1
+    number = 1
     while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        run = Run(name, CHECKPOINTS_DIR / name)
         try:
             _claim(run)
             return run
         except FileExistsError:
             number += 1
-            run = Run(f"{stem}-{number}")
 
 
 def _claim(run: Run, exist_ok: bool = False) -> None:
     """Make the run's folders; of two programs that claim one name at once, one gets FileExistsError."""
-    run.checkpoint_path.parent.mkdir(parents=True, exist_ok=exist_ok)
+    run.checkpoint_dir.mkdir(parents=True, exist_ok=exist_ok)
     run.log_dir.mkdir(parents=True, exist_ok=True)

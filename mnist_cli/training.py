@@ -3,24 +3,30 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
+from mnist_cli.augmentation import Augmenter
 from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
-from mnist_cli.models import Classifier
+from mnist_cli.errors import DivergenceError
+from mnist_cli.models import CLASSES, Classifier
 
 EVALUATION_BATCH = 1_000  # images; large enough to be fast, small enough for any cache
+AUGMENTED_AT_ONCE = 2_048  # images, at least; so many share the cost of starting each operation
+ONE_CYCLE_WARMUP = 0.2  # share of the run
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How well a model does on a set of images."""
 
-    loss: float  # mean cross-entropy per image, in nats
+    loss: float  # mean per image; cross-entropy in nats
     errors: int
     images: int
 
@@ -45,69 +51,202 @@ class EpochResult:
     train_loss: float  # mean per image, while the weights were changing
     val_loss: float
     val_accuracy: float
-    seconds: float  # of training, without the evaluation
+    seconds: float  # of training, without the measuring
+    held_out_loss: float | None = None  # on the images that `holdout` took out of the training images
+
+    @property
+    def choosing_loss(self) -> float:
+        """The loss that may choose an epoch; without held-out images there is none, and no epoch is better."""
+        return math.inf if self.held_out_loss is None else self.held_out_loss
 
 
 def ignore(images: int) -> None:
     """Be told of progress and do nothing."""
 
 
+def step_size(config: TrainConfig, done: float) -> float:
+    """Return the learning rate when the share `done` of a run, 0 to 1, is over."""
+    warmup = config.warmup or (ONE_CYCLE_WARMUP if config.schedule == "one_cycle" else 0)
+    if done < warmup:
+        return config.learning_rate * max(done / warmup, 0.01)
+    if config.schedule == "constant":
+        return config.learning_rate
+    if config.schedule == "step":  # a tenth at half of the run, a hundredth at three quarters
+        return config.learning_rate * 0.1 ** ((done >= 0.5) + (done >= 0.75))
+    return config.learning_rate * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+
+def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimizer of `config`, with weight decay on the weights of layers only."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    rate = config.learning_rate
+    match config.optimizer:
+        # fused: one call updates all parameters, not a dozen for each.
+        case "sgd":
+            return torch.optim.SGD(groups, rate, config.momentum, nesterov=config.momentum > 0, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, rate, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, rate, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, rate, momentum=config.momentum)
+
+
+def loss_of(logits: Tensor, labels: Tensor, kind: str, label_smoothing: float = 0.0) -> Tensor:
+    """Return the summed loss of logits (N, 10) against labels (N,).
+
+    `mse` is the squared distance of the ten probabilities from the target, the Brier score.
+    """
+    if kind == "cross_entropy":
+        return functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
+    target = functional.one_hot(labels, CLASSES) * (1 - label_smoothing) + label_smoothing / CLASSES
+    return functional.mse_loss(logits.softmax(dim=1), target.float(), reduction="sum")
+
+
 class Trainer:
     """One training run: the model, its optimizer, and how far they have come.
 
-    Everything random in an epoch follows from the seed and the epoch's number, so that a run can be taken up again
-    after any epoch from `state_dict` alone.
+    Everything random follows from the seed, the epoch's number and the place in the epoch, so a run that was stopped,
+    even inside an epoch, goes on from `state_dict` to the very weights that it would have reached.
     """
 
-    def __init__(self, model: Classifier, train: Digits, val: Digits, config: TrainConfig) -> None:
+    def __init__(
+        self, model: Classifier, train: Digits, val: Digits, config: TrainConfig, held_out: Digits | None = None
+    ) -> None:
         """Prepare to train `model` in place; model and digits are on the same device."""
-        self.model, self.train, self.val, self.config = model, train, val, config
+        self.model, self.train, self.val, self.config, self.held_out = model, train, val, config, held_out
+        self.device = train.labels.device
+        self.optimizer = make_optimizer(model, config)
+        self.augment = Augmenter(config.augment, self.device)
+        self.network = torch.compile(model) if config.compile else model
         self.epoch = 0  # finished epochs
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+        self.batch = 0  # finished batches of the epoch that was begun
+        self.stopping = False
+        # Summed on the device: asking for a number at every step would wait for the GPU each time.
+        self.loss_sum = torch.zeros((), device=self.device)
+        self._random_state: Tensor | None = None
 
     def epochs(self, progress: Callable[[int], object] = ignore) -> Iterator[EpochResult]:
         """Train the remaining epochs, pausing after each, with `progress` called with the images of every batch.
 
-        While paused, the model holds that epoch's weights: save them before asking for the next result.
+        While paused, the model holds that epoch's weights: save them before asking for the next result. After `stop`
+        the iteration ends, perhaps inside an epoch. Raises DivergenceError when the loss is no longer a number.
         """
         while self.epoch < self.config.epochs:
             start = time.perf_counter()
-            train_loss = self.train_epoch(progress)
+            self.train_epoch(progress)
+            if self.stopping:
+                return
+            train_loss = self.loss_sum.item() / len(self.train)
             seconds = time.perf_counter() - start
-            self.epoch += 1
-            val = evaluate(self.model, self.val)
-            yield EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds)
+            if not math.isfinite(train_loss):
+                raise DivergenceError(
+                    f"the loss became {train_loss} in epoch {self.epoch + 1}; try a smaller --learning-rate"
+                )
+            self.epoch, self.batch, self._random_state = self.epoch + 1, 0, None
+            self.loss_sum.zero_()
+            val = evaluate(self.model, self.val, self.config.loss)
+            held_out = evaluate(self.model, self.held_out, self.config.loss).loss if self.held_out else None
+            yield EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, held_out)
 
-    def train_epoch(self, progress: Callable[[int], object] = ignore) -> float:
-        """Train once over all images in a new order and return the mean loss per image."""
-        generator = torch.Generator().manual_seed((self.config.seed << 16) + self.epoch)
+    def stop(self) -> None:
+        """Let the iteration of `epochs` end after the step that is under way."""
+        self.stopping = True
+
+    def train_epoch(self, progress: Callable[[int], object] = ignore) -> None:
+        """Train once over all images in a new order, or over the rest of an epoch that was begun."""
         self.model.train()
-        # Summed on the device: asking for a number inside the loop would wait for the GPU at every step.
-        total = torch.zeros((), device=self.train.labels.device)
-        for batch in self.train.shuffled(generator).batches(self.config.batch_size):
-            self.optimizer.zero_grad()
-            loss = functional.cross_entropy(self.model(batch.images), batch.labels)
-            loss.backward()
-            self.optimizer.step()
-            total += loss.detach() * len(batch)
+        size, done = self.config.batch_size, self.batch
+        steps = math.ceil(len(self.train) / size)
+        for number, batch in enumerate(self._batches()):
+            if number < done:
+                continue  # trained on before the run was stopped
+            if number == done:
+                self._restore_random_state()
+            rate = step_size(self.config, (self.epoch * steps + number) / (self.config.epochs * steps))
+            self._step(batch, rate)
+            self.batch += 1
             progress(len(batch))
-        return total.item() / len(self.train)
+            if self.stopping:
+                self._random_state = torch.get_rng_state()
+                return
+
+    def _batches(self) -> Iterator[Digits]:
+        """Yield the batches of this epoch, shuffled and augmented; the same ones each time it is asked."""
+        seed = (self.config.seed << 20) + self.epoch
+        torch.manual_seed(seed)  # what dropout draws from
+        order = torch.Generator().manual_seed(seed)
+        amounts = torch.Generator(self.device).manual_seed(seed)
+        size = self.config.batch_size
+        for some in self.train.shuffled(order).batches(size * max(1, AUGMENTED_AT_ONCE // size)):
+            yield from Digits(self.augment(some.images, amounts), some.labels).batches(size)
+
+    def _step(self, batch: Digits, rate: float) -> None:
+        """Move the weights once along the gradient of the mean loss of `batch`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        with self._precision():
+            logits = self.network(batch.images)
+        loss = loss_of(logits.float(), batch.labels, self.config.loss, self.config.label_smoothing)
+        (loss / len(batch)).backward()
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.loss_sum += loss.detach()
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.config.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _restore_random_state(self) -> None:
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state)
+            self._random_state = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what taking the run up again needs beside the model's weights: plain values and tensors."""
-        return {"epoch": self.epoch, "optimizer": self.optimizer.state_dict()}
+        """Return what going on needs beside the model's weights: plain values and tensors."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "loss_sum": self.loss_sum.cpu(),
+            "random_state": self._random_state,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was taken; the model's weights are loaded separately."""
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.loss_sum = state["loss_sum"].to(self.device)
+        self._random_state = state["random_state"]
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def is_best(results: list[EpochResult]) -> bool:
+    """Say whether the last epoch has the lowest held-out loss so far; without held-out images no epoch is best."""
+    *earlier, last = [result.choosing_loss for result in results]
+    return last < min(earlier, default=math.inf)
+
+
+def has_lost_patience(results: list[EpochResult], patience: int) -> bool:
+    """Say whether the held-out loss was last improved `patience` epochs ago or earlier."""
+    best = min(range(len(results)), key=lambda index: results[index].choosing_loss)
+    return patience > 0 and len(results) - 1 - best >= patience
 
 
 @torch.inference_mode()
-def evaluate(model: Classifier, digits: Digits) -> Evaluation:
+def evaluate(model: Classifier, digits: Digits, loss: str = "cross_entropy") -> Evaluation:
     """Measure `model` on `digits`, image by image whatever the batches, and leave it in the mode it was in."""
     was_training = model.training
     model.eval()
     device = digits.labels.device
-    loss, errors = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+    total, errors = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
     for batch in digits.batches(EVALUATION_BATCH):
         logits = model(batch.images)
-        loss += functional.cross_entropy(logits, batch.labels, reduction="sum")
+        total += loss_of(logits, batch.labels, loss)
         errors += (logits.argmax(dim=1) != batch.labels).sum()
     model.train(was_training)
-    return Evaluation(loss.item() / len(digits), int(errors.item()), len(digits))
+    return Evaluation(total.item() / len(digits), int(errors.item()), len(digits))

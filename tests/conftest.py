@@ -37,8 +37,8 @@ def train(data_dir: Path) -> Digits:
 @pytest.fixture(scope="session")
 def trained(train: Digits, val: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the notes' network after one epoch over 10,000 images."""
-    config = TrainConfig(epochs=1, learning_rate=2e-3)
-    model = models.build(config.model, seed=0)
+    config = TrainConfig(epochs=1, batch_size=64, augment="none")
+    model = models.build_from(config)
     trainer = training.Trainer(model, train[:10_000], val, config)
     results = list(trainer.epochs())
     path = tmp_path_factory.mktemp("trained") / "last.pt"

@@ -40,7 +40,10 @@ def test_save_and_load_give_the_same_logits(trained, val):
 def test_a_checkpoint_holds_tensors_and_plain_values_with_all_that_resuming_needs(trained):
     content = torch.load(trained, weights_only=True)
     assert content["version"] == 1
-    assert content["model"] == {"name": "mlp", "arguments": {}}
+    assert content["model"] == {
+        "name": "mlp",
+        "arguments": {"hidden": [256, 256], "activation": "relu", "dropout": 0.0},
+    }
     assert content["config"]["epochs"] == 1
     assert content["metrics"][0]["epoch"] == 1
     assert set(content["versions"]) == {"mnist_cli", "torch", "python"}
@@ -123,10 +126,11 @@ def test_a_zip_of_something_else_is_not_a_checkpoint(tmp_path):
         {"model": {"name": "unheard-of", "arguments": {}}},
         {"model": {"name": "mlp", "arguments": {"width": 3}}},
         {"model": 7},
-        {"metrics": []},
         {"metrics": None},
+        {"config": {"hidden": [1], "future": 1}},
+        {"config": {"hidden": [1], "epochs": "ten"}},
     ],
-    ids=["no weights", "list", "shape", "name", "argument", "number", "no epoch", "no metrics"],
+    ids=["no weights", "list", "shape", "name", "argument", "number", "no metrics", "unknown field", "not a number"],
 )
 def test_a_checkpoint_with_a_wrong_entry_is_refused(trained, tmp_path, changes):
     with pytest.raises(CheckpointError, match="damaged checkpoint"):
@@ -141,6 +145,13 @@ def test_a_newer_format_says_to_update(trained, tmp_path):
 def test_a_missing_file_says_what_makes_one(tmp_path):
     with pytest.raises(CheckpointError, match=r"no file .*`mnist train`"):
         checkpoints.load(tmp_path / "none.pt")
+
+
+def test_the_best_epoch_of_the_newest_run_is_preferred(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "last.pt").touch()
+    (tmp_path / "a" / "best.pt").touch()
+    assert checkpoints.find_newest(tmp_path) == tmp_path / "a" / "best.pt"
 
 
 def test_the_newest_checkpoint_is_the_one_written_last(tmp_path):

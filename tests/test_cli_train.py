@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 import torch
 
@@ -35,19 +37,84 @@ def test_an_existing_run_is_kept(mnist):
     assert mnist("train", *QUICK, "--name", "one", "--overwrite").exit_code == 0
 
 
-def test_ctrl_c_keeps_the_last_finished_epoch_and_says_so(mnist, tmp_path, monkeypatch):
-    train_epoch = training.Trainer.train_epoch
+def weights_in(path):
+    return {name: tensor.tolist() for name, tensor in torch.load(path, weights_only=True)["weights"].items()}
 
-    def interrupted_in_the_second(self, progress):
-        if self.epoch == 1:
-            raise KeyboardInterrupt
-        return train_epoch(self, progress)
 
-    monkeypatch.setattr(training.Trainer, "train_epoch", interrupted_in_the_second)
-    done = mnist("train", *QUICK, "--epochs", "3", "--name", "one")
-    assert done.exit_code == 130
-    assert "Stopped; checkpoints/one/last.pt holds epoch 1." in done.stderr
-    assert len(checkpoints.load(tmp_path / "checkpoints/one/last.pt").metrics) == 1
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path, monkeypatch, number):
+    options = (*QUICK[2:], "--epochs", "2", "--dropout", "0.1")
+    assert mnist("train", *options, "--name", "whole").exit_code == 0
+    step, steps = training.Trainer._step, []
+
+    def step_and_signal(self, *arguments):
+        steps.append(step(self, *arguments))
+        if len(steps) == 75:  # in the second epoch of 60 steps
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(training.Trainer, "_step", step_and_signal)
+    stopped = mnist("train", *options, "--name", "one")
+    assert stopped.exit_code == 128 + number
+    assert "Stopped in epoch 2. Go on with: mnist train --resume checkpoints/one/last.pt" in stopped.stderr
+    assert len(steps) == 75
+    assert mnist("evaluate", "checkpoints/one/last.pt").exit_code == 0
+    resumed = mnist("train", "--resume", "checkpoints/one/last.pt")
+    assert resumed.exit_code == 0
+    assert len(steps) == 120
+    assert weights_in(tmp_path / "checkpoints/one/last.pt") == weights_in(tmp_path / "checkpoints/whole/last.pt")
+    assert len(checkpoints.load(tmp_path / "checkpoints/one/last.pt").metrics) == 2
+
+
+def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
+    mnist("train", *QUICK, "--name", "one")
+    assert mnist("train", "--resume", "checkpoints/one/last.pt", "--epochs", "2").exit_code == 0
+    assert [result.epoch for result in checkpoints.load(tmp_path / "checkpoints/one/last.pt").metrics] == [1, 2]
+    assert len(list((tmp_path / "runs/one").glob("events.*"))) == 2
+    done = mnist("train", "--resume", "checkpoints/one/last.pt")
+    assert done.exit_code == 1
+    assert "has all its 2 epochs; train longer with --epochs 4" in done.stderr
+
+
+def test_resume_takes_no_other_hyperparameter(mnist, trained):
+    done = mnist("train", "--resume", trained, "--learning-rate", "0.1")
+    assert done.exit_code == 2
+    assert "only --epochs goes with it" in done.stderr
+
+
+def test_training_from_the_file_of_a_run_repeats_it(mnist, tmp_path):
+    mnist("train", *QUICK, "--name", "one", "--train-size", "3000", "--seed", "4", "--model", "cnn", "--hidden", "4,8")
+    again = mnist("train", "--config", "runs/one/config.toml", "--name", "two")
+    assert again.exit_code == 0
+    assert weights_in(tmp_path / "checkpoints/one/last.pt") == weights_in(tmp_path / "checkpoints/two/last.pt")
+
+
+def test_patience_stops_and_the_best_epoch_is_kept(mnist, tmp_path):
+    options = (
+        "--train-size",
+        "200",
+        "--epochs",
+        "40",
+        "--patience",
+        "2",
+        "--augment",
+        "none",
+        "--schedule",
+        "constant",
+    )
+    done = mnist("train", *options, "--batch-size", "20", "--name", "one", "--device", "cpu")
+    assert done.exit_code == 0
+    assert "Stopped after 2 epochs without a better held-out loss." in done.stderr
+    assert done.stdout == "checkpoints/one/best.pt\n"
+    best = checkpoints.load(tmp_path / "checkpoints/one/best.pt")
+    last = checkpoints.load(tmp_path / "checkpoints/one/last.pt")
+    assert len(last.metrics) == len(best.metrics) + 2 < 40
+    assert best.metrics[-1].held_out_loss == min(result.held_out_loss for result in last.metrics)
+
+
+def test_a_diverged_run_names_what_it_kept(mnist):
+    done = mnist("train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e30", "--name", "one")
+    assert done.exit_code == 1
+    assert "try a smaller --learning-rate; there is nothing to keep" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -55,8 +122,15 @@ def test_ctrl_c_keeps_the_last_finished_epoch_and_says_so(mnist, tmp_path, monke
     [
         (["--epochs", "0"], 2, "--epochs"),
         (["--epochs", "many"], 2, "--epochs"),
-        (["--learning-rate", "0"], 1, "Error: learning_rate must be a number above 0"),
-        (["--learning-rate", "nan"], 1, "Error: learning_rate must be a number above 0"),
+        (["--learning-rate", "0"], 1, "Error: learning_rate must be at least 1e-12"),
+        (["--learning-rate", "nan"], 1, "Error: learning_rate must be at least 1e-12"),
+        (["--model", "resnet"], 2, "'--model'"),
+        (["--hidden", "a,b"], 2, "whole numbers such as 256,256"),
+        (["--model", "cnn", "--hidden", ""], 1, "Error: a cnn needs at least one hidden layer"),
+        (["--preset", "turbo"], 2, "'--preset'"),
+        (["--config", "none.toml"], 2, "'--config'"),
+        (["--resume", "none.pt"], 1, "Error: there is no file none.pt"),
+        (["--holdout", "50000", "--train-size", "10001"], 1, "Error: there are only 10,000 images"),
         (["--name", "../up"], 1, "Error: '../up' cannot name a run"),
         (["--device", "cuda:99"], 1, "Error: there is no device 'cuda:99'"),
     ],

@@ -1,20 +1,103 @@
 import math
+from dataclasses import fields
 
 import pytest
 
-from mnist_cli.config import TrainConfig
+from mnist_cli import config
+from mnist_cli.config import PRESETS, RECIPES, TrainConfig, resolve
 from mnist_cli.errors import ConfigError
 
 
-def test_the_defaults_are_the_notes_recipe():
-    config = TrainConfig()
-    assert (config.model, config.epochs, config.batch_size, config.learning_rate) == ("mlp", 10, 64, 1e-3)
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "resnet"}, "no model 'resnet'; choose from linear, mlp, cnn"),
+        ({"optimizer": "lion"}, "no optimizer 'lion'"),
+        ({"hidden": (256, 0)}, "hidden must be at least 1"),
+        ({"hidden": (2.5,)}, "hidden must be whole"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"epochs": 1.5}, "epochs must be whole"),
+        ({"epochs": True}, "epochs must be whole"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be at least 1e-12"),
+        ({"learning_rate": -1.0}, "learning_rate must be at least"),
+        ({"learning_rate": math.nan}, "learning_rate must be at least .* not nan"),
+        ({"learning_rate": math.inf}, "learning_rate must be .* below inf"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, not 'fast'"),
+        ({"dropout": 1.0}, "dropout must be .* below 1"),
+        ({"compile": "yes"}, "compile must be true or false"),
+        ({"seed": 2**50}, "seed must be"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**values)
+
+
+def test_every_number_has_bounds():
+    numbers = {field.name for field in fields(TrainConfig) if field.type in (int, float)} | {"hidden"}
+    assert set(config.BOUNDS) == numbers
+
+
+def test_the_original_preset_is_the_notes_recipe():
+    original = resolve("original", None, {})
+    assert (original.model, original.hidden, original.activation) == ("mlp", (256, 256), "relu")
+    assert (original.epochs, original.batch_size, original.learning_rate) == (10, 64, 1e-3)
+    assert (original.optimizer, original.schedule, original.weight_decay, original.augment) == (
+        "adam",
+        "constant",
+        0,
+        "none",
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_had(preset):
+    assert isinstance(resolve(preset, None, {}), TrainConfig)
+
+
+def test_an_option_wins_over_a_file_over_a_preset_over_the_models_recipe(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("epochs = 7\nbatch_size = 32\n")
+    chosen = resolve("fast", file, {"batch_size": 16})
+    assert (chosen.batch_size, chosen.epochs, chosen.model) == (16, 7, "cnn")
+    assert chosen.learning_rate == RECIPES["cnn"]["learning_rate"]
+
+
+def test_the_recipe_is_that_of_the_model_asked_for():
+    assert resolve(None, None, {"model": "linear"}).augment == "none"
+    assert resolve(None, None, {"model": "linear", "augment": "shift"}).augment == "shift"
+
+
+def test_a_configuration_survives_its_file(tmp_path):
+    chosen = resolve("best", None, {"seed": 3, "compile": True})
+    file = tmp_path / "config.toml"
+    file.write_text(config.to_toml(chosen))
+    assert resolve(None, file, {}) == chosen
 
 
 @pytest.mark.parametrize(
-    "values",
-    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"learning_rate": -1.0}, {"learning_rate": math.nan}],
+    ("content", "message"),
+    [
+        (b"epochs = ", r"run\.toml is not TOML"),
+        (b"\xff\xfe", r"run\.toml is not TOML"),
+        (b"speed = 3", r"run\.toml sets speed, which is no hyperparameter"),
+        (b"[model]\nname = 'mlp'", "no model"),
+    ],
 )
-def test_a_value_that_no_run_can_have_is_named(values):
-    with pytest.raises(ConfigError, match=next(iter(values))):
-        TrainConfig(**values)
+def test_a_file_that_is_no_configuration_is_named(tmp_path, content, message):
+    file = tmp_path / "run.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        resolve(None, file, {})
+
+
+def test_an_unknown_preset_is_named_with_the_choices():
+    with pytest.raises(ConfigError, match="no preset 'turbo'; choose from original, default, fast, best"):
+        resolve("turbo", None, {})
+
+
+def test_patience_holds_out_images_by_itself():
+    assert TrainConfig().held_out == 0
+    assert TrainConfig(patience=2).held_out == 5_000
+    assert TrainConfig(patience=2, holdout=100).held_out == 100

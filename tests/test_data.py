@@ -2,11 +2,12 @@ import struct
 
 import pytest
 import torch
-from test_mirrors import import_torchvision
+from torchvision_or_skip import import_torchvision
 
 from mnist_cli import data
+from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
-from mnist_cli.errors import DataError
+from mnist_cli.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -71,3 +72,30 @@ def test_an_epoch_has_every_image_once_in_a_new_order_with_its_label(ten):
 
 def test_batches_keep_the_order(ten):
     assert [batch.labels.tolist() for batch in ten.batches(5)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 105, 5_000])
+def test_split_off_takes_every_digit_in_its_share_and_leaves_the_rest(val, count):
+    some, rest = data.split_off(val, count, seed=1)
+    assert (len(some), len(rest)) == (count, 10_000 - count)
+    expected = val.labels.bincount(minlength=10) * count / 10_000
+    assert (some.labels.bincount(minlength=10) - expected).abs().max() <= 1
+    both = torch.cat([some.images, rest.images]).flatten(1).long().sum(dim=1).sort().values
+    assert torch.equal(both, val.images.flatten(1).long().sum(dim=1).sort().values)
+
+
+def test_the_seed_chooses_what_is_split_off(val):
+    one, two, other = (data.split_off(val, 500, seed)[0].images for seed in (1, 1, 2))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_more_than_there_is_cannot_be_split_off(ten):
+    with pytest.raises(ConfigError, match="only 10 images to choose 11 from"):
+        data.split_off(ten, 11, seed=0)
+
+
+def test_select_holds_out_before_it_takes_a_part(train):
+    part, held_out = data.select(train, TrainConfig(train_size=1_000, patience=2))
+    assert (len(part), len(held_out)) == (1_000, 5_000)
+    assert data.select(train, TrainConfig()) == (train, None)

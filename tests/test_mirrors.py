@@ -9,6 +9,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from torchvision_or_skip import import_torchvision
 
 from mnist_cli import idx, mirrors
 
@@ -232,12 +233,3 @@ def test_without_torchvision_our_own_mirrors_are_used(monkeypatch):
 def test_the_archive_sums_are_torchvisions():
     torchvision = import_torchvision()
     assert {f"{file.name}.gz": file.archive_md5 for file in idx.FILES} == dict(torchvision.datasets.MNIST.resources)
-
-
-def import_torchvision():
-    """Import torchvision, or skip the test where it is not installed or does not fit the installed torch."""
-    try:
-        import torchvision
-    except (ImportError, RuntimeError, OSError) as error:
-        pytest.skip(f"torchvision cannot be imported: {error}")
-    return torchvision

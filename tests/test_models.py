@@ -40,6 +40,31 @@ def test_the_same_seed_gives_the_same_weights_and_disturbs_nobody():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("name", ["linear", "mlp", "cnn"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "sigmoid", "tanh"])
+def test_every_architecture_takes_every_activation_and_dropout(name, activation):
+    model = models.build(name, 0, hidden=(8, 6, 5, 4), activation=activation, dropout=0.5).eval()
+    assert model(IMAGES).shape == (5, 10)
+    rebuilt = models.build(model.name, **model.arguments)
+    rebuilt.load_state_dict(model.state_dict())
+    assert torch.equal(rebuilt.eval()(IMAGES), model(IMAGES))
+
+
+@pytest.mark.parametrize("hidden", [(4,), (4, 5), (4, 5, 6), (4, 5, 6, 7)])
+def test_a_cnn_may_have_any_number_of_layers(hidden):
+    assert models.build("cnn", 0, hidden=hidden)(IMAGES).shape == (5, 10)
+
+
+def test_a_cnn_without_layers_says_what_to_type():
+    with pytest.raises(ConfigError, match="--hidden 16,32,64"):
+        models.build("cnn", hidden=())
+
+
+def test_an_unknown_activation_is_named_with_the_choices():
+    with pytest.raises(ConfigError, match=r"no activation 'swish'.*gelu"):
+        models.build("mlp", activation="swish")
+
+
 def test_an_unknown_model_is_named_with_the_choices():
     with pytest.raises(ConfigError, match=r"no model 'resnet'.*mlp"):
         models.build("resnet")

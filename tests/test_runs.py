@@ -1,7 +1,10 @@
 import pytest
 
 from mnist_cli import runs
+from mnist_cli.config import TrainConfig, read_toml
 from mnist_cli.errors import ConfigError
+
+CONFIG = TrainConfig(epochs=3)
 
 
 @pytest.fixture(autouse=True)
@@ -11,32 +14,32 @@ def _empty_directory(tmp_path, monkeypatch):
 
 def test_a_run_is_called_after_its_model_and_the_time(monkeypatch):
     monkeypatch.setattr(runs.time, "strftime", lambda layout: "20260102-030405")
-    names = [runs.create(None, "mlp").name for _ in range(3)]
+    names = [runs.create(None, CONFIG).name for _ in range(3)]
     assert names == ["mlp-20260102-030405", "mlp-20260102-030405-2", "mlp-20260102-030405-3"]
 
 
 def test_a_run_has_a_folder_for_its_checkpoint_and_one_for_its_curves():
-    run = runs.create("first try", "mlp")
-    assert str(run.checkpoint_path) == "checkpoints/first try/last.pt"
+    run = runs.create("first try", CONFIG)
+    assert str(run.last_path) == "checkpoints/first try/last.pt"
     assert str(run.log_dir) == "runs/first try"
-    assert run.checkpoint_path.parent.is_dir()
-    assert run.log_dir.is_dir()
+    assert run.checkpoint_dir.is_dir()
+    assert read_toml(run.log_dir / "config.toml")["epochs"] == 3
 
 
 def test_an_existing_run_is_kept_unless_overwriting_is_asked_for():
-    run = runs.create("one", "mlp")
-    run.checkpoint_path.write_text("a model")
+    run = runs.create("one", CONFIG)
+    run.last_path.write_text("a model")
     (run.log_dir / "events").write_text("curves")
     with pytest.raises(ConfigError, match=r"a run 'one' already.*--overwrite"):
-        runs.create("one", "mlp")
+        runs.create("one", CONFIG)
     assert (run.log_dir / "events").exists()
-    runs.create("one", "mlp", overwrite=True)
-    assert run.checkpoint_path.read_text() == "a model"  # until there is a new one
+    runs.create("one", CONFIG, overwrite=True)
+    assert run.last_path.read_text() == "a model"  # until there is a new one
     assert not (run.log_dir / "events").exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "..\\x", ".hidden", "-x", "x" * 101, "a\nb", "a\0b"])
 def test_a_name_that_cannot_be_a_folder_is_refused(name, tmp_path):
     with pytest.raises(ConfigError, match="cannot name a run"):
-        runs.create(name, "mlp")
+        runs.create(name, CONFIG)
     assert not list(tmp_path.iterdir())

@@ -4,12 +4,15 @@ from torch.nn import functional
 
 from mnist_cli import models, training
 from mnist_cli.config import TrainConfig
-from mnist_cli.training import Evaluation, Trainer
+from mnist_cli.errors import DivergenceError
+from mnist_cli.training import EpochResult, Evaluation, Trainer
+
+PLAIN = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "augment": "none"}
 
 
 def make_trainer(train, val, **config):
-    config = TrainConfig(**config)
-    return Trainer(models.build(config.model, seed=config.seed), train, val, config)
+    config = TrainConfig(**{"batch_size": 64, **PLAIN, **config})
+    return Trainer(models.build_from(config), train, val, config)
 
 
 def test_a_network_learns_32_images_by_heart(train):
@@ -84,12 +87,144 @@ def test_progress_counts_every_image(train):
     assert seen == [64, 6, 64, 6]
 
 
-def test_the_state_holds_what_the_optimizer_knows(train):
+def weights_of(trainer):
+    return torch.cat([tensor.flatten().float() for tensor in trainer.model.state_dict().values()])
+
+
+EVERYTHING_RANDOM = {"model": "cnn", "hidden": (4, 8), "dropout": 0.3, "augment": "elastic", "schedule": "one_cycle"}
+
+
+@pytest.mark.parametrize("stop_after", [1, 5, 6, 9, 16])
+def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights(train, stop_after):
+    def make(model=None):
+        config = TrainConfig(epochs=3, batch_size=500, **EVERYTHING_RANDOM)
+        return Trainer(model or models.build_from(config), train[:3_000], train[:100], config)  # 6 steps an epoch
+
+    whole = make()
+    expected = list(whole.epochs())
+
+    stopped, steps = make(), []
+    results = []
+
+    def stop(images):
+        steps.append(images)
+        if len(steps) == stop_after:
+            stopped.stop()
+
+    results += stopped.epochs(stop)
+    assert len(steps) == stop_after
+    torch.manual_seed(99)  # whatever else was drawn meanwhile
+
+    resumed = make(stopped.model)
+    resumed.load_state_dict(stopped.state_dict())
+    results += resumed.epochs()
+    assert torch.equal(weights_of(resumed), weights_of(whole))
+    assert [result.train_loss for result in results] == [result.train_loss for result in expected]
+
+
+def test_the_state_is_tensors_and_plain_values(train, tmp_path):
     trainer = make_trainer(train[:128], train[:10], epochs=1)
     list(trainer.epochs())
-    state = trainer.state_dict()
-    assert state["epoch"] == 1
+    torch.save(trainer.state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert (state["epoch"], state["batch"]) == (1, 0)
     assert state["optimizer"]["state"][0]["step"] == 2
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_every_optimizer_lowers_every_loss(train, optimizer, loss):
+    rate = {"sgd": 0.1, "rmsprop": 1e-4}.get(optimizer, 1e-3)
+    trainer = make_trainer(train[:500], train[:10], epochs=5, optimizer=optimizer, loss=loss, learning_rate=rate)
+    first, *_, last = trainer.epochs()
+    assert last.train_loss < 0.8 * first.train_loss
+
+
+def test_the_brier_score_is_the_squared_distance_from_the_target():
+    logits, labels = torch.randn(4, 10), torch.tensor([3, 1, 4, 1])
+    distance = logits.softmax(dim=1)
+    distance[range(4), labels] -= 1
+    assert training.loss_of(logits, labels, "mse").item() == pytest.approx(distance.square().sum().item(), rel=1e-5)
+
+
+def rates(points, **config):
+    return [training.step_size(TrainConfig(learning_rate=1.0, **config), done) for done in points]
+
+
+def test_schedules():
+    assert rates([0, 0.5, 0.99], schedule="constant") == [1, 1, 1]
+    assert rates([0, 0.5, 0.75], schedule="step") == pytest.approx([1, 0.1, 0.01])
+    assert rates([0, 0.5, 1], schedule="cosine") == pytest.approx([1, 0.5, 0])
+    assert rates([0, 0.1, 0.2, 0.6, 1], schedule="one_cycle") == pytest.approx([0.01, 0.5, 1, 0.5, 0])
+    assert rates([0.2, 0.4, 0.7], schedule="constant", warmup=0.4) == pytest.approx([0.5, 1, 1])
+
+
+def test_weight_decay_leaves_biases_and_norms_alone():
+    model = models.build("cnn", 0, hidden=(4, 4))
+    decayed, spared = training.make_optimizer(model, TrainConfig(weight_decay=0.3)).param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0)
+    assert {tensor.ndim for tensor in decayed["params"]} == {2, 4}
+    assert {tensor.ndim for tensor in spared["params"]} == {1}
+
+
+def test_clipping_bounds_the_gradient(train):
+    trainer = make_trainer(train[:64], train[:10], epochs=1, gradient_clip=1e-3)
+    list(trainer.epochs())
+    norm = torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(train):
+    trainer = make_trainer(train[:640], train[:10], epochs=2, optimizer="sgd", learning_rate=1e9)
+    with pytest.raises(DivergenceError, match=r"the loss became (nan|inf) in epoch 1; try a smaller --learning-rate"):
+        list(trainer.epochs())
+
+
+def test_bf16_trains_too(train):
+    first, _, last = make_trainer(train[:500], train[:10], epochs=3, precision="bf16").epochs()
+    assert last.train_loss < 0.8 * first.train_loss
+
+
+def result(held_out_loss):
+    return EpochResult(1, 0.0, 0.0, 0.0, 0.0, held_out_loss)
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "lost"),
+    [
+        ([3.0], True, False),
+        ([3.0, 2.0], True, False),
+        ([2.0, 3.0], False, False),
+        ([2.0, 3.0, 2.5], False, True),
+        ([2.0, 3.0, 1.0], True, False),
+        ([2.0, 2.0], False, False),
+    ],
+)
+def test_the_best_epoch_and_the_patience_with_the_others(losses, best, lost):
+    results = [result(loss) for loss in losses]
+    assert training.is_best(results) is best
+    assert training.has_lost_patience(results, patience=2) is lost
+    assert not training.has_lost_patience(results, patience=0)
+
+
+def test_without_held_out_images_no_epoch_is_best():
+    assert not training.is_best([result(None)])
+
+
+def test_the_held_out_loss_is_measured_on_the_held_out_images(train):
+    config = TrainConfig(epochs=1)
+    trainer = Trainer(models.build_from(config), train[:500], train[:10], config, held_out=train[1_000:1_200])
+    done = next(trainer.epochs())
+    assert done.held_out_loss == training.evaluate(trainer.model, train[1_000:1_200]).loss
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_learns_as_the_cpu_does(train):
+    config = TrainConfig(epochs=1, **EVERYTHING_RANDOM)
+    device = torch.device("cuda")
+    digits = train[:10_000].to(device)
+    done = next(Trainer(models.build_from(config).to(device), digits, digits, config).epochs())
+    assert done.val_accuracy > 0.8
 
 
 def test_the_interval_is_wilsons():

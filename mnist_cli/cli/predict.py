@@ -35,7 +35,8 @@ def predict(
 
     place = devices.choose(device)
     loaded = checkpoints.load(checkpoint or checkpoints.find_newest(CHECKPOINTS_DIR))
-    say(f"Using {loaded.path} (val accuracy {percent(loaded.val_accuracy)}).")
+    score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
+    say(f"Using {loaded.path} ({score}).")
     model = loaded.model.to(place)
     all_read = True
     for start in range(0, len(files), BATCH):

@@ -1,20 +1,147 @@
 """`mnist train`: teach a model, keep its checkpoint and its curves."""
 
-from typing import Annotated
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnist_cli import config as configuration
+from mnist_cli import runs
 from mnist_cli.cli.terminal import DataDir, Device, repair_data, say
 from mnist_cli.config import DATA_DIR, TrainConfig
+from mnist_cli.errors import ConfigError, DivergenceError
+
+if TYPE_CHECKING:
+    from mnist_cli.training import Trainer
+
+BY_MODEL = "depends on the model"
 
 
-def train(
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the 60,000 training images.")] = TrainConfig.epochs,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per optimizer step.")] = TrainConfig.batch_size,
-    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = TrainConfig.learning_rate,
+def default(name: str) -> Any:
+    """Return what an option shows as its default: that of TrainConfig."""
+    value = getattr(TrainConfig, name)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """Read `256,256`."""
+    try:
+        return tuple(int(width) for width in text.split(",") if width.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers such as 256,256") from error
+
+
+def train(  # the options are those of TrainConfig, and then what is not about learning
+    context: typer.Context,
+    preset: Annotated[
+        configuration.Preset | None,
+        typer.Option(help="A named set of values; any option beside it wins.", show_default="default"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            exists=True,
+            dir_okay=False,
+            help="Read values from here, such as runs/NAME/config.toml.",
+        ),
+    ] = None,
+    model: Annotated[
+        configuration.Model | None, typer.Option(help="The architecture.", show_default=default("model"))
+    ] = None,
+    hidden: Annotated[
+        Any,
+        typer.Option(
+            parser=_widths,
+            metavar="256,256",
+            help="Units (mlp) or channels (cnn) of the hidden layers.",
+            show_default=BY_MODEL,
+        ),
+    ] = None,
+    activation: Annotated[
+        configuration.Activation | None,
+        typer.Option(help="After each hidden layer.", show_default=default("activation")),
+    ] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Share of hidden values silenced at each step.", show_default=default("dropout")),
+    ] = None,
+    loss: Annotated[
+        configuration.Loss | None, typer.Option(help="What is made small.", show_default=default("loss"))
+    ] = None,
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option(help="Share of the target spread over all digits.", show_default=default("label_smoothing")),
+    ] = None,
+    optimizer: Annotated[
+        configuration.Optimizer | None,
+        typer.Option(help="How the gradient becomes a step.", show_default=default("optimizer")),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak step size.", show_default=BY_MODEL)] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Of sgd and rmsprop.", show_default=default("momentum"))
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Pull of the weights to zero.", show_default=BY_MODEL)
+    ] = None,
+    schedule: Annotated[
+        configuration.Schedule | None,
+        typer.Option(
+            help="How the learning rate goes on: as it is, in two drops by ten, down a cosine, up and down.",
+            show_default=default("schedule"),
+        ),
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(help="Share of the run that climbs to the peak.", show_default="0.2 for one_cycle, else 0"),
+    ] = None,
+    gradient_clip: Annotated[
+        float | None, typer.Option(help="Largest norm of the gradient.", show_default="none")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training images.", show_default=default("epochs"))
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per step.", show_default=default("batch_size"))
+    ] = None,
+    augment: Annotated[
+        configuration.Augment | None,
+        typer.Option(help="How each training image is moved and bent.", show_default=BY_MODEL),
+    ] = None,
+    train_size: Annotated[
+        int | None, typer.Option(min=1, help="Train on so many images, to see a model overfit.", show_default="all")
+    ] = None,
+    holdout: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Take so many training images out to measure on, and keep the best epoch.", show_default="0"
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Stop after so many epochs without a better held-out loss; holds out 5,000 images.",
+            show_default="never",
+        ),
+    ] = None,
+    precision: Annotated[
+        configuration.Precision | None, typer.Option(help="Of the arithmetic.", show_default=default("precision"))
+    ] = None,
+    compile: Annotated[bool | None, typer.Option("--compile", help="Compile the network first.")] = None,
+    deterministic: Annotated[
+        bool | None, typer.Option("--deterministic", help="Allow no operation whose result varies.")
+    ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Decides the first weights and the order of the images.")
-    ] = TrainConfig.seed,
+        int | None, typer.Option(min=0, help="Decides everything random.", show_default=default("seed"))
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="CHECKPOINT", help="Go on with a run that was stopped, to --epochs if given.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="model and time")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of that name.")] = False,
     device: Device = None,
@@ -23,30 +150,89 @@ def train(
     """Train a classifier and save it after every epoch.
 
     The checkpoint is checkpoints/NAME/last.pt, and its path is all that is printed on stdout. The curves are in
-    runs/NAME, for TensorBoard.
+    runs/NAME, for TensorBoard, and so is config.toml, from which --config repeats the run. Ctrl-C saves and stops.
     """
-    from mnist_cli import checkpoints, data, devices, models, reporting, runs, training
+    from mnist_cli import checkpoints, data, devices, models, reporting, training
 
-    config = TrainConfig(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    place = devices.choose(device)
+    chosen = {field.name for field in fields(TrainConfig)}
+    options = {key: value for key, value in context.params.items() if key in chosen and value is not None}
+    checkpoint = checkpoints.load(resume) if resume else None
+    if checkpoint:
+        if set(options) - {"epochs"} or preset or config or name or overwrite:
+            raise typer.BadParameter(
+                "--resume goes on as the run began; of the other options only --epochs goes with it."
+            )
+        settings = replace(checkpoint.config, **options)
+        if checkpoint.trainer["epoch"] >= settings.epochs:
+            longer = 2 * settings.epochs
+            raise ConfigError(f"{resume} has all its {settings.epochs} epochs; train longer with --epochs {longer}")
+    else:
+        settings = configuration.resolve(preset, config, options)
+
+    place = devices.choose(device, settings.deterministic)
     repair_data(data_dir)
-    train_digits, val_digits = data.load(data_dir, "train").to(place), data.load(data_dir, "val").to(place)
-    model = models.build(config.model, seed=config.seed).to(place)
-    trainer = training.Trainer(model, train_digits, val_digits, config)
-    run = runs.create(name, config.model, overwrite)
-    results = []
-    say(f"Training {config.model} on {place} as {run.name}.")
+    train_digits, held_out = data.select(data.load(data_dir, "train"), settings)
+    val_digits = data.load(data_dir, "val")
+    network = checkpoint.model if checkpoint else models.build_from(settings)
+    trainer = training.Trainer(
+        network.to(place),
+        train_digits.to(place),
+        val_digits.to(place),
+        settings,
+        held_out.to(place) if held_out else None,
+    )
+    if checkpoint:
+        run, results = runs.Run(checkpoint.path.parent.name, checkpoint.path.parent), list(checkpoint.metrics)
+        trainer.load_state_dict(checkpoint.trainer)
+    else:
+        run, results = runs.create(name, settings, overwrite), []
+    say(f"Training {settings.model} on {place} as {run.name}.")
+
+    def save(path: Path) -> None:
+        checkpoints.save(path, network, settings, results, trainer.state_dict())
+
     try:
-        with reporting.RunReport(run.log_dir, config.epochs, len(train_digits)) as report:
+        with (
+            stopping_on_signals(trainer) as signals,
+            reporting.RunReport(run.log_dir, settings.epochs, len(train_digits)) as report,
+        ):
             for result in trainer.epochs(report.advance):
                 results.append(result)
-                checkpoints.save(run.checkpoint_path, model, config, results, trainer.state_dict())
+                save(run.last_path)
+                if training.is_best(results):
+                    save(run.best_path)
                 report.epoch(result)
-    except KeyboardInterrupt:
-        kept = f"{run.checkpoint_path} holds epoch {trainer.epoch}" if results else "no epoch was finished"
-        say(f"Stopped; {kept}.")
-        raise typer.Exit(130) from None
-    typer.echo(run.checkpoint_path)
-    say(
-        f"Next: mnist evaluate {run.checkpoint_path}, mnist predict digit.png, tensorboard --logdir {run.log_dir.parent}"
-    )
+                if training.has_lost_patience(results, settings.patience):
+                    say(f"Stopped after {settings.patience} epochs without a better held-out loss.")
+                    break
+    except DivergenceError as error:
+        kept = f"{run.last_path} holds epoch {trainer.epoch}" if results else "there is nothing to keep"
+        raise DivergenceError(f"{error}; {kept}") from error
+    if signals:
+        save(run.last_path)
+        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with: mnist train --resume {run.last_path}")
+        raise typer.Exit(128 + signals[0])
+    finished = run.best_path if settings.held_out else run.last_path
+    typer.echo(finished)
+    say(f"Next: mnist evaluate {finished}, mnist predict digit.png, tensorboard --logdir {run.log_dir.parent}")
+
+
+@contextmanager
+def stopping_on_signals(trainer: "Trainer") -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM finish the step instead of breaking it; yields the list of signals that came.
+
+    A second Ctrl-C is not waited for.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        trainer.stop()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

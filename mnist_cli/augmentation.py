@@ -1,0 +1,82 @@
+"""Training images, each moved and bent in its own way.
+
+torchvision's transforms draw once for a whole batch. Here every image has its own displacement field, a sum of fixed
+fields with drawn amounts: so all fields of a batch are one matrix product, and all images one `grid_sample`. There is
+no flip: a mirrored digit is another sign or none.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SIDE = 28  # px
+KNOTS = 5  # per axis, of the elastic field
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far an image is moved at most, or, for `elastic`, typically."""
+
+    shift: float = 0.0  # px along each axis
+    rotate: float = 0.0  # degrees
+    scale: float = 0.0  # natural logarithm of the factor, along each axis
+    shear: float = 0.0  # px along the rows per px across them
+    elastic: float = 0.0  # px, standard deviation at each knot
+
+
+STRENGTHS = {
+    "none": Strength(),
+    "shift": Strength(shift=2),
+    "affine": Strength(shift=1, rotate=8, scale=0.1, shear=0.1),
+    "elastic": Strength(shift=1.2, rotate=10, scale=0.12, shear=0.12, elastic=0.5),
+}
+
+
+class Augmenter:
+    """Moves and bends images by random amounts."""
+
+    def __init__(self, kind: str, device: torch.device) -> None:
+        """Prepare the fields of one of STRENGTHS."""
+        self.strength = STRENGTHS[kind]
+        self.device = device
+        # Pixel centres in grid_sample's units, -1 to 1 from edge to edge.
+        centres = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        fields = torch.stack([x, y, torch.ones_like(x)])
+        if self.strength.elastic:
+            # One smooth bump per knot: the bicubic interpolation of a lattice that is 1 there and 0 elsewhere.
+            lattice = torch.eye(KNOTS**2).reshape(KNOTS**2, 1, KNOTS, KNOTS)
+            bumps = functional.interpolate(lattice, size=(SIDE, SIDE), mode="bicubic", align_corners=True)
+            fields = torch.cat([fields, bumps[:, 0]])
+        self.fields = fields.flatten(1).to(device)  # (3 or 3 + 25, 784)
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return uint8 images (N, 1, 28, 28) like `images`, each sampled through its own field.
+
+        `generator` is on the device of the images and decides all amounts.
+        """
+        if self.strength == Strength():
+            return images
+        amounts = self._draw(len(images), generator)  # (N, 2, fields): how much of each field moves x and y
+        grid = (amounts @ self.fields).reshape(-1, 2, SIDE, SIDE).permute(0, 2, 3, 1)
+        return functional.grid_sample(images.float(), grid, align_corners=False).round_().to(torch.uint8)
+
+    def _draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw the affine matrix of each image, and the pushes at its knots."""
+        strength, pixel = self.strength, 2 / SIDE
+        drawn = torch.rand(6, count, generator=generator, device=self.device) * 2 - 1
+        angle = drawn[0] * math.radians(strength.rotate)
+        scale_x, scale_y = (drawn[1:3] * strength.scale).exp()
+        shear = drawn[3] * strength.shear
+        shift_x, shift_y = drawn[4:6] * (strength.shift * pixel)
+        cos, sin = angle.cos(), angle.sin()
+        move_x = torch.stack([cos * scale_x, (shear * cos - sin) * scale_y, shift_x], dim=1)
+        move_y = torch.stack([sin * scale_x, (shear * sin + cos) * scale_y, shift_y], dim=1)
+        amounts = torch.stack([move_x, move_y], dim=1)
+        if strength.elastic:
+            pushes = torch.randn(count, 2, KNOTS**2, generator=generator, device=self.device)
+            amounts = torch.cat([amounts, pushes * (strength.elastic * pixel)], dim=2)
+        return amounts
