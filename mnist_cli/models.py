@@ -46,6 +46,24 @@ class Classifier(nn.Module):
         return logits
 
 
+class Ensemble(nn.Module):
+    """Several classifiers as one: the mean of their probabilities, and if wanted of slightly shifted images."""
+
+    SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
+
+    def __init__(self, members: Sequence[Classifier], test_time_augmentation: bool = False) -> None:
+        """Ask every one of `members`."""
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.shifts = self.SHIFTS if test_time_augmentation else self.SHIFTS[:1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logarithms of the mean probabilities, (N, 10), which serve as logits."""
+        views = [images.roll(shift, dims=(2, 3)) for shift in self.shifts]
+        votes = [member(view).softmax(dim=1) for member in self.members for view in views]
+        return torch.stack(votes).mean(dim=0).log()
+
+
 def linear(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
     """Return softmax regression: one layer, so `hidden`, `activation` and `dropout` have nothing to act on."""
     return [nn.Flatten(), nn.Linear(PIXELS, CLASSES)]

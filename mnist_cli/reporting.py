@@ -8,10 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from tensorboardX import SummaryWriter
+from torch import Tensor, nn
 
+from mnist_cli.config import TrainConfig
 from mnist_cli.training import EpochResult
 
 HEADINGS = ("epoch", "train loss", "val loss", "val accuracy", "seconds")
+SHEET = 8  # images along each side of the sheet of training images
 
 
 class ImagesPerSecond(ProgressColumn):
@@ -25,11 +28,11 @@ class ImagesPerSecond(ProgressColumn):
 class RunReport:
     """Shows a run while it goes on and keeps its TensorBoard log; use it in a `with` block."""
 
-    def __init__(self, run_dir: Path, epochs: int, images: int) -> None:
-        """Report on `epochs` passes over `images` images."""
-        self.epochs = epochs
+    def __init__(self, log_dir: Path, config: TrainConfig, images: int, done: int = 0) -> None:
+        """Report on a run over `images` images, of which `done` epochs were reported before."""
+        self.config = config
         self.console = Console(stderr=True)
-        self.board = SummaryWriter(str(run_dir))
+        self.board = SummaryWriter(str(log_dir))
         self.bar = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
@@ -40,7 +43,9 @@ class RunReport:
             transient=True,
             disable=not self.console.is_terminal,  # a pipe gets the rows alone
         )
-        self.task = self.bar.add_task("train", total=epochs * images, epoch=1, epochs=epochs)
+        self.task = self.bar.add_task(
+            "train", total=config.epochs * images, completed=done * images, epoch=done + 1, epochs=config.epochs
+        )
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -57,20 +62,48 @@ class RunReport:
         """Note that `images` more images have been trained on."""
         self.bar.advance(self.task, images)
 
-    def epoch(self, result: EpochResult) -> None:
+    def training_images(self, images: Tensor) -> None:
+        """Show some images, uint8 (64, 1, 28, 28), as training sees them."""
+        rows = images.reshape(SHEET, SHEET, 28, 28).permute(0, 2, 1, 3).reshape(1, SHEET * 28, SHEET * 28)
+        self.board.add_image("training_images", rows.cpu().numpy())
+
+    def epoch(self, result: EpochResult, model: nn.Module) -> None:
         """Add a row to the table and a point to each curve."""
+        self._row(result)
+        add, epoch = self.board.add_scalar, result.epoch
+        add("train_loss", result.train_loss, epoch)
+        add("val_loss", result.val_loss, epoch)
+        add("val_accuracy", result.val_accuracy, epoch)
+        add("learning_rate", result.learning_rate, epoch)
+        if result.held_out_loss is not None:
+            add("held_out_loss", result.held_out_loss, epoch)
+        self.board.add_scalars("loss", {"train": result.train_loss, "valid": result.val_loss}, epoch)
+        self._layers(model, epoch)
+        self.board.flush()
+
+    def finish(self, result: EpochResult) -> None:
+        """Put the run into the table of hyperparameters, with what it came to."""
+        values = {name: value for name, value in vars(self.config).items() if isinstance(value, int | float | str)}
+        scores = {"final/val_loss": result.val_loss, "final/val_accuracy": result.val_accuracy}
+        self.board.add_hparams({**values, "hidden": str(self.config.hidden)}, scores, name="hyperparameters")
+
+    def _row(self, result: EpochResult) -> None:
         cells = (
-            f"{result.epoch}/{self.epochs}",
+            f"{result.epoch}/{self.config.epochs}",
             f"{result.train_loss:.4f}",
             f"{result.val_loss:.4f}",
-            f"{result.val_accuracy:.2%}".replace("%", " %"),
+            f"{100 * result.val_accuracy:.2f} %",
             f"{result.seconds:.1f}",
         )
         row = "  ".join(cell.rjust(len(heading)) for cell, heading in zip(cells, HEADINGS, strict=True))
         self.console.print(row, highlight=False, soft_wrap=True)
-        self.bar.update(self.task, epoch=min(result.epoch + 1, self.epochs))
-        self.board.add_scalar("train_loss", result.train_loss, result.epoch)
-        self.board.add_scalar("val_loss", result.val_loss, result.epoch)
-        self.board.add_scalar("val_accuracy", result.val_accuracy, result.epoch)
-        self.board.add_scalars("loss", {"train": result.train_loss, "valid": result.val_loss}, result.epoch)
-        self.board.flush()
+        self.bar.update(self.task, epoch=min(result.epoch + 1, self.config.epochs))
+
+    def _layers(self, model: nn.Module, epoch: int) -> None:
+        """Record each layer's weights and the gradient of the last step: a vanishing gradient shows here."""
+        for name, parameter in model.named_parameters():
+            values = {"weights": parameter.detach(), "gradients": parameter.grad}
+            for kind, tensor in values.items():
+                if tensor is not None:
+                    self.board.add_histogram(f"{kind}/{name}", tensor.cpu().numpy(), epoch)
+                    self.board.add_scalar(f"{kind}_norm/{name}", tensor.norm().item(), epoch)

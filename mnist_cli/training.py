@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_cli.augmentation import Augmenter
@@ -52,6 +52,7 @@ class EpochResult:
     val_loss: float
     val_accuracy: float
     seconds: float  # of training, without the measuring
+    learning_rate: float  # at the last step
     held_out_loss: float | None = None  # on the images that `holdout` took out of the training images
 
     @property
@@ -124,6 +125,7 @@ class Trainer:
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the epoch that was begun
         self.stopping = False
+        self.learning_rate = 0.0  # of the last step
         # Summed on the device: asking for a number at every step would wait for the GPU each time.
         self.loss_sum = torch.zeros((), device=self.device)
         self._random_state: Tensor | None = None
@@ -149,7 +151,7 @@ class Trainer:
             self.loss_sum.zero_()
             val = evaluate(self.model, self.val, self.config.loss)
             held_out = evaluate(self.model, self.held_out, self.config.loss).loss if self.held_out else None
-            yield EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, held_out)
+            yield EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, self.learning_rate, held_out)
 
     def stop(self) -> None:
         """Let the iteration of `epochs` end after the step that is under way."""
@@ -165,13 +167,17 @@ class Trainer:
                 continue  # trained on before the run was stopped
             if number == done:
                 self._restore_random_state()
-            rate = step_size(self.config, (self.epoch * steps + number) / (self.config.epochs * steps))
-            self._step(batch, rate)
+            self.learning_rate = step_size(self.config, (self.epoch * steps + number) / (self.config.epochs * steps))
+            self._step(batch)
             self.batch += 1
             progress(len(batch))
             if self.stopping:
                 self._random_state = torch.get_rng_state()
                 return
+
+    def augmented(self, count: int) -> Tensor:
+        """Return `count` training images as the network sees them, uint8 (N, 1, 28, 28)."""
+        return self.augment(self.train.images[:count], torch.Generator(self.device).manual_seed(self.config.seed))
 
     def _batches(self) -> Iterator[Digits]:
         """Yield the batches of this epoch, shuffled and augmented; the same ones each time it is asked."""
@@ -183,10 +189,10 @@ class Trainer:
         for some in self.train.shuffled(order).batches(size * max(1, AUGMENTED_AT_ONCE // size)):
             yield from Digits(self.augment(some.images, amounts), some.labels).batches(size)
 
-    def _step(self, batch: Digits, rate: float) -> None:
+    def _step(self, batch: Digits) -> None:
         """Move the weights once along the gradient of the mean loss of `batch`."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.learning_rate
         self.optimizer.zero_grad()
         with self._precision():
             logits = self.network(batch.images)
@@ -238,7 +244,7 @@ def has_lost_patience(results: list[EpochResult], patience: int) -> bool:
 
 
 @torch.inference_mode()
-def evaluate(model: Classifier, digits: Digits, loss: str = "cross_entropy") -> Evaluation:
+def evaluate(model: nn.Module, digits: Digits, loss: str = "cross_entropy") -> Evaluation:
     """Measure `model` on `digits`, image by image whatever the batches, and leave it in the mode it was in."""
     was_training = model.training
     model.eval()

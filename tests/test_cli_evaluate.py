@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import torch
 
 from mnist_cli import checkpoints, training
@@ -22,6 +23,22 @@ def test_json_is_one_object_with_the_promised_keys(mnist, trained):
     assert set(result) == {"loss", "accuracy", "errors", "images"}
     assert result["images"] == 10_000
     assert result["accuracy"] == 1 - result["errors"] / 10_000
+
+
+def test_several_checkpoints_are_told_apart_by_their_path(mnist, trained):
+    done = mnist("evaluate", trained, trained)
+    assert done.stdout.count(f"{trained}:\n") == 2
+    objects = [json.loads(line) for line in mnist("evaluate", trained, trained, "--json").stdout.splitlines()]
+    assert [set(result) for result in objects] == [{"path", "loss", "accuracy", "errors", "images"}] * 2
+
+
+def test_an_ensemble_is_measured_as_one(mnist, trained):
+    alone = json.loads(mnist("evaluate", trained, "--json").stdout)
+    twice = json.loads(mnist("evaluate", trained, trained, "--ensemble", "--json").stdout)
+    assert twice["errors"] == alone["errors"]
+    assert twice["loss"] == pytest.approx(alone["loss"], rel=1e-3)
+    shifted = json.loads(mnist("evaluate", trained, "--tta", "--json").stdout)
+    assert shifted["errors"] != alone["errors"]
 
 
 def test_a_file_that_is_no_checkpoint_is_status_1(mnist, tmp_path):

@@ -1,18 +1,36 @@
+import pytest
+import torch
+from torch import nn
+
+from mnist_cli.config import TrainConfig
 from mnist_cli.reporting import RunReport
 from mnist_cli.training import EpochResult
 
-RESULTS = [EpochResult(1, 0.5, 0.4, 0.9, 1.5), EpochResult(2, 0.3, 0.35, 0.925, 1.25)]
+RESULTS = [
+    EpochResult(1, 0.5, 0.4, 0.9, 1.5, 1e-3, held_out_loss=0.45),
+    EpochResult(2, 0.3, 0.35, 0.925, 1.25, 1e-5, held_out_loss=0.4),
+]
+CONFIG = TrainConfig(epochs=2)
 
 
-def make_report(folder, images=60_000):
-    with RunReport(folder, epochs=2, images=images) as report:
+@pytest.fixture
+def layer():
+    """A layer of 2x3 weights, all 2, with a gradient of 1 at each."""
+    layer = nn.Linear(3, 2, bias=False)
+    nn.init.constant_(layer.weight, 2)
+    layer.weight.grad = torch.ones(2, 3)
+    return layer
+
+
+def make_report(folder, layer):
+    with RunReport(folder, CONFIG, images=60_000) as report:
         for result in RESULTS:
-            report.advance(images)
-            report.epoch(result)
+            report.advance(60_000)
+            report.epoch(result, layer)
 
 
-def test_a_pipe_gets_a_heading_and_a_line_an_epoch(tmp_path, capsys):
-    make_report(tmp_path)
+def test_a_pipe_gets_a_heading_and_a_line_an_epoch(tmp_path, capsys, layer):
+    make_report(tmp_path, layer)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split() for line in lines[1:]] == [
         ["1/2", "0.5000", "0.4000", "90.00", "%", "1.5"],
@@ -21,27 +39,56 @@ def test_a_pipe_gets_a_heading_and_a_line_an_epoch(tmp_path, capsys):
     assert len({len(line) for line in lines}) == 1  # the columns line up
 
 
-def test_a_terminal_gets_a_bar_with_the_speed(tmp_path, capsys, monkeypatch):
+def test_a_terminal_gets_a_bar_with_the_speed(tmp_path, capsys, monkeypatch, layer):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    make_report(tmp_path)
+    make_report(tmp_path, layer)
     output = capsys.readouterr().err
     assert "images/s" in output
     assert "92.50" in output
 
 
-def test_tensorboard_itself_reads_the_curves(tmp_path):
+def read(folder):
+    """Open a log with TensorBoard's own reader."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    def read(folder, tag):
-        events = EventAccumulator(str(folder)).Reload()
-        return [(event.step, round(event.value, 4)) for event in events.Scalars(tag)]
+    return EventAccumulator(str(folder)).Reload()
 
-    with RunReport(tmp_path, epochs=2, images=1) as report:
-        report.epoch(RESULTS[0])
-        assert read(tmp_path, "train_loss") == [(1, 0.5)]  # flushed, before the run ends
-        report.epoch(RESULTS[1])
-    assert read(tmp_path, "train_loss") == [(1, 0.5), (2, 0.3)]
-    assert read(tmp_path, "val_loss") == [(1, 0.4), (2, 0.35)]
-    assert read(tmp_path, "val_accuracy") == [(1, 0.9), (2, 0.925)]
-    assert read(tmp_path / "loss" / "train", "loss") == [(1, 0.5), (2, 0.3)]
-    assert read(tmp_path / "loss" / "valid", "loss") == [(1, 0.4), (2, 0.35)]
+
+def scalars(folder, tag):
+    return [(event.step, round(event.value, 4)) for event in read(folder).Scalars(tag)]
+
+
+def test_tensorboard_itself_reads_the_curves(tmp_path, layer):
+    with RunReport(tmp_path, CONFIG, images=1) as report:
+        report.epoch(RESULTS[0], layer)
+        assert scalars(tmp_path, "train_loss") == [(1, 0.5)]  # flushed, before the run ends
+        report.epoch(RESULTS[1], layer)
+    assert scalars(tmp_path, "train_loss") == [(1, 0.5), (2, 0.3)]
+    assert scalars(tmp_path, "val_loss") == [(1, 0.4), (2, 0.35)]
+    assert scalars(tmp_path, "val_accuracy") == [(1, 0.9), (2, 0.925)]
+    assert scalars(tmp_path, "held_out_loss") == [(1, 0.45), (2, 0.4)]
+    assert scalars(tmp_path, "learning_rate") == [(1, 0.001), (2, 0.0)]
+    assert scalars(tmp_path / "loss" / "train", "loss") == [(1, 0.5), (2, 0.3)]
+    assert scalars(tmp_path / "loss" / "valid", "loss") == [(1, 0.4), (2, 0.35)]
+
+
+def test_every_layer_has_its_weights_and_gradients(tmp_path, layer):
+    make_report(tmp_path, layer)
+    assert scalars(tmp_path, "weights_norm/weight") == [(1, 4.899), (2, 4.899)]  # sqrt(6 * 2^2)
+    assert scalars(tmp_path, "gradients_norm/weight") == [(1, 2.4495), (2, 2.4495)]
+    assert {"weights/weight", "gradients/weight"} <= set(read(tmp_path).Tags()["histograms"])
+
+
+def test_the_sheet_shows_the_training_images_side_by_side(tmp_path):
+    images = torch.arange(64, dtype=torch.uint8).reshape(64, 1, 1, 1).expand(64, 1, 28, 28)
+    with RunReport(tmp_path, CONFIG, images=1) as report:
+        report.training_images(images)
+    (sheet,) = read(tmp_path).Images("training_images")
+    assert (sheet.width, sheet.height) == (224, 224)
+
+
+def test_the_hyperparameters_are_kept_with_the_final_scores(tmp_path, layer):
+    with RunReport(tmp_path, CONFIG, images=1) as report:
+        report.epoch(RESULTS[1], layer)
+        report.finish(RESULTS[1])
+    assert scalars(tmp_path / "hyperparameters", "final/val_accuracy") == [(0, 0.925)]

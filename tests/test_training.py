@@ -186,7 +186,7 @@ def test_bf16_trains_too(train):
 
 
 def result(held_out_loss):
-    return EpochResult(1, 0.0, 0.0, 0.0, 0.0, held_out_loss)
+    return EpochResult(1, 0.0, 0.0, 0.0, 0.0, 0.0, held_out_loss)
 
 
 @pytest.mark.parametrize(

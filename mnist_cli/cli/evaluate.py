@@ -1,39 +1,61 @@
-"""`mnist evaluate`: measure a checkpoint on the val images."""
+"""`mnist evaluate`: measure checkpoints on the val images."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnist_cli.cli.terminal import DataDir, Device, percent, repair_data
 from mnist_cli.config import DATA_DIR
 
+if TYPE_CHECKING:
+    from mnist_cli.training import Evaluation
+
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A file that `mnist train` wrote.")],
+    checkpoint: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="Files that `mnist train` wrote.")],
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Measure the models together: the mean of what they say.")
+    ] = False,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Show each image in five places, a pixel apart, and take the mean.")
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object: loss, accuracy, errors, images.")
+        bool, typer.Option("--json", help="Print one JSON object a line: loss, accuracy, errors, images.")
     ] = False,
     device: Device = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Measure a model on the 10,000 val images.
+    """Measure models on the 10,000 val images.
 
-    Reports loss, accuracy and errors. The model is rebuilt from the checkpoint alone, and none of the images was
-    trained on.
+    Reports loss, accuracy and errors, of each checkpoint or of all together. A model is rebuilt from its checkpoint
+    alone, and none of the images was trained on.
     """
-    from mnist_cli import checkpoints, data, devices, training
+    from mnist_cli import checkpoints, data, devices, models, training
 
     place = devices.choose(device)
-    model = checkpoints.load(checkpoint).model.to(place)
+    members = [checkpoints.load(path).model.to(place) for path in checkpoint]
     repair_data(data_dir)
-    result = training.evaluate(model, data.load(data_dir, "val").to(place))
-    if as_json:
-        values = {"loss": result.loss, "accuracy": result.accuracy, "errors": result.errors, "images": result.images}
-        typer.echo(json.dumps(values))
-        return
+    digits = data.load(data_dir, "val").to(place)
+    for group in [members] if ensemble else [[member] for member in members]:
+        model = models.Ensemble(group, tta) if tta or len(group) > 1 else group[0]
+        result = training.evaluate(model, digits)
+        path = None if len(checkpoint) == 1 or ensemble else checkpoint[members.index(group[0])]
+        typer.echo(_as_json(path, result) if as_json else _as_lines(path, result))
+
+
+def _as_json(path: Path | None, result: "Evaluation") -> str:
+    """Return the result as one object, with the checkpoint's path where there are several."""
+    values = {"loss": result.loss, "accuracy": result.accuracy, "errors": result.errors, "images": result.images}
+    return json.dumps(({"path": str(path)} if path else {}) | values)
+
+
+def _as_lines(path: Path | None, result: "Evaluation") -> str:
     low, high = result.interval()
-    typer.echo(f"val loss      {result.loss:.4f}")
-    typer.echo(f"val accuracy  {percent(result.accuracy)}  (95 % interval {percent(low)} to {percent(high)})")
-    typer.echo(f"errors        {result.errors:,} of {result.images:,}")
+    lines = [
+        f"val loss      {result.loss:.4f}",
+        f"val accuracy  {percent(result.accuracy)}  (95 % interval {percent(low)} to {percent(high)})",
+        f"errors        {result.errors:,} of {result.images:,}",
+    ]
+    return "\n".join([f"{path}:", *lines] if path else lines)

@@ -194,17 +194,21 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     try:
         with (
             stopping_on_signals(trainer) as signals,
-            reporting.RunReport(run.log_dir, settings.epochs, len(train_digits)) as report,
+            reporting.RunReport(run.log_dir, settings, len(train_digits), trainer.epoch) as report,
         ):
+            if not checkpoint:
+                report.training_images(trainer.augmented(64))
             for result in trainer.epochs(report.advance):
                 results.append(result)
                 save(run.last_path)
                 if training.is_best(results):
                     save(run.best_path)
-                report.epoch(result)
+                report.epoch(result, network)
                 if training.has_lost_patience(results, settings.patience):
                     say(f"Stopped after {settings.patience} epochs without a better held-out loss.")
                     break
+            if not signals:
+                report.finish(results[-1])
     except DivergenceError as error:
         kept = f"{run.last_path} holds epoch {trainer.epoch}" if results else "there is nothing to keep"
         raise DivergenceError(f"{error}; {kept}") from error
