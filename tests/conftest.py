@@ -1,5 +1,6 @@
 """What the tests share: the real data, unpacked once, a small checkpoint, and drawings of digits."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
 
 Mnist = Callable[..., Result]
+
+# One thread, here and in the programs that tests start: with more, a busy machine makes each wait for the others.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
