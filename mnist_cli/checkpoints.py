@@ -4,7 +4,7 @@ The file is what `torch.save` makes of a dict of tensors and plain values, so `t
 opens it and no code of a stranger ever runs.
 """
 
-import pickle
+import io
 import platform
 import zipfile
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ import torch
 
 from mnist_cli import __version__, models
 from mnist_cli.config import TrainConfig
-from mnist_cli.errors import CheckpointError, ConfigError
+from mnist_cli.errors import CheckpointError
 from mnist_cli.files import replacing
 from mnist_cli.models import Classifier
 from mnist_cli.training import EpochResult
@@ -49,18 +49,30 @@ def save(
         "format": FORMAT,
         "version": VERSION,
         "model": {"name": model.name, "arguments": model.arguments},
-        "weights": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
+        "weights": _on_cpu(model.state_dict()),
         "config": asdict(config),
         "metrics": [asdict(result) for result in metrics],
-        "trainer": trainer,
+        "trainer": _on_cpu(trainer),
         "versions": {
             "mnist_cli": __version__,
             "torch": str(torch.__version__),  # a str subclass, which weights_only would refuse
             "python": platform.python_version(),
         },
     }
+    # Into memory first: when the disk is full, torch.save raises errors of its own.
+    whole = io.BytesIO()
+    torch.save(content, whole)
     with replacing(path) as file:
-        torch.save(content, file)
+        file.write(whole.getbuffer())
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return nested dicts and lists with every tensor on the CPU, so that any machine can open the file."""
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return [_on_cpu(item) for item in value] if isinstance(value, list) else value
 
 
 def load(path: Path) -> Checkpoint:
@@ -74,9 +86,14 @@ def load(path: Path) -> Checkpoint:
         model.load_state_dict(content["weights"])
         config = TrainConfig(**{**content["config"], "hidden": tuple(content["config"]["hidden"])})
         metrics = [EpochResult(**result) for result in content["metrics"]]
-        return Checkpoint(path, model.eval(), config, metrics, content["trainer"], content["versions"])
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as error:
+        if not all(isinstance(result.val_accuracy, float) for result in metrics):
+            raise TypeError("an accuracy is not a number")
+        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+            raise ValueError("it holds weights that are not numbers")
+    # Whatever is wrong with a stranger's file, that is what has to be said.
+    except Exception as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
+    return Checkpoint(path, model.eval(), config, metrics, content["trainer"], content["versions"])
 
 
 def find_newest(checkpoints_dir: Path) -> Path:
@@ -84,7 +101,7 @@ def find_newest(checkpoints_dir: Path) -> Path:
 
     Raises CheckpointError when there is none.
     """
-    found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt")]
+    found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
     if not found:
         raise CheckpointError(f"there is no checkpoint under {checkpoints_dir}; make one with `mnist train`")
     last = max(found)[1]
@@ -94,33 +111,38 @@ def find_newest(checkpoints_dir: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the dict in a checkpoint file of this program, its checksums and format version verified."""
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints")
     # torch.save writes a zip; insisting on one keeps bare pickles out before anything looks inside.
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is not a checkpoint; `mnist train` makes checkpoints")
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-        if damaged:
-            raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        wanted = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        raise CheckpointError(
-            f"{path} is refused: opening it would run code of its own ({wanted or 'hidden in a pickle'}), "
-            "and a checkpoint needs none"
-        ) from error
-    except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
+    # Torch and zipfile raise a dozen kinds of error on broken files, some of them by accident.
+    except Exception as error:
+        if wanted := _wanted_code(path):
+            raise CheckpointError(
+                f"{path} is refused: opening it would run code of its own ({wanted}), and a checkpoint needs none"
+            ) from error
         raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {_first_line(error)}") from error
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` makes ours")
-    if content.get("version") != VERSION:
-        raise CheckpointError(
-            f"{path} has format version {content.get('version')}, mnist {__version__} reads version {VERSION}; "
-            "try `pip install --upgrade mnist-cli`"
-        )
+    version = content.get("version")
+    if not isinstance(version, int) or version != VERSION:
+        raise CheckpointError(f"{path} has a format version that mnist {__version__} does not read; it reads {VERSION}")
     return content
+
+
+def _wanted_code(path: Path) -> str:
+    """Name the functions and classes that a pickle asks for and no checkpoint needs; empty when none can be told."""
+    try:
+        return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # noqa: BLE001  (the list is a courtesy, and the file is broken anyway)
+        return ""
 
 
 def _first_line(error: Exception) -> str:

@@ -144,18 +144,19 @@ def to_toml(config: TrainConfig) -> str:
 
 def _check(name: str, value: Any, kind: Any) -> None:
     """Raise ConfigError unless `value` is what the field `name` of type `kind` can hold."""
+    option = f"--{name.replace('_', '-')}"
     if choices := get_args(kind) if name != "hidden" else ():
         if value not in choices:
-            raise ConfigError(f"there is no {name} {value!r}; choose from {', '.join(choices)}")
+            raise ConfigError(f"there is no {option} {value!r}; choose from {', '.join(choices)}")
         return
     if kind is bool:
         if not isinstance(value, bool):
-            raise ConfigError(f"{name} must be true or false, not {value!r}")
+            raise ConfigError(f"{option} must be true or false, not {value!r}")
         return
     for number in value if isinstance(value, tuple) else (value,):
         allowed = (int, float) if kind is float else int
         if isinstance(number, bool) or not isinstance(number, allowed):
-            raise ConfigError(f"{name} must be {'a number' if kind is float else 'whole'}, not {number!r}")
+            raise ConfigError(f"{option} must be {'a number' if kind is float else 'whole'}, not {number!r}")
         low, end = BOUNDS[name]
         if not low <= number < end:  # false for NaN, too
-            raise ConfigError(f"{name} must be at least {low:g} and below {end:g}, not {number!r}")
+            raise ConfigError(f"{option} must be at least {low:g} and below {end:g}, not {number!r}")

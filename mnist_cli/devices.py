@@ -1,10 +1,13 @@
 """Where tensors live and are computed."""
 
 import os
+import re
 
 import torch
 
 from mnist_cli.errors import ConfigError
+
+DEVICES = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 def choose(name: str | None, deterministic: bool = False) -> torch.device:
@@ -15,8 +18,11 @@ def choose(name: str | None, deterministic: bool = False) -> torch.device:
     Raises ConfigError when there is no such device on this machine.
     """
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    wanted = best if name is None else name
     try:
-        device = torch.device(best if name is None else name)
+        if not DEVICES.fullmatch(wanted):
+            raise RuntimeError("not tried: torch may know such a device, but nothing here was ever run on it")
+        device = torch.device(wanted)
         torch.empty(1, device=device)
     # Which of these torch raises depends on the device and on how torch was built.
     except (RuntimeError, AssertionError, NotImplementedError) as error:

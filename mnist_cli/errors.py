@@ -7,8 +7,9 @@ MnistError
 ├── CheckpointError  a file that should hold a trained model
 └── ImageError       a picture that should hold a digit
 
-Each message is one sentence for the user: what is wrong, with which file, what to type next. The command line prints it
-and exits with status 1; everything else that is raised is a bug and keeps its traceback.
+Each message is one sentence for the user: what is wrong, with which file, what to type next. The command line prints it,
+as it does an OSError, and exits with status 1, or 2 for a ConfigError; everything else that is raised is a bug and keeps
+its traceback.
 """
 
 

@@ -22,5 +22,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk comes without a name, and nobody knows the temporary one
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -71,14 +71,20 @@ def raw_dir(data_dir: Path) -> Path:
     return data_dir / "MNIST" / "raw"
 
 
-def find_fault(content: bytes, file: IdxFile) -> str | None:
-    """Say how `content` differs from the published file, or return None when it does not."""
-    if len(content) != file.size:
-        return f"has {len(content):,} bytes, expected {file.size:,}"
-    found = hashlib.sha256(content).hexdigest()
-    if found != file.sha256:
-        return f"has SHA-256 {found[:12]}…, expected {file.sha256[:12]}…"
+def find_fault(file: IdxFile, size: int, sha256: str) -> str | None:
+    """Say how content of that size and hash differs from the published file, or return None when it does not."""
+    if size > file.size:
+        return f"has more than {file.size:,} bytes"
+    if size < file.size:
+        return f"has {size:,} bytes, expected {file.size:,}"
+    if sha256 != file.sha256:
+        return f"has SHA-256 {sha256[:12]}…, expected {file.sha256[:12]}…"
     return None
+
+
+def find_fault_in(content: bytes, file: IdxFile) -> str | None:
+    """Say how `content` differs from the published file."""
+    return find_fault(file, len(content), hashlib.sha256(content).hexdigest())
 
 
 def read(data_dir: Path, file: IdxFile) -> bytes:
@@ -87,21 +93,25 @@ def read(data_dir: Path, file: IdxFile) -> bytes:
     Raises DataError when it is missing or is not the published one.
     """
     path = raw_dir(data_dir) / file.name
-    if not path.exists():
+    if not path.is_file():
         raise DataError(f"{path} is missing; run `mnist download`")
     content = path.read_bytes()
-    if fault := find_fault(content, file):
+    if fault := find_fault_in(content, file):
         raise DataError(f"{path} {fault}; run `mnist download`")
     return content
 
 
-def find_faults(data_dir: Path) -> dict[IdxFile, str]:
-    """Read all four files and say what is wrong with each that cannot be used."""
+def find_faults(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, str]:
+    """Read `files` and say what is wrong with each that cannot be used."""
     faults = {}
-    for file in FILES:
+    for file in files:
         path = raw_dir(data_dir) / file.name
-        fault = find_fault(path.read_bytes(), file) if path.exists() else "is missing"
-        if fault:
+        if not path.is_file():
+            faults[file] = "is missing"
+            continue
+        with path.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        if fault := find_fault(file, path.stat().st_size, sha256):
             faults[file] = fault
     return faults
 
@@ -123,7 +133,7 @@ def install(content: bytes, file: IdxFile, data_dir: Path, source: str) -> None:
 
     Raises DataError, naming `source`, when it is not the published file.
     """
-    if fault := find_fault(content, file):
+    if fault := find_fault_in(content, file):
         raise DataError(f"{source} {fault}")
     with replacing(raw_dir(data_dir) / file.name) as target:
         target.write(content)
@@ -140,21 +150,26 @@ def install_from_folder(file: IdxFile, data_dir: Path, folder: Path) -> None:
 
     Raises DataError when none of these is there or the content is not the published one.
     """
+    fault = DataError(f"{folder} has no {file.name}, {file.name}.gz or {file.name}.xz")
     for place in (folder, raw_dir(folder)):
         for suffix in OPENERS:
             path = place / f"{file.name}{suffix}"
-            if path.is_file():
+            if not path.is_file():
+                continue
+            try:
                 install(unpack(path, file.size + 1), file, data_dir, source=str(path))
                 return
-    raise DataError(f"{folder} has no {file.name}, {file.name}.gz or {file.name}.xz")
+            except DataError as error:
+                fault = error
+    raise fault
 
 
-def repair(data_dir: Path) -> dict[IdxFile, str]:
-    """Replace every file that is missing or damaged by the copy that ships with the package.
+def repair(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, str]:
+    """Replace each of `files` that is missing or damaged by the copy that ships with the package.
 
     Returns what was wrong with each, empty when all was well. No network is used.
     """
-    faults = find_faults(data_dir)
+    faults = find_faults(data_dir, files)
     for file in faults:
         install_bundled(file, data_dir)
     return faults

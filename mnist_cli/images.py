@@ -6,12 +6,13 @@ the size, colours and place of the digit in a picture, this is how the model has
 """
 
 import math
+import stat
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, ImageOps, ImageStat, UnidentifiedImageError
 
 from mnist_cli.errors import ImageError
 
@@ -21,6 +22,7 @@ DIGIT = 20  # px, the longer side of the digit in it
 CENTRE = 14.5  # px from the edge to the centre of mass: the middle of pixel 14, where it is in MNIST on average
 OVERSAMPLED = 80  # px, the longer side down to which a large digit is averaged before it is placed
 LARGEST = 128_000_000  # px, beyond which a picture is refused before it is decoded
+TOO_LARGE = f"the picture has too many pixels, at most {LARGEST:,} are read"
 WORKING_SIZE = 1_000  # px, the longer side to which a larger picture is first reduced
 GRAIN = 300  # parts of the picture's longer side that a blur against the grain of paper reaches
 FAINTEST = 8  # grey levels out of 255 between ink and paper; below this lies the noise of an empty page
@@ -112,38 +114,51 @@ def _fit_paper(grey: Grey) -> Grey:
 
 def _read_grey(path: Path) -> Grey:
     """Decode a picture, turn it upright, lay it on paper and make it grey."""
-    if not path.exists():
-        raise ImageError("there is no such file")
-    if not path.is_file():
-        raise ImageError("this is not a file")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError("this is not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and of sizes that LARGEST allows
             with Image.open(path, formats=FORMATS) as picture:
                 if picture.width * picture.height > LARGEST:
-                    raise ImageError(f"{picture.width:,}x{picture.height:,} pixels are too many, at most {LARGEST:,}")
+                    raise ImageError(TOO_LARGE)
                 picture.draft("L", (WORKING_SIZE, WORKING_SIZE))  # lets a JPEG decode straight to a smaller size
-                return _to_grey(ImageOps.exif_transpose(picture))
-    except UnidentifiedImageError as error:
-        raise ImageError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
+                return _to_grey(ImageOps.exif_transpose(_shrink(picture)))
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError("there is no such file") from error
     except PermissionError as error:
         raise ImageError("there is no permission to read it") from error
-    # Pillow's decoders raise these, and only these, on broken files of the formats above.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError(f"the picture is damaged: {error}") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(TOO_LARGE) from error
+    # Pillow's decoders raise nearly anything on a broken file, and a broken file must not end the run.
+    except Exception as error:
+        raise ImageError(f"the picture cannot be decoded: {error}") from error
+
+
+def _shrink(picture: Image.Image) -> Image.Image:
+    """Average a large picture down to WORKING_SIZE, where its mode allows that."""
+    factor = max(picture.size) // WORKING_SIZE
+    return picture.reduce(factor) if factor > 1 and picture.mode in {"L", "RGB", "RGBA", "LA", "CMYK"} else picture
 
 
 def _to_grey(picture: Image.Image) -> Grey:
-    """Return the picture as grey levels, whatever its mode, no larger than needed."""
-    if picture.mode.startswith(("I", "F")):  # 16 bits a pixel, which convert("L") would clip at 255
+    """Return the picture as grey levels, whatever its mode."""
+    if picture.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel, which convert("L") would clip at 255
         levels = np.asarray(picture, dtype=np.float32)
-        picture = Image.fromarray(levels / 257 if levels.max() > 255 else levels)
+        if not np.isfinite(levels).all():
+            raise ImageError("some of its pixels are not numbers")
+        low, high = float(levels.min()), float(levels.max())
+        # Scaled by its own range: such files hold 0 to 1, 0 to 1,023 or 0 to 65,535 alike.
+        picture = Image.fromarray((levels - low) * (255 / (high - low)) if high > low else levels * 0)
     elif picture.has_transparency_data:
         picture = _lay_on_paper(picture.convert("RGBA"))
     else:
         picture = picture.convert("L")
-    factor = -(-max(picture.size) // WORKING_SIZE)
-    return np.asarray(picture.reduce(factor) if factor > 1 else picture, dtype=np.float32)
+    return np.asarray(_shrink(picture), dtype=np.float32)
 
 
 def _lay_on_paper(picture: Image.Image) -> Image.Image:
@@ -151,11 +166,10 @@ def _lay_on_paper(picture: Image.Image) -> Image.Image:
 
     A picture of opaque pixels only comes back as it was.
     """
-    alpha = np.asarray(picture.getchannel("A"), dtype=np.float32)
-    grey = np.asarray(picture.convert("L"), dtype=np.float32)
-    drawn_in_light = alpha.any() and np.average(grey, weights=alpha) > 127
-    paper = Image.new("RGBA", picture.size, "black" if drawn_in_light else "white")
-    return Image.alpha_composite(paper, picture).convert("L")
+    alpha, grey = picture.getchannel("A"), picture.convert("L")
+    drawn = ImageStat.Stat(grey, mask=alpha.point(lambda level: 255 if level > 127 else 0))
+    paper = "black" if drawn.count[0] and drawn.mean[0] > 127 else "white"
+    return Image.alpha_composite(Image.new("RGBA", picture.size, paper), picture).convert("L")
 
 
 def _otsu_threshold(ink: Grey) -> float:

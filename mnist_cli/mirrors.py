@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from email.message import Message
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from mnist_cli import __version__, idx
-from mnist_cli.errors import DataError
+from mnist_cli.errors import ConfigError, DataError
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -28,6 +29,17 @@ TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
 Progress = Callable[[str, int, int], object]
 """Called with the archive's name, the bytes received and the bytes expected."""
+
+
+def check(mirror: str) -> None:
+    """Raise ConfigError unless `mirror` can be the address of a mirror."""
+    try:
+        parts = urllib.parse.urlsplit(mirror)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError(f"{mirror!r} is no address of a mirror; it looks like https://host/folder/")
 
 
 class MirrorError(Exception):
@@ -117,6 +129,8 @@ def _fetch_once(url: str, file: idx.IdxFile, progress: Progress) -> bytes:
         raise _TransientError(f"sends nothing for {TIMEOUT} s") from error
     except urllib.error.URLError as error:
         raise _TransientError(f"cannot be reached: {error.reason}") from error
+    except (ValueError, http.client.InvalidURL) as error:  # UnicodeError among them
+        raise MirrorError(f"is no address: {error}") from error
     except (http.client.HTTPException, OSError) as error:
         raise _TransientError(f"broke off: {error or type(error).__name__}") from error
     found = hashlib.md5(archive, usedforsecurity=False).hexdigest()

@@ -32,7 +32,7 @@ class RunReport:
         """Report on a run over `images` images, of which `done` epochs were reported before."""
         self.config = config
         self.console = Console(stderr=True)
-        self.board = SummaryWriter(str(log_dir))
+        self.log_dir = log_dir
         self.bar = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
@@ -48,6 +48,7 @@ class RunReport:
         )
 
     def __enter__(self) -> Self:
+        self.board = SummaryWriter(str(self.log_dir))
         self.bar.start()
         self.console.print("  ".join(HEADINGS), style="bold", highlight=False, soft_wrap=True)
         return self

@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from mnist_cli.config import CHECKPOINTS_DIR, RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import ConfigError
 from mnist_cli.files import replacing
 
-NAME = re.compile(r"[^\W_][\w.+= -]{0,99}")  # a folder name on any system: no separator, no leading dot or dash
+# A folder's name: no separator, no dot or dash before it, no dot or space behind it, short in any script.
+NAME = re.compile(r"[^\W_]([\w.+= -]{0,58}[\w+=-])?")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,24 @@ class Run:
         return RUNS_DIR / self.name
 
 
+def of(checkpoint_path: Path) -> Run:
+    """Return the run that a checkpoint belongs to."""
+    return Run(checkpoint_path.parent.name, checkpoint_path.parent)
+
+
+def check_name(name: str | None) -> None:
+    """Raise ConfigError when `name` cannot be a folder's; None stands for a name to be made."""
+    if name is not None and not NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot name a run; use letters, digits and . _ + = - like `--name first-try`")
+
+
+def release(run: Run) -> None:
+    """Give the name of a run back if it ended without a checkpoint."""
+    with suppress(OSError):  # there is one: the folder is not empty
+        run.checkpoint_dir.rmdir()
+        shutil.rmtree(run.log_dir)
+
+
 def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Run:
     """Claim the folders of a new run and write config.toml; without a name it is called after its model and the time.
 
@@ -54,8 +74,7 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
 
 def _create_named(name: str, overwrite: bool) -> Run:
     """Claim `name`, if it can be had."""
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} cannot name a run; use letters, digits and . _ + = - like `--name first-try`")
+    check_name(name)
     run = Run(name, CHECKPOINTS_DIR / name)
     if overwrite:
         shutil.rmtree(run.log_dir, ignore_errors=True)
@@ -84,4 +103,9 @@ def _create_unnamed(stem: str) -> Run:
 def _claim(run: Run, exist_ok: bool = False) -> None:
     """Make the run's folders; of two programs that claim one name at once, one gets FileExistsError."""
     run.checkpoint_dir.mkdir(parents=True, exist_ok=exist_ok)
-    run.log_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run.log_dir.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError:
+        with suppress(OSError):
+            run.checkpoint_dir.rmdir()
+        raise

@@ -33,7 +33,7 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """The share of images that were classified right, 0 to 1."""
-        return 1 - self.errors / self.images
+        return (self.images - self.errors) / self.images
 
     def interval(self, z: float = 1.96) -> tuple[float, float]:
         """Return the Wilson score interval of the accuracy; z = 1.96 makes it the 95 % one."""

@@ -20,10 +20,12 @@ def test_a_complete_folder_is_verified_and_left_alone(mnist, data_dir):
 def test_without_a_network_every_mirror_is_named_and_the_bundled_copy_installed(mnist, tmp_path, unreachable):
     done = mnist("download", "--data-dir", "new")
     assert done.exit_code == 0
-    lines = done.stderr.splitlines()
+    start, *lines = done.stderr.splitlines()
+    assert start == "Fetching 4 of 4 files from http://127.0.0.1:9/a, http://127.0.0.1:9/b."
     assert lines[0].startswith("http://127.0.0.1:9/a cannot be reached: ")
     assert lines[1].startswith("http://127.0.0.1:9/b cannot be reached: ")
-    assert lines[2] == "4 files from the copy that ships with mnist-cli are in new/MNIST/raw and verified."
+    assert lines[2].endswith(" from the copy that ships with the program.")
+    assert lines[3] == "All four files are in new/MNIST/raw and verified."
     assert idx.find_faults(tmp_path / "new") == {}
 
 
@@ -56,7 +58,18 @@ def test_a_folder_without_the_files_is_one_sentence(mnist, tmp_path):
     assert done.stderr.startswith("Error: empty has no train-images-idx3-ubyte")
 
 
-@pytest.mark.parametrize("options", [["--from", "nowhere"], ["--offline", "--mirror", "https://x"], ["--wrong"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--from", "nowhere"],
+        ["--offline", "--mirror", "https://x"],
+        ["--wrong"],
+        ["--mirror", "nonsense"],
+        ["--mirror", "file:///etc"],
+        ["--mirror", "http://[bad"],
+        ["--mirror", "http://h:port/"],
+    ],
+)
 def test_wrong_usage_is_status_2(mnist, options):
     assert mnist("download", *options).exit_code == 2
 
@@ -65,4 +78,6 @@ def test_a_file_where_the_data_folder_should_be_is_one_sentence(mnist, tmp_path)
     (tmp_path / "data").write_text("in the way")
     done = mnist("download", "--offline", "--data-dir", "data")
     assert done.exit_code == 1
-    assert done.stderr == "Error: data/MNIST/raw: Not a directory\n"
+    assert (
+        done.stderr == "Error: data/MNIST/raw: Not a directory; move away the file that is where a folder should be\n"
+    )

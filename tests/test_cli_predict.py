@@ -49,6 +49,29 @@ def test_a_bad_file_is_named_and_the_others_are_answered(mnist, trained, seven, 
     assert "Error: [bold]text.png: this is not a picture" in done.stderr
 
 
+def test_a_picture_that_may_not_be_read_does_not_end_the_run(mnist, trained, seven, tmp_path, monkeypatch):
+    (tmp_path / "secret").mkdir()
+    stat = type(tmp_path).stat
+
+    def forbidden(self, **options):
+        if "secret" in self.parts:
+            raise PermissionError(13, "Permission denied", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(type(tmp_path), "stat", forbidden)
+    done = mnist("predict", "secret/one.png", "x" * 300, seven, "--checkpoint", trained)
+    assert done.exit_code == 1
+    assert done.stdout.startswith("seven.png: 7  ")
+    assert "Error: secret/one.png: there is no permission to read it\n" in done.stderr
+
+
+def test_a_file_name_cannot_break_the_line(mnist, trained, tmp_path):
+    name = "a\nb\x1b[31m.png"
+    draw_seven().save(tmp_path / name)
+    done = mnist("predict", name, "--checkpoint", trained)
+    assert done.stdout.startswith("a\\nb\\x1b[31m.png: 7  ")
+
+
 def test_more_files_than_a_batch_keep_their_order(mnist, trained, tmp_path):
     names = [f"{number:03}.png" for number in range(300)]
     for name in names:

@@ -1,4 +1,6 @@
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ def test_a_run_leaves_a_checkpoint_and_curves_and_prints_the_path(mnist, tmp_pat
     done = mnist("train", *QUICK, "--name", "first", "--seed", "5")
     assert done.exit_code == 0
     assert done.stdout == "checkpoints/first/last.pt\n"
-    assert "mnist evaluate checkpoints/first/last.pt" in done.stderr
+    assert "evaluate checkpoints/first/last.pt\n" in done.stderr
     checkpoint = checkpoints.load(tmp_path / "checkpoints/first/last.pt")
     assert checkpoint.config.seed == 5
     assert checkpoint.val_accuracy > 0.8
@@ -32,7 +34,7 @@ def test_data_that_is_not_there_is_unpacked_with_one_line(mnist, tmp_path):
 def test_an_existing_run_is_kept(mnist):
     assert mnist("train", *QUICK, "--name", "one").exit_code == 0
     again = mnist("train", *QUICK, "--name", "one")
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert again.stderr.splitlines()[-1].startswith("Error: there is a run 'one' already")
     assert mnist("train", *QUICK, "--name", "one", "--overwrite").exit_code == 0
 
@@ -55,7 +57,8 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path,
     monkeypatch.setattr(training.Trainer, "_step", step_and_signal)
     stopped = mnist("train", *options, "--name", "one")
     assert stopped.exit_code == 128 + number
-    assert "Stopped in epoch 2. Go on with: mnist train --resume checkpoints/one/last.pt" in stopped.stderr
+    assert "Stopped in epoch 2. Go on with:\n" in stopped.stderr
+    assert "train --resume checkpoints/one/last.pt\n" in stopped.stderr
     assert len(steps) == 75
     assert mnist("evaluate", "checkpoints/one/last.pt").exit_code == 0
     resumed = mnist("train", "--resume", "checkpoints/one/last.pt")
@@ -71,7 +74,7 @@ def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
     assert [result.epoch for result in checkpoints.load(tmp_path / "checkpoints/one/last.pt").metrics] == [1, 2]
     assert len(list((tmp_path / "runs/one").glob("events.*"))) == 2
     done = mnist("train", "--resume", "checkpoints/one/last.pt")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "has all its 2 epochs; train longer with --epochs 4" in done.stderr
 
 
@@ -122,17 +125,18 @@ def test_a_diverged_run_names_what_it_kept(mnist):
     [
         (["--epochs", "0"], 2, "--epochs"),
         (["--epochs", "many"], 2, "--epochs"),
-        (["--learning-rate", "0"], 1, "Error: learning_rate must be at least 1e-12"),
-        (["--learning-rate", "nan"], 1, "Error: learning_rate must be at least 1e-12"),
+        (["--learning-rate", "0"], 2, "Error: --learning-rate must be at least 1e-12"),
+        (["--learning-rate", "nan"], 2, "Error: --learning-rate must be at least 1e-12"),
         (["--model", "resnet"], 2, "'--model'"),
         (["--hidden", "a,b"], 2, "whole numbers such as 256,256"),
-        (["--model", "cnn", "--hidden", ""], 1, "Error: a cnn needs at least one hidden layer"),
+        (["--model", "cnn", "--hidden", ""], 2, "Error: a cnn needs at least one hidden layer"),
         (["--preset", "turbo"], 2, "'--preset'"),
         (["--config", "none.toml"], 2, "'--config'"),
         (["--resume", "none.pt"], 1, "Error: there is no file none.pt"),
-        (["--holdout", "50000", "--train-size", "10001"], 1, "Error: there are only 10,000 images"),
-        (["--name", "../up"], 1, "Error: '../up' cannot name a run"),
-        (["--device", "cuda:99"], 1, "Error: there is no device 'cuda:99'"),
+        (["--holdout", "50000", "--train-size", "10001"], 2, "Error: there are only 10,000 images"),
+        (["--name", "../up"], 2, "Error: '../up' cannot name a run"),
+        (["--overwrite"], 2, "--overwrite needs the --name"),
+        (["--device", "cuda:99"], 2, "Error: there is no device 'cuda:99'"),
     ],
 )
 def test_a_bad_option_is_one_sentence(mnist, options, status, message):
@@ -142,11 +146,23 @@ def test_a_bad_option_is_one_sentence(mnist, options, status, message):
     assert "Traceback" not in done.output
 
 
-def test_no_room_for_the_checkpoint_is_one_sentence(mnist, monkeypatch):
-    def fail(*arguments):
-        raise OSError(28, "No space left on device", "checkpoints/full/last.pt")
+def test_a_run_without_a_checkpoint_gives_its_name_back(mnist, tmp_path):
+    assert mnist("train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e30", "--name", "one").exit_code == 1
+    assert not (tmp_path / "checkpoints/one").exists()
+    assert mnist("train", *QUICK, "--name", "one").exit_code == 0
 
-    monkeypatch.setattr(torch, "save", fail)
-    done = mnist("train", *QUICK, "--name", "full")
-    assert done.exit_code == 1
-    assert done.stderr.splitlines()[-1] == "Error: checkpoints/full/last.pt: No space left on device"
+
+def test_no_room_for_the_checkpoint_is_one_sentence(tmp_path, data_dir):
+    """The real thing: the system refuses to write more than a megabyte, and a checkpoint has three."""
+    resource = pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_cli", "train", *QUICK, "--name", "full", "--data-dir", data_dir],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Error: checkpoints/full/last.pt: File too large"
+    assert not list(tmp_path.glob("checkpoints/*"))

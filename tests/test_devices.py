@@ -17,7 +17,7 @@ def test_without_a_name_the_best_is_taken(monkeypatch, cuda, mps, best):
     assert devices.choose(None).type == best
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:77", "cpu:x", ""])
+@pytest.mark.parametrize("name", ["gpu", "cuda:77", "cpu:x", "", "meta", "hpu", "mkldnn"])
 def test_a_device_that_is_not_there_is_named(name):
     with pytest.raises(ConfigError, match=f"no device '{name}'"):
         devices.choose(name)

@@ -38,7 +38,7 @@ def test_repair_of_an_empty_folder_unpacks_all_four(tmp_path):
         (lambda content: bytes(len(content)), "has SHA-256 .*, expected ff7bcfd416de"),
         (lambda content: content[:100], "has 100 bytes, expected 10,008"),
         (lambda content: b"", "has 0 bytes"),
-        (lambda content: content + b"x", "has 10,009 bytes"),
+        (lambda content: content + b"x", "has more than 10,008 bytes"),
     ],
     ids=["zeros", "truncated", "empty", "too long"],
 )
@@ -72,7 +72,7 @@ def test_a_file_is_taken_from_a_folder_however_it_is_packed(tmp_path, labels, su
         (".gz", b"not gzip", "cannot be unpacked"),
         (".gz", gzip.compress(bytes(10_008))[:-20], "cannot be unpacked"),
         (".xz", b"not xz", "cannot be unpacked"),
-        (".gz", gzip.compress(bytes(50_000_000)), "has 10,009 bytes"),
+        (".gz", gzip.compress(bytes(50_000_000)), "has more than 10,008 bytes"),
         ("", b"short", "has 5 bytes"),
     ],
     ids=["no gzip", "half a gzip", "no xz", "gzip bomb", "short"],

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -26,6 +27,21 @@ def modules_after(arguments, cwd):
 )
 def test_help_version_completion_and_wrong_usage_load_nothing_heavy(tmp_path, arguments):
     assert modules_after(arguments, tmp_path) & HEAVY == set()
+
+
+def test_completion_loads_nothing_heavy(tmp_path):
+    environment = {**os.environ, "_MNIST_COMPLETE": "complete_bash", "COMP_WORDS": "mnist tr", "COMP_CWORD": "1"}
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*{'torch', 'numpy', 'PIL', 'rich'} & set(sys.modules), file=sys.stderr))\n"
+        "from mnist_cli.cli import app\n"
+        "app(prog_name='mnist')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "train"
+    assert done.stderr.strip() == ""
 
 
 def test_download_of_a_complete_folder_loads_nothing_heavy(tmp_path, data_dir):

@@ -36,10 +36,12 @@ def download(
     `mnist train` does not need this: it unpacks the copy that ships with the program. Files that are already there
     and right are kept. Without --from and --offline they come from the mirrors, and if none answers, from the copy.
     """
-    from mnist_cli import idx
+    from mnist_cli import idx, mirrors
 
     if offline + bool(mirror) + bool(source) > 1:
         raise typer.BadParameter("--offline, --mirror and --from exclude each other; give one of them.")
+    for url in mirror or ():
+        mirrors.check(url)
     wanted = list(idx.FILES) if force else list(idx.find_faults(data_dir))
     raw_dir = idx.raw_dir(data_dir)
     if not wanted:
@@ -48,21 +50,21 @@ def download(
     if source:
         for file in wanted:
             idx.install_from_folder(file, data_dir, source)
-        origin = str(source)
     elif offline:
-        origin = _install_bundled(wanted, data_dir)
+        _install_bundled(wanted, data_dir)
     else:
-        origin = _fetch(wanted, data_dir, mirror)
-    say(f"{len(wanted)} files from {origin} are in {raw_dir} and verified.")
+        _fetch(wanted, data_dir, mirror or mirrors.known_mirrors())
+    say(f"All four files are in {raw_dir} and verified.")
 
 
-def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) -> str:
-    """Download what the mirrors give, take the rest from the package, and return where the files came from."""
+def _fetch(wanted: "list[IdxFile]", data_dir: Path, urls: list[str]) -> None:
+    """Download what the mirrors give and take the rest from the package."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from mnist_cli import mirrors
 
+    say(f"Fetching {len(wanted)} of 4 files from {', '.join(urls)}.")
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -71,17 +73,16 @@ def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) ->
         def show(name: str, received: int, total: int) -> None:
             bar.update(tasks[name], completed=received)
 
-        missing, failures = mirrors.download(wanted, data_dir, mirror or mirrors.known_mirrors(), show)
+        missing, failures = mirrors.download(wanted, data_dir, urls, show)
     for url, reason in failures.items():
         say(f"{url} {reason}.")
-    if not missing:
-        return "the mirrors"
-    return _install_bundled(missing, data_dir)
+    if missing:
+        _install_bundled(missing, data_dir)
 
 
-def _install_bundled(files: "list[IdxFile]", data_dir: Path) -> str:
+def _install_bundled(files: "list[IdxFile]", data_dir: Path) -> None:
     from mnist_cli import idx
 
     for file in files:
         idx.install_bundled(file, data_dir)
-    return "the copy that ships with mnist-cli"
+    say(f"Unpacked {', '.join(file.name for file in files)} from the copy that ships with the program.")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="Files that `mnist train` wrote.")],
+    checkpoint: Annotated[
+        list[Path], typer.Argument(metavar="CHECKPOINT...", readable=False, help="Files that `mnist train` wrote.")
+    ],
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Measure the models together: the mean of what they say.")
     ] = False,
@@ -36,7 +38,7 @@ def evaluate(
 
     place = devices.choose(device)
     members = [checkpoints.load(path).model.to(place) for path in checkpoint]
-    repair_data(data_dir)
+    repair_data(data_dir, "val")
     digits = data.load(data_dir, "val").to(place)
     for group in [members] if ensemble else [[member] for member in members]:
         model = models.Ensemble(group, tta) if tta or len(group) > 1 else group[0]
@@ -48,7 +50,7 @@ def evaluate(
 def _as_json(path: Path | None, result: "Evaluation") -> str:
     """Return the result as one object, with the checkpoint's path where there are several."""
     values = {"loss": result.loss, "accuracy": result.accuracy, "errors": result.errors, "images": result.images}
-    return json.dumps(({"path": str(path)} if path else {}) | values)
+    return json.dumps(({"path": str(path)} if path else {}) | values, allow_nan=False)
 
 
 def _as_lines(path: Path | None, result: "Evaluation") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_cli.cli.terminal import Device, percent, say, show_error
+from mnist_cli.cli.terminal import Device, percent, printable, say, show_error
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ImageError
 
@@ -17,9 +17,12 @@ BATCH = 256  # pictures held at once, so that the memory does not grow with thei
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures of one digit each, such as PNGs.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", readable=False, help="Pictures of one digit each, such as PNGs.")
+    ],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="The model to use.", show_default=f"the newest under {CHECKPOINTS_DIR}")
+        Path | None,
+        typer.Option(readable=False, help="The model to use.", show_default=f"the newest under {CHECKPOINTS_DIR}"),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line: path, digit, confidence, probabilities.")
@@ -55,7 +58,7 @@ def predict(
 
 
 def _as_line(path: Path, prediction: "Prediction") -> str:
-    return f"{path}: {prediction.digit}  {percent(prediction.confidence, digits=1)}"
+    return f"{printable(path)}: {prediction.digit}  {percent(prediction.confidence, digits=1)}"
 
 
 def _as_json(path: Path, prediction: "Prediction") -> str:

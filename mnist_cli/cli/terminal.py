@@ -1,18 +1,27 @@
 """What the commands share: the two streams, the options all of them have, and the one place where errors are shown."""
 
-import os
+import errno
+import shlex
+import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from mnist_cli.errors import MnistError
+from mnist_cli.errors import ConfigError, MnistError
+
+if TYPE_CHECKING:
+    from mnist_cli.data import Split
 
 DataDir = Annotated[
     Path,
-    typer.Option(envvar="MNIST_DATA_DIR", help="Folder of the MNIST files; what is missing in it is unpacked there."),
+    typer.Option(
+        envvar="MNIST_DATA_DIR",
+        readable=False,  # told as any other error, by name and with what to do
+        help="Folder of the MNIST files; what is missing in it is unpacked there.",
+    ),
 ]
 Device = Annotated[
     str | None,
@@ -22,33 +31,58 @@ Device = Annotated[
 ]
 
 
+HINTS = {
+    errno.ENOSPC: "free some space, or work in another folder",
+    errno.EACCES: "give yourself the permission, or work in another folder",
+    errno.EPERM: "give yourself the permission, or work in another folder",
+    errno.EROFS: "work in a folder that can be written to",
+    errno.ENOTDIR: "move away the file that is where a folder should be",
+    errno.EEXIST: "move away the file that is where a folder should be",
+    errno.EISDIR: "move away the folder that is where a file should be",
+}
+
+
 class FriendlyErrors(TyperGroup):
-    """Show what a user can mend as one line on stderr, with exit status 1; a bug keeps its traceback."""
+    """Show what a user can mend as one line on stderr; a bug keeps its traceback.
+
+    The exit status is 2 for a choice that cannot be (ConfigError), as for other wrong usage, and 1 for a file.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # The reader of our answers left, as `head` does. Python would complain once more when it flushes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
+        except BrokenPipeError:  # the reader of our answers left, as `head` does; Typer knows what to do
+            raise
         except MnistError as error:
             show_error(str(error))
-            raise typer.Exit(1) from error
+            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
         except OSError as error:  # no room, no permission, a folder where a file should be
-            show_error(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+            place = f"{error.filename}: " if error.filename else ""
+            hint = f"; {HINTS[error.errno]}" if error.errno in HINTS else ""
+            show_error(f"{place}{error.strerror or error}{hint}")
             raise typer.Exit(1) from error
+
+
+def printable(text: object) -> str:
+    """Return `text` on one line whatever a file is called: what would steer the terminal is spelled out."""
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in str(text))
 
 
 def show_error(message: str) -> None:
     """Print one line that begins with a red word."""
-    typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {message}", err=True)
+    typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {printable(message)}", err=True)
 
 
 def say(message: str) -> None:
     """Print one line about what is going on."""
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
+
+
+def command(*arguments: object) -> str:
+    """Return a command of this program as the user has to type it."""
+    program = "mnist" if shutil.which("mnist") else sys.argv[0]
+    return shlex.join([program, *map(str, arguments)])
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -56,12 +90,13 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def repair_data(data_dir: Path) -> None:
-    """Make sure that the MNIST files are in `data_dir`, saying what had to be done."""
-    from mnist_cli import idx
+def repair_data(data_dir: Path, *splits: "Split") -> None:
+    """Make sure that the MNIST files of `splits` are in `data_dir`, saying what had to be done."""
+    from mnist_cli import data, idx
 
-    faults = idx.repair(data_dir)
-    if len(faults) == len(idx.FILES) and set(faults.values()) == {"is missing"}:
+    files = [file for split in splits for file in data.SPLITS[split]]
+    faults = idx.repair(data_dir, files)
+    if faults and set(faults.values()) == {"is missing"}:
         say(f"Unpacked the bundled MNIST files to {idx.raw_dir(data_dir)}.")
         return
     for file, fault in faults.items():

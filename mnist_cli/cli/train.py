@@ -11,7 +11,7 @@ import typer
 
 from mnist_cli import config as configuration
 from mnist_cli import runs
-from mnist_cli.cli.terminal import DataDir, Device, repair_data, say
+from mnist_cli.cli.terminal import DataDir, Device, command, repair_data, say
 from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.errors import ConfigError, DivergenceError
 
@@ -140,7 +140,10 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         int | None, typer.Option(min=0, help="Decides everything random.", show_default=default("seed"))
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="CHECKPOINT", help="Go on with a run that was stopped, to --epochs if given.")
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT", readable=False, help="Go on with a run that was stopped, to --epochs if given."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="model and time")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of that name.")] = False,
@@ -152,40 +155,38 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     The checkpoint is checkpoints/NAME/last.pt, and its path is all that is printed on stdout. The curves are in
     runs/NAME, for TensorBoard, and so is config.toml, from which --config repeats the run. Ctrl-C saves and stops.
     """
-    from mnist_cli import checkpoints, data, devices, models, reporting, training
-
     chosen = {field.name for field in fields(TrainConfig)}
     options = {key: value for key, value in context.params.items() if key in chosen and value is not None}
+    if resume and (set(options) - {"epochs"} or preset or config or name or overwrite):
+        raise typer.BadParameter("--resume goes on as the run began; of the other options only --epochs goes with it.")
+    if overwrite and not name:
+        raise typer.BadParameter("--overwrite needs the --name of the run to replace.")
+    runs.check_name(name)
+    settings = configuration.resolve(preset, config, options)
+
+    from mnist_cli import checkpoints, data, devices, models, reporting, training
+
     checkpoint = checkpoints.load(resume) if resume else None
     if checkpoint:
-        if set(options) - {"epochs"} or preset or config or name or overwrite:
-            raise typer.BadParameter(
-                "--resume goes on as the run began; of the other options only --epochs goes with it."
-            )
         settings = replace(checkpoint.config, **options)
         if checkpoint.trainer["epoch"] >= settings.epochs:
             longer = 2 * settings.epochs
             raise ConfigError(f"{resume} has all its {settings.epochs} epochs; train longer with --epochs {longer}")
-    else:
-        settings = configuration.resolve(preset, config, options)
-
     place = devices.choose(device, settings.deterministic)
-    repair_data(data_dir)
+    repair_data(data_dir, "train", "val")
     train_digits, held_out = data.select(data.load(data_dir, "train"), settings)
-    val_digits = data.load(data_dir, "val")
-    network = checkpoint.model if checkpoint else models.build_from(settings)
+    network = (checkpoint.model if checkpoint else models.build_from(settings)).to(place)
     trainer = training.Trainer(
-        network.to(place),
+        network,
         train_digits.to(place),
-        val_digits.to(place),
+        data.load(data_dir, "val").to(place),
         settings,
         held_out.to(place) if held_out else None,
     )
+    results = list(checkpoint.metrics) if checkpoint else []
     if checkpoint:
-        run, results = runs.Run(checkpoint.path.parent.name, checkpoint.path.parent), list(checkpoint.metrics)
         trainer.load_state_dict(checkpoint.trainer)
-    else:
-        run, results = runs.create(name, settings, overwrite), []
+    run = runs.of(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
     say(f"Training {settings.model} on {place} as {run.name}.")
 
     def save(path: Path) -> None:
@@ -207,18 +208,24 @@ def train(  # the options are those of TrainConfig, and then what is not about l
                 if training.has_lost_patience(results, settings.patience):
                     say(f"Stopped after {settings.patience} epochs without a better held-out loss.")
                     break
-            if not signals:
+            if signals:
+                save(run.last_path)
+            else:
                 report.finish(results[-1])
     except DivergenceError as error:
         kept = f"{run.last_path} holds epoch {trainer.epoch}" if results else "there is nothing to keep"
         raise DivergenceError(f"{error}; {kept}") from error
+    finally:
+        runs.release(run)
     if signals:
-        save(run.last_path)
-        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with: mnist train --resume {run.last_path}")
+        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
+        say("  " + command("train", "--resume", run.last_path))
         raise typer.Exit(128 + signals[0])
     finished = run.best_path if settings.held_out else run.last_path
     typer.echo(finished)
-    say(f"Next: mnist evaluate {finished}, mnist predict digit.png, tensorboard --logdir {run.log_dir.parent}")
+    say("Next, try:")
+    say("  " + command("evaluate", finished))
+    say("  " + command("predict", "--checkpoint", finished, "YOUR-PICTURE.png"))
 
 
 @contextmanager
