@@ -81,7 +81,7 @@ BOUNDS = {  # the smallest value, and the one that it must stay below
     "train_size": (0, 60_001),
     "holdout": (0, 50_001),
     "patience": (0, 1_000_000),
-    "seed": (0, 2**40),
+    "seed": (0, 2**31),
 }
 
 # What each model does best with, where that differs from the defaults above.

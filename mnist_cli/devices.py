@@ -18,6 +18,8 @@ def choose(name: str | None, deterministic: bool = False) -> torch.device:
     Raises ConfigError when there is no such device on this machine.
     """
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if best == "cuda":
+        best = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # torchrun gives each process on a machine a number
     wanted = best if name is None else name
     try:
         if not DEVICES.fullmatch(wanted):

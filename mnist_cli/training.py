@@ -14,11 +14,13 @@ from torch.nn import functional
 from mnist_cli.augmentation import Augmenter
 from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
+from mnist_cli.distributed import Group
 from mnist_cli.errors import DivergenceError
 from mnist_cli.models import CLASSES, Classifier
 
 EVALUATION_BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 AUGMENTED_AT_ONCE = 2_048  # images, at least; so many share the cost of starting each operation
+ALONE = Group()
 ONE_CYCLE_WARMUP = 0.2  # share of the run
 
 
@@ -114,14 +116,26 @@ class Trainer:
     """
 
     def __init__(
-        self, model: Classifier, train: Digits, val: Digits, config: TrainConfig, held_out: Digits | None = None
+        self,
+        model: Classifier,
+        train: Digits,
+        val: Digits,
+        config: TrainConfig,
+        held_out: Digits | None = None,
+        group: Group = ALONE,
     ) -> None:
-        """Prepare to train `model` in place; model and digits are on the same device."""
+        """Prepare to train `model` in place; model and digits are on the same device.
+
+        Each process of a `group` has all the digits and works on its share of every batch.
+        """
+        self.group = group
         self.model, self.train, self.val, self.config, self.held_out = model, train, val, config, held_out
         self.device = train.labels.device
         self.optimizer = make_optimizer(model, config)
         self.augment = Augmenter(config.augment, self.device)
-        self.network = torch.compile(model) if config.compile else model
+        self.network = group.wrap(model)
+        if config.compile:
+            self.network.compile()
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the epoch that was begun
         self.stopping = False
@@ -141,7 +155,7 @@ class Trainer:
             self.train_epoch(progress)
             if self.stopping:
                 return
-            train_loss = self.loss_sum.item() / len(self.train)
+            train_loss = self.group.sum(self.loss_sum).item() / len(self.train)
             seconds = time.perf_counter() - start
             if not math.isfinite(train_loss):
                 raise DivergenceError(
@@ -149,8 +163,10 @@ class Trainer:
                 )
             self.epoch, self.batch, self._random_state = self.epoch + 1, 0, None
             self.loss_sum.zero_()
-            val = evaluate(self.model, self.val, self.config.loss)
-            held_out = evaluate(self.model, self.held_out, self.config.loss).loss if self.held_out else None
+            val = evaluate(self.model, self.val, self.config.loss, self.group)
+            held_out = None
+            if self.held_out:
+                held_out = evaluate(self.model, self.held_out, self.config.loss, self.group).loss
             yield EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, self.learning_rate, held_out)
 
     def stop(self) -> None:
@@ -162,42 +178,58 @@ class Trainer:
         self.model.train()
         size, done = self.config.batch_size, self.batch
         steps = math.ceil(len(self.train) / size)
-        for number, batch in enumerate(self._batches()):
+        for number, (batch, images) in enumerate(self._batches()):
             if number < done:
                 continue  # trained on before the run was stopped
             if number == done:
                 self._restore_random_state()
             self.learning_rate = step_size(self.config, (self.epoch * steps + number) / (self.config.epochs * steps))
-            self._step(batch)
+            self._step(batch, images)
             self.batch += 1
-            progress(len(batch))
+            progress(images)
+            self.stopping = self.group.any(self.stopping)
             if self.stopping:
                 self._random_state = torch.get_rng_state()
+                self.group.sum(self.loss_sum)
                 return
 
     def augmented(self, count: int) -> Tensor:
         """Return `count` training images as the network sees them, uint8 (N, 1, 28, 28)."""
         return self.augment(self.train.images[:count], torch.Generator(self.device).manual_seed(self.config.seed))
 
-    def _batches(self) -> Iterator[Digits]:
-        """Yield the batches of this epoch, shuffled and augmented; the same ones each time it is asked."""
+    def _batches(self) -> Iterator[tuple[Digits, int]]:
+        """Yield the batches of this epoch, shuffled and augmented, and how many images each has in the whole group.
+
+        The batches are the same ones each time they are asked for.
+        """
         seed = (self.config.seed << 20) + self.epoch
-        torch.manual_seed(seed)  # what dropout draws from
+        mine = (seed << 12) + self.group.rank  # no two processes augment or silence alike
+        torch.manual_seed(mine)  # what dropout draws from
         order = torch.Generator().manual_seed(seed)
-        amounts = torch.Generator(self.device).manual_seed(seed)
+        amounts = torch.Generator(self.device).manual_seed(mine)
         size = self.config.batch_size
         for some in self.train.shuffled(order).batches(size * max(1, AUGMENTED_AT_ONCE // size)):
-            yield from Digits(self.augment(some.images, amounts), some.labels).batches(size)
+            shares = [
+                torch.arange(start + self.group.rank, min(start + size, len(some)), self.group.size)
+                for start in range(0, len(some), size)
+            ]
+            share = some if self.group.size == 1 else some[torch.cat(shares).to(self.device)]
+            images = self.augment(share.images, amounts)
+            start = 0
+            for number, indices in enumerate(shares):
+                part = slice(start, start + len(indices))
+                start += len(indices)
+                yield Digits(images[part], share.labels[part]), min(size, len(some) - number * size)
 
-    def _step(self, batch: Digits) -> None:
-        """Move the weights once along the gradient of the mean loss of `batch`."""
+    def _step(self, batch: Digits, images: int) -> None:
+        """Move the weights once along the gradient of the mean loss over the `images` that the group has together."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.optimizer.zero_grad()
         with self._precision():
             logits = self.network(batch.images)
         loss = loss_of(logits.float(), batch.labels, self.config.loss, self.config.label_smoothing)
-        (loss / len(batch)).backward()
+        (loss * (self.group.size / images)).backward()  # the group takes the mean of its gradients
         if self.config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         self.optimizer.step()
@@ -218,7 +250,7 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "batch": self.batch,
-            "loss_sum": self.loss_sum.cpu(),
+            "loss_sum": self.loss_sum,
             "random_state": self._random_state,
             "optimizer": self.optimizer.state_dict(),
         }
@@ -229,6 +261,8 @@ class Trainer:
         self.loss_sum = state["loss_sum"].to(self.device)
         self._random_state = state["random_state"]
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.group.rank > 0:  # the state is that of the first process, which counts for all
+            self.loss_sum, self._random_state = torch.zeros_like(self.loss_sum), None
 
 
 def is_best(results: list[EpochResult]) -> bool:
@@ -244,15 +278,18 @@ def has_lost_patience(results: list[EpochResult], patience: int) -> bool:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, digits: Digits, loss: str = "cross_entropy") -> Evaluation:
-    """Measure `model` on `digits`, image by image whatever the batches, and leave it in the mode it was in."""
+def evaluate(model: nn.Module, digits: Digits, loss: str = "cross_entropy", group: Group = ALONE) -> Evaluation:
+    """Measure `model` on `digits`, image by image whatever the batches, and leave it in the mode it was in.
+
+    The processes of a `group` share the digits out; each gets the result of all.
+    """
     was_training = model.training
     model.eval()
     device = digits.labels.device
     total, errors = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
-    for batch in digits.batches(EVALUATION_BATCH):
+    for batch in digits[group.rank :: group.size].batches(EVALUATION_BATCH):
         logits = model(batch.images)
         total += loss_of(logits, batch.labels, loss)
         errors += (logits.argmax(dim=1) != batch.labels).sum()
     model.train(was_training)
-    return Evaluation(total.item() / len(digits), int(errors.item()), len(digits))
+    return Evaluation(group.sum(total).item() / len(digits), int(group.sum(errors).item()), len(digits))

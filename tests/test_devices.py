@@ -15,6 +15,8 @@ def test_without_a_name_the_best_is_taken(monkeypatch, cuda, mps, best):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     monkeypatch.setattr(torch, "empty", lambda *size, device: None)
     assert devices.choose(None).type == best
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert devices.choose(None).index == (1 if cuda else None)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:77", "cpu:x", "", "meta", "hpu", "mkldnn"])

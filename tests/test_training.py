@@ -4,6 +4,7 @@ from torch.nn import functional
 
 from mnist_cli import models, training
 from mnist_cli.config import TrainConfig
+from mnist_cli.distributed import Group
 from mnist_cli.errors import DivergenceError
 from mnist_cli.training import EpochResult, Evaluation, Trainer
 
@@ -216,6 +217,18 @@ def test_the_held_out_loss_is_measured_on_the_held_out_images(train):
     trainer = Trainer(models.build_from(config), train[:500], train[:10], config, held_out=train[1_000:1_200])
     done = next(trainer.epochs())
     assert done.held_out_loss == training.evaluate(trainer.model, train[1_000:1_200]).loss
+
+
+def test_the_processes_of_a_group_share_every_batch_and_augment_differently(train):
+    config = TrainConfig(batch_size=64, augment="affine")
+    shares = [Trainer(models.build_from(config), train[:1_000], train[:10], config) for _ in range(3)]
+    for rank, trainer in enumerate(shares):
+        trainer.group = Group(rank, 3)
+    for number, parts in enumerate(zip(*(trainer._batches() for trainer in shares), strict=True)):
+        batches, counts = zip(*parts, strict=True)
+        assert set(counts) == {sum(len(batch) for batch in batches)} == {40 if number == 15 else 64}
+    amounts = [next(trainer._batches())[0].images for trainer in shares]
+    assert not torch.equal(amounts[0][:21], amounts[1][:21])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -1,6 +1,7 @@
 """What the commands share: the two streams, the options all of them have, and the one place where errors are shown."""
 
 import errno
+import os
 import shlex
 import shutil
 import sys
@@ -75,8 +76,9 @@ def show_error(message: str) -> None:
 
 
 def say(message: str) -> None:
-    """Print one line about what is going on."""
-    typer.echo(printable(message), err=True)
+    """Print one line about what is going on; of several processes that torchrun started, only the first does."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(printable(message), err=True)
 
 
 def command(*arguments: object) -> str:

@@ -16,7 +16,7 @@ from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.errors import ConfigError, DivergenceError
 
 if TYPE_CHECKING:
-    from mnist_cli.training import Trainer
+    from mnist_cli.training import EpochResult, Trainer
 
 BY_MODEL = "depends on the model"
 
@@ -164,7 +164,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     runs.check_name(name)
     settings = configuration.resolve(preset, config, options)
 
-    from mnist_cli import checkpoints, data, devices, models, reporting, training
+    from mnist_cli import checkpoints, data, devices, distributed, models, reporting, training
 
     checkpoint = checkpoints.load(resume) if resume else None
     if checkpoint:
@@ -182,10 +182,14 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         data.load(data_dir, "val").to(place),
         settings,
         held_out.to(place) if held_out else None,
+        group := distributed.join(place),
     )
     results = list(checkpoint.metrics) if checkpoint else []
     if checkpoint:
         trainer.load_state_dict(checkpoint.trainer)
+    if group.rank > 0:
+        help_training(trainer, results)
+        return
     run = runs.of(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
     say(f"Training {settings.model} on {place} as {run.name}.")
 
@@ -217,6 +221,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         raise DivergenceError(f"{error}; {kept}") from error
     finally:
         runs.release(run)
+        distributed.leave()
     if signals:
         say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
         say("  " + command("train", "--resume", run.last_path))
@@ -226,6 +231,18 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     say("Next, try:")
     say("  " + command("evaluate", finished))
     say("  " + command("predict", "--checkpoint", finished, "YOUR-PICTURE.png"))
+
+
+def help_training(trainer: "Trainer", results: "list[EpochResult]") -> None:
+    """Train as a process of a group that neither prints nor writes."""
+    from mnist_cli import distributed, training
+
+    with stopping_on_signals(trainer):
+        for result in trainer.epochs():
+            results.append(result)
+            if training.has_lost_patience(results, trainer.config.patience):
+                break
+    distributed.leave()
 
 
 @contextmanager
