@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from mnist_cli import data, idx, models, training
-from mnist_cli.config import TrainConfig
+from mnist_cli.config import resolve
 
 BATCH = 64
 
@@ -30,8 +30,14 @@ BATCH = 64
 def ours(data_dir: Path) -> Callable[[], object]:
     """Return one epoch of mnist-cli, without the evaluation that follows it."""
     digits = data.load(data_dir, "train")
-    trainer = training.Trainer(models.build("mlp", seed=0), digits, digits, TrainConfig())
-    return trainer.train_epoch
+    config = resolve("original", None, {})
+    trainer = training.Trainer(models.build_from(config), digits, digits, config)
+
+    def epoch() -> None:
+        trainer.batch = 0  # from the start again
+        trainer.train_epoch()
+
+    return epoch
 
 
 def notes(data_dir: Path) -> Callable[[], object]:
