@@ -18,7 +18,7 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.errors import CheckpointError
 from mnist_cli.files import replacing
 from mnist_cli.models import Classifier
-from mnist_cli.training import EpochResult
+from mnist_cli.training import EpochResult, Trainer
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
@@ -41,18 +41,17 @@ class Checkpoint:
         return self.metrics[-1].val_accuracy if self.metrics else None
 
 
-def save(
-    path: Path, model: Classifier, config: TrainConfig, metrics: list[EpochResult], trainer: dict[str, Any]
-) -> None:
-    """Write a checkpoint to `path`, replacing the one that was there only when the new one is whole."""
+def save(path: Path, trainer: Trainer) -> None:
+    """Write where `trainer` is to `path`, replacing the checkpoint that was there only when the new one is whole."""
+    model = trainer.model
     content = {
         "format": FORMAT,
         "version": VERSION,
         "model": {"name": model.name, "arguments": model.arguments},
         "weights": _on_cpu(model.state_dict()),
-        "config": asdict(config),
-        "metrics": [asdict(result) for result in metrics],
-        "trainer": _on_cpu(trainer),
+        "config": asdict(trainer.config),
+        "metrics": [asdict(result) for result in trainer.results],
+        "trainer": _on_cpu(trainer.state_dict()),
         "versions": {
             "mnist_cli": __version__,
             "torch": str(torch.__version__),  # a str subclass, which weights_only would refuse

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from tensorboardX import SummaryWriter
-from torch import Tensor, nn
+from torch.nn import functional
 
-from mnist_cli.config import TrainConfig
-from mnist_cli.training import EpochResult
+from mnist_cli.training import EpochResult, Trainer
 
 HEADINGS = ("epoch", "train loss", "val loss", "val accuracy", "seconds")
 SHEET = 8  # images along each side of the sheet of training images
@@ -28,11 +27,11 @@ class ImagesPerSecond(ProgressColumn):
 class RunReport:
     """Shows a run while it goes on and keeps its TensorBoard log; use it in a `with` block."""
 
-    def __init__(self, log_dir: Path, config: TrainConfig, images: int, done: int = 0) -> None:
-        """Report on a run over `images` images, of which `done` epochs were reported before."""
-        self.config = config
+    def __init__(self, log_dir: Path, trainer: Trainer) -> None:
+        """Report on the epochs that `trainer` has before it."""
+        self.log_dir, self.trainer = log_dir, trainer
+        self.epochs, images = trainer.config.epochs, len(trainer.train)
         self.console = Console(stderr=True)
-        self.log_dir = log_dir
         self.bar = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
@@ -44,13 +43,18 @@ class RunReport:
             disable=not self.console.is_terminal,  # a pipe gets the rows alone
         )
         self.task = self.bar.add_task(
-            "train", total=config.epochs * images, completed=done * images, epoch=done + 1, epochs=config.epochs
+            "train",
+            total=self.epochs * images,
+            completed=trainer.epoch * images,
+            epoch=trainer.epoch + 1,
+            epochs=self.epochs,
         )
 
     def __enter__(self) -> Self:
         self.board = SummaryWriter(str(self.log_dir))
         self.bar.start()
         self.console.print("  ".join(HEADINGS), style="bold", highlight=False, soft_wrap=True)
+        self._training_images()
         return self
 
     def __exit__(
@@ -63,12 +67,7 @@ class RunReport:
         """Note that `images` more images have been trained on."""
         self.bar.advance(self.task, images)
 
-    def training_images(self, images: Tensor) -> None:
-        """Show some images, uint8 (64, 1, 28, 28), as training sees them."""
-        rows = images.reshape(SHEET, SHEET, 28, 28).permute(0, 2, 1, 3).reshape(1, SHEET * 28, SHEET * 28)
-        self.board.add_image("training_images", rows.cpu().numpy())
-
-    def epoch(self, result: EpochResult, model: nn.Module) -> None:
+    def epoch(self, result: EpochResult) -> None:
         """Add a row to the table and a point to each curve."""
         self._row(result)
         add, epoch = self.board.add_scalar, result.epoch
@@ -79,18 +78,26 @@ class RunReport:
         if result.held_out_loss is not None:
             add("held_out_loss", result.held_out_loss, epoch)
         self.board.add_scalars("loss", {"train": result.train_loss, "valid": result.val_loss}, epoch)
-        self._layers(model, epoch)
+        self._layers(epoch)
         self.board.flush()
 
-    def finish(self, result: EpochResult) -> None:
+    def finish(self) -> None:
         """Put the run into the table of hyperparameters, with what it came to."""
-        values = {name: value for name, value in vars(self.config).items() if isinstance(value, int | float | str)}
+        config, result = self.trainer.config, self.trainer.results[-1]
+        values = {name: value for name, value in vars(config).items() if isinstance(value, int | float | str)}
         scores = {"final/val_loss": result.val_loss, "final/val_accuracy": result.val_accuracy}
-        self.board.add_hparams({**values, "hidden": str(self.config.hidden)}, scores, name="hyperparameters")
+        self.board.add_hparams({**values, "hidden": str(config.hidden)}, scores, name="hyperparameters")
+
+    def _training_images(self) -> None:
+        """Show some images as training sees them, side by side."""
+        images = self.trainer.augmented(SHEET**2)
+        rows = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, SHEET**2 - len(images))).reshape(SHEET, SHEET, 28, 28)
+        sheet = rows.permute(0, 2, 1, 3).reshape(1, SHEET * 28, SHEET * 28)
+        self.board.add_image("training_images", sheet.cpu().numpy(), self.trainer.epoch)
 
     def _row(self, result: EpochResult) -> None:
         cells = (
-            f"{result.epoch}/{self.config.epochs}",
+            f"{result.epoch}/{self.epochs}",
             f"{result.train_loss:.4f}",
             f"{result.val_loss:.4f}",
             f"{100 * result.val_accuracy:.2f} %",
@@ -98,11 +105,11 @@ class RunReport:
         )
         row = "  ".join(cell.rjust(len(heading)) for cell, heading in zip(cells, HEADINGS, strict=True))
         self.console.print(row, highlight=False, soft_wrap=True)
-        self.bar.update(self.task, epoch=min(result.epoch + 1, self.config.epochs))
+        self.bar.update(self.task, epoch=min(result.epoch + 1, self.epochs))
 
-    def _layers(self, model: nn.Module, epoch: int) -> None:
+    def _layers(self, epoch: int) -> None:
         """Record each layer's weights and the gradient of the last step: a vanishing gradient shows here."""
-        for name, parameter in model.named_parameters():
+        for name, parameter in self.trainer.model.named_parameters():
             values = {"weights": parameter.detach(), "gradients": parameter.grad}
             for kind, tensor in values.items():
                 if tensor is not None:

