@@ -113,8 +113,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints")
     # torch.save writes a zip; insisting on one keeps bare pickles out before anything looks inside.
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the file in it, such as {path / 'last.pt'}")
     if not path.is_file() or not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is not a checkpoint; `mnist train` makes checkpoints")
+        raise CheckpointError(f"{path} is not a checkpoint, or not a whole one; `mnist train` makes checkpoints")
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()

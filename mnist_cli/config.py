@@ -43,7 +43,7 @@ class TrainConfig:
     momentum: float = 0.9  # of sgd and rmsprop
     weight_decay: float = 0.1  # of the weights; biases and batch norms are left alone
     schedule: Schedule = "one_cycle"
-    warmup: float = 0.0  # share of the run that climbs to the peak; one_cycle climbs for a fifth if this is 0
+    warmup: float = 0.2  # share of the run that climbs to the peak
     gradient_clip: float = 0.0  # the largest norm of the gradient; 0 lets it be
     epochs: int = 10  # passes over the training images
     batch_size: int = 128  # images per optimizer step
@@ -115,13 +115,16 @@ def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> T
     """
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}")
-    asked = {**PRESETS[preset or "default"], **(read_toml(file) if file else {}), **options}
+    in_file = {key.replace("-", "_"): value for key, value in read_toml(file).items()} if file else {}
+    asked = {**PRESETS[preset or "default"], **in_file, **options}
     unknown = set(asked) - {field.name for field in fields(TrainConfig)}
     if unknown:
         raise ConfigError(
             f"{file} sets {', '.join(sorted(unknown))}, which is no hyperparameter; see `mnist train --help`"
         )
     recipe = RECIPES.get(str(asked.get("model", TrainConfig.model)), {})
+    if asked.get("schedule", TrainConfig.schedule) != "one_cycle":
+        recipe = {"warmup": 0.0, **recipe}  # the others begin at the peak unless asked not to
     values = {**recipe, **asked}
     if isinstance(values.get("hidden"), list):
         values["hidden"] = tuple(values["hidden"])
@@ -133,7 +136,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError(f"{path} is not a TOML file such as runs/NAME/config.toml: {error}") from error
 
 
 def to_toml(config: TrainConfig) -> str:
@@ -154,9 +157,9 @@ def _check(name: str, value: Any, kind: Any) -> None:
             raise ConfigError(f"{option} must be true or false, not {value!r}")
         return
     for number in value if isinstance(value, tuple) else (value,):
-        allowed = (int, float) if kind is float else int
-        if isinstance(number, bool) or not isinstance(number, allowed):
+        if isinstance(number, bool) or not isinstance(number, (int, float) if kind is float else int):
             raise ConfigError(f"{option} must be {'a number' if kind is float else 'whole'}, not {number!r}")
         low, end = BOUNDS[name]
         if not low <= number < end:  # false for NaN, too
-            raise ConfigError(f"{option} must be at least {low:g} and below {end:g}, not {number!r}")
+            allowed = f"from {low:,} to {end - 1:,}" if kind is int else f"at least {low:g} and below {end:g}"
+            raise ConfigError(f"{option} must be {allowed}, not {number!r}")

@@ -28,7 +28,9 @@ def choose(name: str | None, deterministic: bool = False) -> torch.device:
         torch.empty(1, device=device)
     # Which of these torch raises depends on the device and on how torch was built.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"there is no device {name!r} on this machine; the best here is {best!r}") from error
+        raise ConfigError(
+            f"there is no device {name!r} here; of cpu, cuda, cuda:1 and mps the best here is {best}"
+        ) from error
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
         torch.use_deterministic_algorithms(True)

@@ -116,7 +116,7 @@ def _read_grey(path: Path) -> Grey:
     """Decode a picture, turn it upright, lay it on paper and make it grey."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ImageError("this is not a file")
+            raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and of sizes that LARGEST allows
             with Image.open(path, formats=FORMATS) as picture:

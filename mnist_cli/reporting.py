@@ -13,6 +13,7 @@ from torch.nn import functional
 from mnist_cli.training import EpochResult, Trainer
 
 HEADINGS = ("epoch", "train loss", "val loss", "val accuracy", "seconds")
+HELD_OUT_HEADING = "held-out loss"  # the last column of a run that holds images out
 SHEET = 8  # images along each side of the sheet of training images
 
 
@@ -53,7 +54,8 @@ class RunReport:
     def __enter__(self) -> Self:
         self.board = SummaryWriter(str(self.log_dir))
         self.bar.start()
-        self.console.print("  ".join(HEADINGS), style="bold", highlight=False, soft_wrap=True)
+        self.headings = (*HEADINGS, HELD_OUT_HEADING) if self.trainer.held_out else HEADINGS
+        self.console.print("  ".join(self.headings), style="bold", highlight=False, soft_wrap=True)
         self._training_images()
         return self
 
@@ -102,8 +104,9 @@ class RunReport:
             f"{result.val_loss:.4f}",
             f"{100 * result.val_accuracy:.2f} %",
             f"{result.seconds:.1f}",
+            "" if result.held_out_loss is None else f"{result.held_out_loss:.4f}",
         )
-        row = "  ".join(cell.rjust(len(heading)) for cell, heading in zip(cells, HEADINGS, strict=True))
+        row = "  ".join(cell.rjust(len(heading)) for cell, heading in zip(cells, self.headings, strict=False))
         self.console.print(row, highlight=False, soft_wrap=True)
         self.bar.update(self.task, epoch=min(result.epoch + 1, self.epochs))
 

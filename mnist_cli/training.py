@@ -21,7 +21,6 @@ from mnist_cli.models import CLASSES, Classifier
 EVALUATION_BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 AUGMENTED_AT_ONCE = 2_048  # images, at least; so many share the cost of starting each operation
 ALONE = Group()
-ONE_CYCLE_WARMUP = 0.2  # share of the run
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def ignore(images: int) -> None:
 
 def step_size(config: TrainConfig, done: float) -> float:
     """Return the learning rate when the share `done` of a run, 0 to 1, is over."""
-    warmup = config.warmup or (ONE_CYCLE_WARMUP if config.schedule == "one_cycle" else 0)
+    warmup = config.warmup
     if done < warmup:
         return config.learning_rate * max(done / warmup, 0.01)
     if config.schedule == "constant":

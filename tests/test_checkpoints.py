@@ -182,6 +182,11 @@ def test_another_format_version_is_told(trained, tmp_path, version):
         checkpoints.load(change(trained, tmp_path / "new.pt", version=version))
 
 
+def test_a_folder_says_which_file_is_meant(tmp_path):
+    with pytest.raises(CheckpointError, match=r"is a folder; name the file in it, such as .*last\.pt"):
+        checkpoints.load(tmp_path)
+
+
 def test_a_missing_file_says_what_makes_one(tmp_path):
     with pytest.raises(CheckpointError, match=r"no file .*`mnist train`"):
         checkpoints.load(tmp_path / "none.pt")

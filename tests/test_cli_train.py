@@ -108,6 +108,7 @@ def test_patience_stops_and_the_best_epoch_is_kept(mnist, tmp_path):
     assert done.exit_code == 0
     assert "Stopped after 2 epochs without a better held-out loss." in done.stderr
     assert done.stdout == "checkpoints/one/best.pt\n"
+    assert "held-out loss" in done.stderr.splitlines()[1]
     best = checkpoints.load(tmp_path / "checkpoints/one/best.pt")
     last = checkpoints.load(tmp_path / "checkpoints/one/last.pt")
     assert len(last.metrics) == len(best.metrics) + 2 < 40

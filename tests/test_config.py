@@ -15,10 +15,10 @@ from mnist_cli.errors import ConfigError
         ({"optimizer": "lion"}, "no --optimizer 'lion'"),
         ({"hidden": (256, 0)}, "--hidden must be at least 1"),
         ({"hidden": (2.5,)}, "--hidden must be whole"),
-        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"epochs": 0}, "--epochs must be from 1 to 999,999, not 0"),
         ({"epochs": 1.5}, "--epochs must be whole"),
         ({"epochs": True}, "--epochs must be whole"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
+        ({"batch_size": 0}, "--batch-size must be from 1 to 60,000"),
         ({"learning_rate": 0.0}, "--learning-rate must be at least 1e-12"),
         ({"learning_rate": -1.0}, "--learning-rate must be at least"),
         ({"learning_rate": math.nan}, "--learning-rate must be at least .* not nan"),
@@ -79,8 +79,8 @@ def test_a_configuration_survives_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"epochs = ", r"run\.toml is not TOML"),
-        (b"\xff\xfe", r"run\.toml is not TOML"),
+        (b"epochs = ", r"run\.toml is not a TOML file"),
+        (b"\xff\xfe", r"run\.toml is not a TOML file"),
         (b"speed = 3", r"run\.toml sets speed, which is no hyperparameter"),
         (b"[model]\nname = 'mlp'", "no --model"),
     ],
@@ -95,6 +95,19 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, content, message):
 def test_an_unknown_preset_is_named_with_the_choices():
     with pytest.raises(ConfigError, match="no preset 'turbo'; choose from original, default, fast, best"):
         resolve("turbo", None, {})
+
+
+def test_only_one_cycle_climbs_unless_asked_to():
+    assert resolve(None, None, {}).warmup == 0.2
+    assert resolve(None, None, {"warmup": 0.0}).warmup == 0
+    assert resolve(None, None, {"schedule": "cosine"}).warmup == 0
+    assert resolve(None, None, {"schedule": "cosine", "warmup": 0.1}).warmup == 0.1
+
+
+def test_a_file_may_spell_the_names_as_the_options_do(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("train-size = 300")
+    assert resolve(None, file, {}).train_size == 300
 
 
 def test_patience_holds_out_images_by_itself():

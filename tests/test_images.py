@@ -160,9 +160,10 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path):
     with pytest.raises(ImageError, match=r"none\.png: there is no such file"):
         images.read(tmp_path / "none.png")
     os.mkfifo(tmp_path / "pipe.png")
-    for path in (tmp_path, tmp_path / "pipe.png"):
-        with pytest.raises(ImageError, match="not a file"):
-            images.read(path)
+    with pytest.raises(ImageError, match="this is a folder"):
+        images.read(tmp_path)
+    with pytest.raises(ImageError, match="not a file"):
+        images.read(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match=r"xxx\.png: "):
         images.read(tmp_path / ("x" * 300 + ".png"))
 

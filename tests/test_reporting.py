@@ -16,7 +16,7 @@ RESULTS = [
 @pytest.fixture
 def trainer(val):
     """A run whose model is one layer of 2x3 weights, all 2, with a gradient of 1 at each."""
-    trainer = Trainer(models.build("linear", 0), val[:70], val[:10], TrainConfig(epochs=2))
+    trainer = Trainer(models.build("linear", 0), val[:70], val[:10], TrainConfig(epochs=2), held_out=val[:5])
     trainer.model = nn.Linear(3, 2, bias=False)
     nn.init.constant_(trainer.model.weight, 2)
     trainer.model.weight.grad = torch.ones(2, 3)
@@ -36,8 +36,8 @@ def test_a_pipe_gets_a_heading_and_a_line_an_epoch(tmp_path, capsys, trainer):
     make_report(tmp_path, trainer)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split() for line in lines[1:]] == [
-        ["1/2", "0.5000", "0.4000", "90.00", "%", "1.5"],
-        ["2/2", "0.3000", "0.3500", "92.50", "%", "1.2"],
+        ["1/2", "0.5000", "0.4000", "90.00", "%", "1.5", "0.4500"],
+        ["2/2", "0.3000", "0.3500", "92.50", "%", "1.2", "0.4000"],
     ]
     assert len({len(line) for line in lines}) == 1  # the columns line up
 

@@ -147,16 +147,17 @@ def test_the_brier_score_is_the_squared_distance_from_the_target():
     assert training.loss_of(logits, labels, "mse").item() == pytest.approx(distance.square().sum().item(), rel=1e-5)
 
 
-def rates(points, **config):
-    return [training.step_size(TrainConfig(learning_rate=1.0, **config), done) for done in points]
+def rates(schedule, warmup, *points):
+    config = TrainConfig(learning_rate=1.0, schedule=schedule, warmup=warmup)
+    return pytest.approx([training.step_size(config, done) for done in points])
 
 
 def test_schedules():
-    assert rates([0, 0.5, 0.99], schedule="constant") == [1, 1, 1]
-    assert rates([0, 0.5, 0.75], schedule="step") == pytest.approx([1, 0.1, 0.01])
-    assert rates([0, 0.5, 1], schedule="cosine") == pytest.approx([1, 0.5, 0])
-    assert rates([0, 0.1, 0.2, 0.6, 1], schedule="one_cycle") == pytest.approx([0.01, 0.5, 1, 0.5, 0])
-    assert rates([0.2, 0.4, 0.7], schedule="constant", warmup=0.4) == pytest.approx([0.5, 1, 1])
+    assert rates("constant", 0, 0, 0.5, 0.99) == [1, 1, 1]
+    assert rates("step", 0, 0, 0.5, 0.75) == [1, 0.1, 0.01]
+    assert rates("cosine", 0, 0, 0.5, 1) == [1, 0.5, 0]
+    assert rates("one_cycle", 0.2, 0, 0.1, 0.2, 0.6, 1) == [0.01, 0.5, 1, 0.5, 0]
+    assert rates("constant", 0.4, 0.2, 0.4, 0.7) == [0.5, 1, 1]
 
 
 def test_weight_decay_leaves_biases_and_norms_alone():

@@ -39,7 +39,8 @@ def predict(
     place = devices.choose(device)
     loaded = checkpoints.load(checkpoint or checkpoints.find_newest(CHECKPOINTS_DIR))
     score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
-    say(f"Using {loaded.path} ({score}).")
+    hint = "" if checkpoint else "; --checkpoint names another"
+    say(f"Using {loaded.path} ({score}){hint}.")
     model = loaded.model.to(place)
     all_read = True
     for start in range(0, len(files), BATCH):

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,7 +68,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     ] = None,
     activation: Annotated[
         configuration.Activation | None,
-        typer.Option(help="After each hidden layer.", show_default=default("activation")),
+        typer.Option(help="What follows each hidden layer.", show_default=default("activation")),
     ] = None,
     dropout: Annotated[
         float | None,
@@ -86,7 +87,8 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak step size.", show_default=BY_MODEL)] = None,
     momentum: Annotated[
-        float | None, typer.Option(help="Of sgd and rmsprop.", show_default=default("momentum"))
+        float | None,
+        typer.Option(help="How much of the last step sgd and rmsprop keep.", show_default=default("momentum")),
     ] = None,
     weight_decay: Annotated[
         float | None, typer.Option(help="Pull of the weights to zero.", show_default=BY_MODEL)
@@ -133,9 +135,14 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         ),
     ] = None,
     precision: Annotated[
-        configuration.Precision | None, typer.Option(help="Of the arithmetic.", show_default=default("precision"))
+        configuration.Precision | None,
+        typer.Option(
+            help="Numbers to compute with; bf16 is quick on new GPUs only.", show_default=default("precision")
+        ),
     ] = None,
-    compile: Annotated[bool | None, typer.Option("--compile", help="Compile the network first.")] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile", help="Compile the network first, which takes a while.")
+    ] = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="Allow no operation whose result varies.")
     ] = None,
@@ -190,6 +197,8 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     say("Next, try:")
     say("  " + command("evaluate", finished))
     say("  " + command("predict", "--checkpoint", finished, "YOUR-PICTURE.png"))
+    if find_spec("tensorboard"):
+        say(f"  tensorboard --logdir {run.log_dir.parent}")
 
 
 def _made_longer(checkpoint: "Checkpoint", options: dict[str, Any]) -> TrainConfig:
@@ -249,6 +258,9 @@ def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
         raise typer.Exit(128 + signals[0])
     if trainer.has_lost_patience():
         say(f"Stopped after {trainer.config.patience} epochs without a better held-out loss.")
+    if trainer.config.held_out:
+        best = min(trainer.results, key=lambda result: result.choosing_loss)
+        say(f"{run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
 
 
 @contextmanager
