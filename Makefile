@@ -19,8 +19,12 @@ fix: .venv/installed-dev  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-bench  ## Measure the speed of an epoch beside the notes' loop and scikit-learn
+bench: .venv/installed-bench  ## Measure the speed of an epoch and the accuracy of the recipes
 	$(BIN)/python benchmarks/epoch.py
+	$(BIN)/python benchmarks/recipes.py
+
+kills: .venv/installed  ## Kill training runs at random moments and compare what they end with
+	$(BIN)/python benchmarks/kills.py
 
 clean:  ## Remove .venv and what the tools left; data, checkpoints and runs stay
 	rm -rf .venv dist .coverage .mypy_cache .pytest_cache .ruff_cache
@@ -42,4 +46,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train test fix bench clean
+.PHONY: help train test fix bench kills clean

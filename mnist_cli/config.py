@@ -47,7 +47,7 @@ class TrainConfig:
     gradient_clip: float = 0.0  # the largest norm of the gradient; 0 lets it be
     epochs: int = 10  # passes over the training images
     batch_size: int = 128  # images per optimizer step
-    augment: Augment = "affine"
+    augment: Augment = "elastic"
     train_size: int = 0  # training images to use, each digit in its share; 0 uses all
     holdout: int = 0  # training images to measure on instead of training on them
     patience: int = 0  # epochs without a better held-out loss after which the run stops; 0 never stops
@@ -88,7 +88,7 @@ BOUNDS = {  # the smallest value, and the one that it must stay below
 RECIPES: dict[str, dict[str, Any]] = {
     "linear": {"hidden": (), "augment": "none", "learning_rate": 5e-3, "weight_decay": 0.0},
     "mlp": {},
-    "cnn": {"hidden": (16, 32, 64), "learning_rate": 1e-2, "weight_decay": 0.05},
+    "cnn": {"hidden": (16, 32, 64), "learning_rate": 1e-2, "weight_decay": 0.05, "augment": "affine"},
 }
 
 # Named sets of values. `original` is what the notes do, less their mistakes.
