@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -23,3 +25,12 @@ def test_without_a_name_the_best_is_taken(monkeypatch, cuda, mps, best):
 def test_a_device_that_is_not_there_is_named(name):
     with pytest.raises(ConfigError, match=f"no device '{name}'"):
         devices.choose(name)
+
+
+def test_deterministic_forbids_what_varies(monkeypatch):
+    switched = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", switched.append)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    devices.choose("cpu", deterministic=True)
+    assert switched == [True]
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
