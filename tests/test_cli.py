@@ -49,6 +49,8 @@ def test_a_command_can_be_typed_as_it_is_shown(monkeypatch):
     assert terminal.command("evaluate", "checkpoints/first try/last.pt") == (
         ".venv/bin/mnist evaluate 'checkpoints/first try/last.pt'"
     )
+    monkeypatch.setattr(sys, "argv", ["/somewhere/mnist_cli/__main__.py", "train"])
+    assert terminal.command("train") == f"{sys.executable} -m mnist_cli train"
 
 
 def test_percent_has_a_space():

@@ -83,8 +83,9 @@ def say(message: str) -> None:
 
 def command(*arguments: object) -> str:
     """Return a command of this program as the user has to type it."""
-    program = "mnist" if shutil.which("mnist") else sys.argv[0]
-    return shlex.join([program, *map(str, arguments)])
+    as_called = [sys.executable, "-m", "mnist_cli"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
+    program = ["mnist"] if shutil.which("mnist") else as_called
+    return shlex.join([*program, *map(str, arguments)])
 
 
 def percent(share: float, digits: int = 2) -> str:
