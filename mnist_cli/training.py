@@ -56,11 +56,6 @@ class EpochResult:
     learning_rate: float  # at the last step
     held_out_loss: float | None = None  # on the images that `holdout` took out of the training images
 
-    @property
-    def choosing_loss(self) -> float:
-        """The loss that may choose an epoch; without held-out images there is none, and no epoch is better."""
-        return math.inf if self.held_out_loss is None else self.held_out_loss
-
 
 def ignore(images: int) -> None:
     """Be told of progress and do nothing."""
@@ -172,17 +167,15 @@ class Trainer:
             )
             yield self.results[-1]
 
-    def is_best(self) -> bool:
-        """Say whether the last epoch has the lowest held-out loss so far; without held-out images no epoch is best."""
-        *earlier, last = [result.choosing_loss for result in self.results]
-        return last < min(earlier, default=math.inf)
+    def best(self) -> EpochResult | None:
+        """Return the first epoch with the lowest held-out loss; without held-out images none is best."""
+        losses = [result.held_out_loss for result in self.results if result.held_out_loss is not None]
+        return self.results[losses.index(min(losses))] if losses else None
 
     def has_lost_patience(self) -> bool:
         """Say whether the held-out loss was last improved `patience` epochs ago or earlier."""
-        if not self.config.patience or not self.results:
-            return False
-        losses = [result.choosing_loss for result in self.results]
-        return len(losses) - 1 - losses.index(min(losses)) >= self.config.patience
+        best = self.best()
+        return bool(self.config.patience and best and self.epoch - best.epoch >= self.config.patience)
 
     def stop(self) -> None:
         """Let the iteration of `epochs` end after the step that is under way."""

@@ -186,8 +186,8 @@ def test_bf16_trains_too(train):
     assert last.train_loss < 0.8 * first.train_loss
 
 
-def result(held_out_loss):
-    return EpochResult(1, 0.0, 0.0, 0.0, 0.0, 0.0, held_out_loss)
+def result(epoch, held_out_loss):
+    return EpochResult(epoch, 0.0, 0.0, 0.0, 0.0, 0.0, held_out_loss)
 
 
 @pytest.mark.parametrize(
@@ -204,15 +204,16 @@ def result(held_out_loss):
 def test_the_best_epoch_and_the_patience_with_the_others(val, losses, best, lost):
     for patience in (0, 2):
         trainer = make_trainer(val[:1], val[:1], patience=patience)
-        trainer.results = [result(loss) for loss in losses]
-        assert trainer.is_best() is best
+        trainer.results = [result(epoch, loss) for epoch, loss in enumerate(losses, start=1)]
+        trainer.epoch = len(losses)
+        assert (trainer.best() is trainer.results[-1]) is best
         assert trainer.has_lost_patience() is (lost and patience == 2)
 
 
 def test_without_held_out_images_no_epoch_is_best(val):
     trainer = make_trainer(val[:1], val[:1])
-    trainer.results = [result(None)]
-    assert not trainer.is_best()
+    trainer.results = [result(1, None)]
+    assert trainer.best() is None
 
 
 def test_the_held_out_loss_is_measured_on_the_held_out_images(train):

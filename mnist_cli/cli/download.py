@@ -43,18 +43,14 @@ def download(
     if mirror:
         _check(mirror)
     wanted = list(idx.FILES) if force else list(idx.find_faults(data_dir))
-    raw_dir = idx.raw_dir(data_dir)
-    if not wanted:
-        say(f"All four files are in {raw_dir} and verified.")
-        return
     if source:
         for file in wanted:
             idx.install_from_folder(file, data_dir, source)
-    elif offline:
+    elif wanted and offline:
         _install_bundled(wanted, data_dir)
-    else:
+    elif wanted:
         _fetch(wanted, data_dir, mirror)
-    say(f"All four files are in {raw_dir} and verified.")
+    say(f"All four files are in {idx.raw_dir(data_dir)} and verified.")
 
 
 def _check(urls: list[str]) -> None:

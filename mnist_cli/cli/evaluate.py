@@ -40,10 +40,11 @@ def evaluate(
     members = [checkpoints.load(path).model.to(place) for path in checkpoint]
     repair_data(data_dir, "val")
     digits = data.load(data_dir, "val").to(place)
-    for group in [members] if ensemble else [[member] for member in members]:
+    together = ensemble or len(members) == 1
+    paths: list[Path | None] = [None] if together else [*checkpoint]
+    for path, group in zip(paths, [members] if together else [[member] for member in members], strict=True):
         model = models.Ensemble(group, tta) if tta or len(group) > 1 else group[0]
         result = training.evaluate(model, digits)
-        path = None if len(checkpoint) == 1 or ensemble else checkpoint[members.index(group[0])]
         typer.echo(_as_json(path, result) if as_json else _as_lines(path, result))
 
 

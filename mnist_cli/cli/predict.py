@@ -31,7 +31,7 @@ def predict(
 ) -> None:
     """Name the digit in each picture, and how sure the model is.
 
-    A picture may have any size and colours, dark on light or light on dark: it is redrawn the way MNIST draws digits.
+    A picture may have any size and be dark on light or light on dark: it is redrawn the way MNIST draws digits.
     A file that cannot be used is named on stderr; the others are still answered, and the exit status is 1.
     """
     from mnist_cli import checkpoints, devices, images, predictions

@@ -240,7 +240,7 @@ def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
         with _stopping_on_signals(trainer) as signals, reporting.RunReport(run.log_dir, trainer) as report:
             for result in trainer.epochs(report.advance):
                 checkpoints.save(run.last_path, trainer)
-                if trainer.is_best():
+                if result is trainer.best():
                     checkpoints.save(run.best_path, trainer)
                 report.epoch(result)
             if signals:
@@ -258,8 +258,7 @@ def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
         raise typer.Exit(128 + signals[0])
     if trainer.has_lost_patience():
         say(f"Stopped after {trainer.config.patience} epochs without a better held-out loss.")
-    if trainer.config.held_out:
-        best = min(trainer.results, key=lambda result: result.choosing_loss)
+    if best := trainer.best():
         say(f"{run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
 
 
