@@ -1,5 +1,6 @@
 """Learning and measuring: loops over tensors, no files and no output."""
 
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
 from mnist_cli.distributed import Group
 from mnist_cli.errors import DivergenceError
+from mnist_cli.graphs import GraphedStep
 from mnist_cli.models import CLASSES, Classifier
 
 EVALUATION_BATCH = 1_000  # images; large enough to be fast, small enough for any cache
@@ -73,22 +75,39 @@ def step_size(config: TrainConfig, done: float) -> float:
     return config.learning_rate * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
 
 
+def keep_the_compiler_out() -> None:
+    """Spare torch.optim the import of torch's compiler, a second or more.
+
+    It imports it only to mark some methods of optimizers as not to be compiled, on their first call, and looks for the
+    marked method in an attribute; nothing here compiles an optimizer, so each method can be its own marked one. On a
+    torch that does this another way the attribute is without effect.
+    """
+    optimizer = torch.optim.Optimizer
+    for method in (optimizer.add_param_group, optimizer.zero_grad, optimizer.state_dict, optimizer.load_state_dict):
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None:
+            vars(plain).setdefault("__dynamo_disable", plain)
+
+
 def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer of `config`, with weight decay on the weights of layers only."""
+    keep_the_compiler_out()
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    rate = config.learning_rate
+    on_cuda = weights[0].is_cuda
+    # A captured step reads the learning rate where it lies, so on CUDA that is a place on the device.
+    rate = torch.tensor(config.learning_rate, device=weights[0].device) if on_cuda else config.learning_rate
     match config.optimizer:
         # fused: one call updates all parameters, not a dozen for each.
         case "sgd":
             return torch.optim.SGD(groups, rate, config.momentum, nesterov=config.momentum > 0, fused=True)
         case "adam":
-            return torch.optim.Adam(groups, rate, fused=True)
+            return torch.optim.Adam(groups, rate, fused=True, capturable=on_cuda)
         case "adamw":
-            return torch.optim.AdamW(groups, rate, fused=True)
+            return torch.optim.AdamW(groups, rate, fused=True, capturable=on_cuda)
         case "rmsprop":
-            return torch.optim.RMSprop(groups, rate, momentum=config.momentum)
+            return torch.optim.RMSprop(groups, rate, momentum=config.momentum, capturable=on_cuda)
 
 
 def loss_of(logits: Tensor, labels: Tensor, kind: str, label_smoothing: float = 0.0) -> Tensor:
@@ -126,6 +145,7 @@ class Trainer:
         self.model, self.train, self.val, self.config, self.held_out = model, train, val, config, held_out
         self.device = train.labels.device
         self.optimizer = make_optimizer(model, config)
+        self._update = inspect.unwrap(type(self.optimizer).step)
         self.augment = Augmenter(config.augment, self.device)
         self.network = group.wrap(model)
         if config.compile:
@@ -138,6 +158,10 @@ class Trainer:
         # Summed on the device: asking for a number at every step would wait for the GPU each time.
         self.loss_sum = torch.zeros((), device=self.device)
         self._random_state: Tensor | None = None
+        first = train[: config.batch_size]
+        self._slot = Digits(first.images.clone(), first.labels.clone())  # the batch that a captured step reads
+        self._captured_step = GraphedStep(lambda: self._learn(self._slot, config.batch_size))
+        self._capturing = self.device.type == "cuda" and group.size == 1 and not config.compile
 
     def epochs(self, progress: Callable[[int], object] = ignore) -> Iterator[EpochResult]:
         """Train the remaining epochs, pausing after each, with `progress` called with the images of every batch.
@@ -232,15 +256,28 @@ class Trainer:
     def _step(self, batch: Digits, images: int) -> None:
         """Move the weights once along the gradient of the mean loss over the `images` that the group has together."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad()
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self.learning_rate)
+            else:
+                group["lr"] = self.learning_rate
+        if self._capturing and len(batch) == len(self._slot) == self.config.batch_size:
+            self._slot.images.copy_(batch.images)
+            self._slot.labels.copy_(batch.labels)
+            self._captured_step()
+        else:
+            self._learn(batch, images)
+
+    def _learn(self, batch: Digits, images: int) -> None:
+        """Do the arithmetic of a step, all of it on the device."""
+        self.model.zero_grad()
         with self._precision():
             logits = self.network(batch.images)
         loss = loss_of(logits.float(), batch.labels, self.config.loss, self.config.label_smoothing)
         (loss * (self.group.size / images)).backward()  # the group takes the mean of its gradients
         if self.config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        self.optimizer.step()
+        with torch.no_grad():
+            self._update(self.optimizer)
         self.loss_sum += loss.detach()
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -269,7 +306,9 @@ class Trainer:
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.loss_sum = state["loss_sum"].to(self.device)
         self._random_state = state["random_state"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The state alone: the settings beside it are those of the device that it was saved on.
+        settings = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": settings})
         if self.group.rank > 0:  # the state is that of the first process, which counts for all
             self.loss_sum, self._random_state = torch.zeros_like(self.loss_sum), None
 

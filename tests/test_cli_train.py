@@ -68,6 +68,19 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path,
     assert len(checkpoints.load(tmp_path / "checkpoints/one/last.pt").metrics) == 2
 
 
+def test_a_signal_after_the_last_step_stops_nothing(mnist, monkeypatch):
+    evaluate = training.evaluate
+
+    def evaluate_and_signal(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(training, "evaluate", evaluate_and_signal)
+    done = mnist("train", *QUICK, "--name", "one")
+    assert done.exit_code == 0
+    assert "--resume" not in done.stderr
+
+
 def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
     mnist("train", *QUICK, "--name", "one")
     assert mnist("train", "--resume", "checkpoints/one/last.pt", "--epochs", "2").exit_code == 0

@@ -243,7 +243,9 @@ def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
                 if result is trainer.best():
                     checkpoints.save(run.best_path, trainer)
                 report.epoch(result)
-            if signals:
+            # A signal that comes while the last epoch is being measured stops nothing any more.
+            stopped = bool(signals) and trainer.epoch < trainer.config.epochs
+            if stopped:
                 checkpoints.save(run.last_path, trainer)
             else:
                 report.finish()
@@ -252,7 +254,7 @@ def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
         raise DivergenceError(f"{error}; {kept}") from error
     finally:
         runs.release(run)
-    if signals:
+    if stopped:
         say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
         say("  " + command("train", "--resume", run.last_path))
         raise typer.Exit(128 + signals[0])
