@@ -7,6 +7,23 @@ The letters used for shapes throughout:
 
 An image is always uint8 (1, 28, 28) with 0 = paper and 255 = ink, the way MNIST stores it; several are (N, 1, 28, 28).
 Only a model's `forward` turns them into floats.
+
+From Python, `load_model`, `classify` and `find_digits` are what `mnist predict` does.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnist_cli.api import classify, find_digits, load_model
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "classify", "find_digits", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load torch only for those who ask for what needs it."""
+    if name in __all__:
+        from mnist_cli import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

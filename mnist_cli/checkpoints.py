@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from mnist_cli import __version__, models
-from mnist_cli.config import TrainConfig
+from mnist_cli.config import PRETRAINED, TrainConfig
 from mnist_cli.errors import CheckpointError
 from mnist_cli.files import replacing
 from mnist_cli.models import Classifier
@@ -22,6 +22,7 @@ from mnist_cli.training import EpochResult, Trainer
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
+BUNDLED = Path(__file__).with_name("bundled") / "pretrained.pt"
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def _on_cpu(value: Any) -> Any:
 
 
 def load(path: Path) -> Checkpoint:
-    """Rebuild the model of a checkpoint.
+    """Rebuild the model of a checkpoint, or, from PRETRAINED, the one that ships with the program.
 
     Raises CheckpointError when there is no such file, or it is not one that this version can read.
     """
-    content = _read(path)
+    content = _read(BUNDLED if path == PRETRAINED and not path.exists() else path)
     try:
         model = models.build(content["model"]["name"], **content["model"]["arguments"])
         model.load_state_dict(content["weights"])
@@ -98,11 +99,11 @@ def load(path: Path) -> Checkpoint:
 def find_newest(checkpoints_dir: Path) -> Path:
     """Return the checkpoint of the run below `checkpoints_dir` that was saved last: its best, if it has one.
 
-    Raises CheckpointError when there is none.
+    Where there is none, that is the model that ships with the program.
     """
     found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
     if not found:
-        raise CheckpointError(f"there is no checkpoint under {checkpoints_dir}; make one with `mnist train`")
+        return PRETRAINED
     last = max(found)[1]
     best = last.with_name("best.pt")
     return best if best.exists() else last

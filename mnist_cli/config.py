@@ -12,6 +12,7 @@ from mnist_cli.errors import ConfigError
 DATA_DIR = Path("data")
 CHECKPOINTS_DIR = Path("checkpoints")
 RUNS_DIR = Path("runs")
+PRETRAINED = Path("pretrained")  # stands for the model that ships with the program wherever a checkpoint is named
 
 Model = Literal["linear", "mlp", "cnn"]
 Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]

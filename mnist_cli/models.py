@@ -30,6 +30,8 @@ class Classifier(nn.Module):
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    temperature: Tensor
+    least_score: Tensor
 
     def __init__(self, name: str, arguments: dict[str, Any], layers: nn.Sequential) -> None:
         """Wrap `layers`, which `name` and `arguments` rebuild."""
@@ -39,11 +41,15 @@ class Classifier(nn.Module):
         self.layers = layers
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD))
+        # Set by `training.calibrate`: what makes probabilities honest, and the score (the logsumexp of the logits)
+        # below which a picture is not taken for a digit.
+        self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("least_score", torch.tensor(-1e9))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 10) for uint8 images (N, 1, 28, 28)."""
         logits: Tensor = self.layers(images.float().sub_(self.pixel_mean).div_(self.pixel_std))
-        return logits
+        return logits if self.training else logits / self.temperature
 
 
 class Ensemble(nn.Module):

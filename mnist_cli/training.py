@@ -329,3 +329,19 @@ def evaluate(model: nn.Module, digits: Digits, loss: str = "cross_entropy", grou
         errors += (logits.argmax(dim=1) != batch.labels).sum()
     model.train(was_training)
     return Evaluation(group.sum(total).item() / len(digits), int(group.sum(errors).item()), len(digits))
+
+
+@torch.inference_mode()
+def calibrate(model: Classifier, digits: Digits, kept: float = 0.99) -> None:
+    """Make the model's probabilities honest on `digits`, which it was not trained on, and know a digit by its score.
+
+    Divides the logits by the temperature that gives these digits the least cross-entropy (Guo et al. 2017), and sets
+    the least score so that the share `kept` of them stay digits.
+    """
+    model.eval()
+    model.temperature.fill_(1.0)
+    logits = torch.cat([model(batch.images) for batch in digits.batches(EVALUATION_BATCH)])
+    temperatures = torch.logspace(-1, 1, 401, device=logits.device)
+    losses = torch.stack([loss_of(logits / temperature, digits.labels, "cross_entropy") for temperature in temperatures])
+    model.temperature.copy_(temperatures[losses.argmin()])
+    model.least_score.copy_((logits / model.temperature).logsumexp(dim=1).quantile(1 - kept))

@@ -1,0 +1,11 @@
+"""A picture from the user, redrawn the way MNIST draws digits.
+
+Whatever the size, colours, light and place of the digit in a picture, a model sees it as in MNIST: light ink on dark
+paper, 20 pixels long, in the middle of 28x28.
+"""
+
+from mnist_cli.images.decode import Picture, decode, read, to_array
+from mnist_cli.images.frame import FRAME, Frame, Ink, draw
+from mnist_cli.images.ink import candidates
+
+__all__ = ["FRAME", "Frame", "Ink", "Picture", "candidates", "decode", "draw", "read", "to_array"]

@@ -1,0 +1,105 @@
+"""A picture file, safely opened and turned upright: Pillow decodes, and nothing else of the file is believed."""
+
+import io
+import stat
+import sys
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
+
+from mnist_cli.errors import ImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
+LARGEST = 128_000_000  # px, beyond which a picture is refused before it is decoded
+TOO_LARGE = f"the picture has too many pixels, at most {LARGEST:,} are read"
+WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
+
+Picture = NDArray[np.float32]  # (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white
+
+
+def read(path: Path) -> Picture:
+    """Return the picture in a file; `-` is standard input.
+
+    Raises ImageError when it is missing, not a picture, or too large.
+    """
+    try:
+        if str(path) == "-":
+            return decode(io.BytesIO(sys.stdin.buffer.read()))
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
+        with path.open("rb") as file:
+            return decode(file)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: there is no such file") from error
+    except PermissionError as error:
+        raise ImageError(f"{path}: there is no permission to read it") from error
+    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def decode(file: BinaryIO) -> Picture:
+    """Return the picture in an open file; raises ImageError when there is none or it is too large."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata and of sizes that LARGEST allows
+            with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > LARGEST:
+                    raise ImageError(TOO_LARGE)
+                image.draft(None, (WORKING_SIZE, WORKING_SIZE))  # lets a JPEG decode straight to a smaller size
+                return to_array(image)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(TOO_LARGE) from error
+    # Pillow's decoders raise nearly anything on a broken file, and a broken file must not end the run.
+    except Exception as error:
+        raise ImageError(f"the picture cannot be decoded: {error}") from error
+
+
+def to_array(image: Image.Image) -> Picture:
+    """Return a Pillow image of any mode upright, on paper where it is transparent, and no larger than needed.
+
+    Raises ImageError when its pixels are not numbers.
+    """
+    image = _shrink(image)
+    if image.getexif():
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel, which convert("L") would clip at 255
+        levels = np.asarray(image, dtype=np.float32)
+        if not np.isfinite(levels).all():
+            raise ImageError("some of its pixels are not numbers")
+        low, high = float(levels.min()), float(levels.max())
+        # Scaled by its own range: such files hold 0 to 1, 0 to 1,023 or 0 to 65,535 alike.
+        image = Image.fromarray((levels - low) * (255 / (high - low)) if high > low else levels * 0)
+    elif image.has_transparency_data:
+        image = _lay_on_paper(image.convert("RGBA"))
+    elif image.mode not in {"L", "RGB"}:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    levels = np.asarray(_shrink(image), dtype=np.float32)
+    return levels if levels.ndim == 3 else levels[:, :, np.newaxis]
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    """Average a large image down to WORKING_SIZE, where its mode allows that."""
+    factor = -(-max(image.size) // WORKING_SIZE)
+    return image.reduce(factor) if factor > 1 and image.mode in {"L", "F", "RGB", "RGBA", "LA", "CMYK"} else image
+
+
+def _lay_on_paper(image: Image.Image) -> Image.Image:
+    """Put an RGBA image on white paper, or on black if what is drawn in it is light.
+
+    An image of opaque pixels only comes back as it was.
+    """
+    alpha, grey = image.getchannel("A"), image.convert("L")
+    drawn = ImageStat.Stat(grey, mask=alpha.point(lambda level: 255 if level > 127 else 0))
+    paper = "black" if drawn.count[0] and drawn.mean[0] > 127 else "white"
+    return Image.alpha_composite(Image.new("RGBA", image.size, paper), image).convert("RGB")

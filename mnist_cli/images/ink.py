@@ -1,0 +1,206 @@
+"""Telling ink from paper, in the several ways that different pictures need.
+
+No one way serves all: what evens out the shadow on a photo hollows a thick marker, and what takes away the box of a
+form may take the bar of a 7. So a picture gives several candidates, and the model says which of them is a digit.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+from mnist_cli.errors import ImageError
+from mnist_cli.images.decode import Picture
+from mnist_cli.images.frame import Ink
+
+NO_INK = "there is no ink in the picture"
+GRAIN = 300  # parts of the picture's longer side that a blur against the grain of paper reaches
+FAINTEST = 8  # levels out of 255 between ink and paper; below this lies the noise of an empty page
+FLATTENING_SIZE = 160  # px, the longer side at which light is told from ink
+PEAKS = 2_000  # of so many pixels one may be darker than the ink: a glint, a grain
+LARGEST_INK = 90  # px, the longer side down to which what may be a digit is reduced before it is cleaned
+WINDOW = 0.3  # of the longer side: what is wider than this is light, what is narrower may be ink
+LINE = 0.6  # of a side: a straight line longer than this is of a form, or of ruled paper
+SPECK = 0.02  # of the largest part's ink: what has less, apart from it, is dirt
+
+Levels = NDArray[np.float32]  # (height, width), higher = more like ink, in grey levels
+
+
+def candidates(picture: Picture) -> list[Ink]:
+    """Return what may be the ink of a picture, the likeliest first.
+
+    Raises ImageError when nothing differs from the paper.
+    """
+    levels, uneven, two_sided = difference_from_paper(picture)
+    found = [separate(levels)]
+    if uneven:
+        for light in (levels, -levels) if two_sided else (levels,):
+            with suppress(ImageError):
+                found.append(separate(flatten(light)))
+    found = [_cut_out(ink) for ink in found]
+    return found + [cleaned for ink in found for cleaned in _cleaned(ink)]
+
+
+def difference_from_paper(picture: Picture) -> tuple[Levels, bool, bool]:
+    """Return how far each pixel is from the paper, whether the light is uneven, and whether ink may be on either side.
+
+    The paper is a slope of light and colour, fitted to the border of the picture; ink is what differs most.
+    """
+    height, width, channels = picture.shape
+    border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
+    rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    middle = np.median(border, axis=0)
+    spread = np.abs(border - middle).sum(axis=1)
+    if spread.max() <= FAINTEST / 2:  # paper of one colour, as most drawings have
+        difference = middle.astype(np.float32) - picture
+        uneven = False
+    else:
+        sides = np.ones_like(rows[1:-1])
+        y = np.concatenate([np.full(width, -1.0), np.full(width, 1.0), rows[1:-1], rows[1:-1]])
+        x = np.concatenate([columns, columns, -sides, sides])
+        terms = np.column_stack([np.ones_like(x), y, x])
+        slope = np.zeros((3, channels))
+        slope[0] = middle
+        for _ in range(3):  # each time without what does not look like paper, such as a stroke that leaves the picture
+            distance = np.abs(border - terms @ slope).sum(axis=1)
+            near = distance <= max(3 * float(np.median(distance)), FAINTEST)
+            slope = np.linalg.lstsq(terms[near], border[near], rcond=None)[0]
+        slope = slope.astype(np.float32)
+        paper = slope[0] + slope[1] * rows.astype(np.float32)[:, None, None] + slope[2] * columns.astype(np.float32)[:, None]
+        difference = paper - picture
+        uneven = bool((np.abs(border - terms @ slope).sum(axis=1) > FAINTEST).mean() > 0.01)
+    if channels == 1:
+        levels = difference[:, :, 0]
+    else:  # along the colour in which the picture varies most
+        flat = difference.reshape(-1, channels)
+        direction = np.linalg.eigh(flat.T @ flat)[1][:, -1]
+        levels = (flat @ direction * np.float32(np.abs(direction).max())).reshape(height, width)
+    share = float(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9))
+    return (levels if share >= 0.5 else -levels), uneven, 0.1 < share < 0.9
+
+
+def flatten(levels: Levels) -> Levels:
+    """Take the uneven light out: what is left stands out from its surroundings."""
+    height, width = levels.shape
+    scale = min(1.0, FLATTENING_SIZE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BOX))
+    window = max(3, round(WINDOW * max(size)))
+    light = ndimage.grey_opening(ndimage.gaussian_filter(small, 1), size=(window, window))
+    light = ndimage.uniform_filter(light, window // 2)
+    whole = np.asarray(Image.fromarray(light).resize((width, height), Image.Resampling.BILINEAR))
+    return levels - whole
+
+
+def separate(levels: Levels) -> Ink:
+    """Return the ink, 0 to 1, in levels that are higher where there is some.
+
+    Raises ImageError when there is none.
+    """
+    ink = levels.clip(0, 255)
+    smooth = Image.fromarray(ink.astype(np.uint8))
+    if max(ink.shape) >= GRAIN / 6:
+        # A stroke is wider than the grain of paper or sensor, so a slight blur leaves the one and evens out the other.
+        smooth = smooth.filter(ImageFilter.GaussianBlur(max(ink.shape) / GRAIN))
+    values = np.asarray(smooth)
+    counts = np.bincount(values.ravel(), minlength=256)
+    # The darkest of all may be a glint or a grain; but a thin line is little of a picture.
+    peak = int(np.flatnonzero(counts[::-1].cumsum()[::-1] > values.size / PEAKS)[-1])
+    if peak < FAINTEST:
+        raise ImageError(NO_INK)
+    # Half of the threshold, because the soft edge of a stroke belongs to the stroke.
+    level = max(_otsu_threshold(counts) / 2, FAINTEST / 2)
+    strokes: Ink = np.where(values < level, 0, ink / peak).clip(0, 1)
+    return strokes
+
+
+def _cut_out(ink: Ink) -> Ink:
+    """Return the part with ink, at most LARGEST_INK px long, with a margin wherever the picture had one."""
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    part = ink[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    factor = max(part.shape) // LARGEST_INK
+    if factor <= 1:
+        return part
+    small: Ink = np.asarray(Image.fromarray(part).reduce(factor))
+    return small
+
+
+def _cleaned(ink: Ink) -> Iterator[Ink]:
+    """Yield the ink without what may be no part of the digit."""
+    strong = _strongest(ink)
+    if strong is not None:
+        yield strong
+    for source in (ink, strong):
+        if source is None:
+            continue
+        for cleaned in (_without_lines(source), _main_part(source)):
+            if cleaned is not None:
+                yield cleaned
+
+
+def _strongest(ink: Ink) -> Ink | None:
+    """Return the darker of two kinds of ink, as on squared paper, or None when there is but one."""
+    values = ink[ink > 0]
+    level = _otsu_threshold(np.bincount((values * 255).astype(np.uint8), minlength=256)) / 255
+    strong = ink >= level
+    # The pale edge of a stroke is no ink of another kind.
+    apart = (ink > 0) & ~ndimage.maximum_filter(strong, 5)
+    if np.count_nonzero(apart) < 0.1 * len(values) or not strong.any():
+        return None
+    darker: Ink = np.where(ndimage.maximum_filter(strong, 3), ink, 0)
+    return darker
+
+
+def _without_lines(ink: Ink) -> Ink | None:
+    """Return the ink without long straight lines, or None when there are none."""
+    there = ink > 0
+    lines = np.zeros_like(there)
+    for axis in (0, 1):
+        along = int(LINE * ink.shape[axis])
+        if along < 8:
+            continue
+        thick = ndimage.maximum_filter1d(there, 3, axis=1 - axis)  # a line may be a little askew
+        thin = ndimage.minimum_filter1d(thick.astype(np.uint8), along, axis=axis)
+        lines |= ndimage.maximum_filter1d(thin, along, axis=axis).astype(bool)
+    if not lines.any():
+        return None
+    rest = np.where(lines, 0, ink).astype(np.float32)
+    return _main_part(rest, always=True)
+
+
+def _main_part(ink: Ink, *, always: bool = False) -> Ink | None:
+    """Return the digit alone, without specks and what touches the border; None when that is all there is."""
+    labels, count = ndimage.label(ink > 0, structure=np.ones((3, 3)))
+    if count == 0:
+        return None
+    if count == 1:
+        return ink if always else None
+    index = np.arange(1, count + 1)
+    masses = ndimage.sum_labels(ink, labels, index)
+    boxes = ndimage.find_objects(labels)
+    height, width = ink.shape
+    inside = np.array(
+        [b[0].start > 0 and b[1].start > 0 and b[0].stop < height and b[1].stop < width for b in boxes]
+    )
+    if not inside.any():
+        inside[:] = True
+    kept = inside & (masses >= SPECK * masses[inside].max())
+    if kept.all():
+        return ink if always else None
+    part: Ink = np.where(np.concatenate([[False], kept])[labels], ink, 0)
+    return part
+
+
+def _otsu_threshold(counts: NDArray[np.int64]) -> float:
+    """Return the level, 0 to 256, that parts a histogram with the least variance on both sides (Otsu 1979)."""
+    levels = np.arange(256)
+    below = counts.cumsum()
+    above = below[-1] - below
+    sum_below = (counts * levels).cumsum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = sum_below / below - (sum_below[-1] - sum_below) / above
+        between = np.nan_to_num(below * above * distance**2)
+    return float(between.argmax()) + 0.5

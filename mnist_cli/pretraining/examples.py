@@ -1,0 +1,128 @@
+"""What the model that ships learns from: frames that were read back from simulated pictures, and what they show."""
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mnist_cli import images
+from mnist_cli.data import Digits
+from mnist_cli.errors import ImageError
+from mnist_cli.images import Frame
+from mnist_cli.pretraining import pages, strokes
+from mnist_cli.pretraining.strokes import Mask
+
+NOTHING = 10  # the label of what is no digit
+CHUNK = 500  # pictures made by a process at a time
+LIKE, UNLIKE = 0.75, 0.5  # correlation with the true frame above which a candidate is a digit, and below which it is none
+TURNED = {2: (1, 3), 3: (1, 3), 4: (1, 2), 5: (1, 3), 7: (1, 3)}  # quarter turns after which a digit is none
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How many pictures of each kind to make."""
+
+    mnist: int
+    drawn: int  # digits drawn by program
+    nothings: int  # what is no digit
+
+
+def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
+    """Return frames of simulated pictures, labelled 0 to 9 or NOTHING; the same seed makes the same frames."""
+    masks = digits.images[:, 0].numpy()
+    labels = digits.labels.numpy()
+    rng = np.random.default_rng(seed)
+    tasks: list[tuple[str, int, Mask | None]] = []
+    for index in rng.permutation(np.resize(rng.permutation(len(masks)), mixture.mnist)):
+        tasks.append(("mnist", int(labels[index]), masks[index]))
+    tasks += [("drawn", int(value), None) for value in rng.integers(0, 10, mixture.drawn)]
+    for index in rng.integers(0, len(masks), mixture.nothings):
+        tasks.append(("nothing", int(labels[index]), masks[index]))
+    chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(_make_chunk, chunks, range(seed << 20, (seed << 20) + len(chunks))))
+    frames, shown = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Digits(torch.from_numpy(frames), torch.from_numpy(shown).long())
+
+
+def _make_chunk(
+    tasks: list[tuple[str, int, NDArray[np.uint8] | None]], seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    frames: list[Frame] = []
+    labels: list[int] = []
+    for kind, label, image in tasks:
+        mask = None if image is None else image.astype(np.float32) / 255
+        for frame, shown in _examples(kind, label, mask, rng):
+            frames.append(frame)
+            labels.append(shown)
+    return np.stack(frames), np.array(labels)
+
+
+def _examples(kind: str, label: int, mask: Mask | None, rng: np.random.Generator) -> list[tuple[Frame, int]]:
+    """Return some of the frames that a picture is read as, with what each shows."""
+    if kind == "nothing":
+        sign = _nothing(label, mask, rng)
+    elif kind == "drawn":
+        sign = strokes.printed(str(label), rng) if rng.random() < 0.08 else strokes.digit(label, rng)
+    else:
+        sign = mask
+    conditions = list(pages.CONDITIONS.values())
+    picture = conditions[rng.integers(len(conditions))](sign, rng)
+    try:
+        found = [images.draw(ink) for ink in images.candidates(images.to_array(picture))]
+    except ImageError:
+        return []
+    if kind == "nothing":
+        return [(found[0], NOTHING)]
+    true = images.draw(np.where(sign < 0.1, 0, sign).astype(np.float32))
+    likeness = np.array([_likeness(frame, true) for frame in found])
+    right = [frame for frame, like in zip(found, likeness, strict=True) if like > LIKE]
+    wrong = [frame for frame, like in zip(found, likeness, strict=True) if like < UNLIKE]
+    chosen = [(frame, label) for frame in _some(right, 2, rng)]
+    return chosen + [(frame, NOTHING) for frame in _some(wrong, 1, rng)]
+
+
+def _some(frames: list[Frame], count: int, rng: np.random.Generator) -> list[Frame]:
+    """Return up to `count` of the frames that differ."""
+    different = list({frame.tobytes(): frame for frame in frames}.values())
+    return [different[index] for index in rng.permutation(len(different))[:count]]
+
+
+def _likeness(frame: Frame, other: Frame) -> float:
+    """Return the correlation of two frames, each slightly blurred: pens differ."""
+    a, b = (ndimage.gaussian_filter(image[0].astype(np.float32), 1.5).ravel() for image in (frame, other))
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _nothing(label: int, mask: Mask | None, rng: np.random.Generator) -> Mask:
+    """Draw what is no digit: letters, scribbles, digits on their side, two digits, shapes, textures."""
+    kind = rng.random()
+    if kind < 0.5:
+        return strokes.letter(rng)
+    if kind < 0.6:
+        return strokes.scribble(rng)
+    if kind < 0.72 and mask is not None and label in TURNED:
+        return np.rot90(mask, rng.choice(TURNED[label])).copy()
+    if kind < 0.84:
+        pair = [strokes.digit(int(rng.integers(10)), rng)[:, 8:-8] for _ in range(int(rng.integers(2, 4)))]
+        return np.hstack(pair)
+    if kind < 0.94:
+        return _shape(rng)
+    return np.pad((pages.texture((112, 112), rng, rng.uniform(2, 30)) > rng.uniform(0.3, 0.7)).astype(np.float32), 8)
+
+
+def _shape(rng: np.random.Generator) -> Mask:
+    """Draw a filled shape, with a texture in it: a thing, not writing."""
+    angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 12)))
+    reach = rng.uniform(0.3, 1, len(angles)) * rng.uniform(0.4, 1, size=(2, 1))
+    y, x = np.mgrid[-1.1:1.1:128j, -1.1:1.1:128j]
+    points = np.stack([np.cos(angles) * reach[0], np.sin(angles) * reach[1]])
+    inside = np.interp(np.arctan2(y, x) % (2 * np.pi), angles, np.hypot(*points), period=2 * np.pi) > np.hypot(x, y)
+    body = rng.uniform(0.3, 1) + rng.uniform(0, 0.7) * (pages.texture((128, 128), rng, rng.uniform(3, 40)) - 0.5)
+    return np.where(inside, body.clip(0.15, 1), 0).astype(np.float32)
