@@ -1,9 +1,9 @@
 """For notebooks and other programs: load a model, show it pictures.
 
-    >>> from mnist_cli import classify, load_model
-    >>> model = load_model()
-    >>> classify(model, "digit.png").digit
-    7
+>>> from mnist_cli import classify, load_model
+>>> model = load_model()
+>>> classify(model, "digit.png").digit
+7
 """
 
 from os import PathLike
@@ -61,4 +61,6 @@ def as_picture(image: AnyPicture) -> Picture:
     if levels.ndim != 3 or levels.shape[2] not in {1, 3} or not levels.size or not np.isfinite(levels).all():
         raise ImageError(f"an array of shape {image.shape} is no picture; (height, width) or (height, width, 3) is")
     whole = levels * 255 if image.dtype.kind == "b" or (image.dtype.kind == "f" and levels.max() <= 1) else levels
-    return images.to_array(Image.fromarray(np.squeeze(whole, axis=2) if levels.shape[2] == 1 else whole.astype(np.uint8)))
+    return images.to_array(
+        Image.fromarray(np.squeeze(whole, axis=2) if levels.shape[2] == 1 else whole.astype(np.uint8))
+    )

@@ -56,12 +56,14 @@ def classify(model: Classifier, pictures: Sequence[Picture], min_confidence: flo
     A picture whose best score is below the model's `least_score` is not a digit; one whose confidence is below
     `min_confidence` is unclear.
     """
-    inks = [_candidates(picture) for picture in pictures]
-    frames = [images.draw(ink) for some in inks for ink in some]
-    answers = iter(classify_frames(model, frames))
+    options = []
+    for picture, frame in zip(pictures, images.already_drawn(pictures), strict=True):
+        as_it_is = None if frame is None else [(np.float32(1 / 255) * frame[0], frame)]
+        options.append(as_it_is or [(ink, images.draw(ink)) for ink in _candidates(picture)])
+    answers = iter(classify_frames(model, [frame for some in options for _, frame in some]))
     predictions = []
-    for some in inks:
-        found = [replace(next(answers), ink=ink) for ink in some]
+    for some in options:
+        found = [replace(next(answers), ink=ink) for ink, _ in some]
         predictions.append(judge(model, _choose(found), min_confidence) if found else NO_INK)
     return predictions
 

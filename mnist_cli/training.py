@@ -342,6 +342,8 @@ def calibrate(model: Classifier, digits: Digits, kept: float = 0.99) -> None:
     model.temperature.fill_(1.0)
     logits = torch.cat([model(batch.images) for batch in digits.batches(EVALUATION_BATCH)])
     temperatures = torch.logspace(-1, 1, 401, device=logits.device)
-    losses = torch.stack([loss_of(logits / temperature, digits.labels, "cross_entropy") for temperature in temperatures])
+    losses = torch.stack(
+        [loss_of(logits / temperature, digits.labels, "cross_entropy") for temperature in temperatures]
+    )
     model.temperature.copy_(temperatures[losses.argmin()])
     model.least_score.copy_((logits / model.temperature).logsumexp(dim=1).quantile(1 - kept))

@@ -22,6 +22,15 @@ def save(grey_or_picture, path, **options):
     return path
 
 
+def frame_of(path):
+    """Return the first frame that a picture file gives."""
+    return images.draw(images.candidates(images.read(path))[0])
+
+
+def frame_of_grey(grey):
+    return images.draw(images.candidates(grey.astype(np.float32)[:, :, np.newaxis])[0])
+
+
 def ink_size(frame):
     """Return the height and width of the ink, px; an edge that covers half a pixel counts half."""
     return frame[0].max(axis=1).sum() / 255, frame[0].max(axis=0).sum() / 255
@@ -38,7 +47,7 @@ def centre_of_mass(frame):
     ("ink", "paper"), [(0, 255), (255, 0), (90, 140), (140, 90)], ids=["dark", "light", "dark on grey", "light on grey"]
 )
 def test_a_picture_is_redrawn_the_way_mnist_draws(tmp_path, ink, paper):
-    frame = images.read(save(draw_bar(ink, paper), tmp_path / "one.png"))
+    frame = frame_of(save(draw_bar(ink, paper), tmp_path / "one.png"))
     assert frame.shape == (1, 28, 28)
     assert frame.dtype == np.uint8
     assert ink_size(frame) == pytest.approx((20, 4), abs=0.6)  # the shape of 200x40 kept
@@ -48,12 +57,12 @@ def test_a_picture_is_redrawn_the_way_mnist_draws(tmp_path, ink, paper):
 
 
 def test_mnist_itself_comes_back_almost_as_it_was(val):
-    frames = np.concatenate([images.redraw(image[0].numpy().astype(np.float32)) for image in val.images[:200]])
+    frames = np.concatenate([frame_of_grey(image[0].numpy()) for image in val.images[:200]])
     difference = np.abs(frames.astype(float) - val.images[:200, 0].numpy())
     assert difference.mean() < 8  # of 255; moving it by a pixel alone would make it 25
 
 
-EXPECTED = images.redraw(draw_bar().astype(np.float32))
+EXPECTED = frame_of_grey(draw_bar())
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "F"])
@@ -63,25 +72,25 @@ def test_every_mode_of_a_picture_reads_the_same(tmp_path, mode):
         save(Image.fromarray(draw_bar().astype(np.uint16) * 257), path)
     else:
         save(Image.fromarray(draw_bar()).convert(mode), path)
-    assert np.abs(images.read(path).astype(int) - EXPECTED).max() <= 2
+    assert np.abs(frame_of(path).astype(int) - EXPECTED).max() <= 2
 
 
 @pytest.mark.parametrize("top", [1.0, 1_023.0, 65_535.0])
 def test_numbers_of_any_range_are_grey_levels(tmp_path, top):
     grey = (draw_bar() / 255 * top).astype(np.float32)
-    assert np.abs(images.read(save(grey, tmp_path / "one.tiff")).astype(int) - EXPECTED).max() <= 2
+    assert np.abs(frame_of(save(grey, tmp_path / "one.tiff")).astype(int) - EXPECTED).max() <= 2
 
 
 def test_a_picture_of_what_are_no_numbers_is_refused(tmp_path):
     grey = draw_bar().astype(np.float32)
     grey[0, 0] = np.nan
     with pytest.raises(ImageError, match="not numbers"):
-        images.read(save(grey, tmp_path / "one.tiff"))
+        frame_of(save(grey, tmp_path / "one.tiff"))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".gif", ".tiff", ".pgm"])
 def test_every_format_reads_the_same(tmp_path, suffix):
-    frame = images.read(save(draw_bar(), tmp_path / f"one{suffix}"))
+    frame = frame_of(save(draw_bar(), tmp_path / f"one{suffix}"))
     assert np.abs(frame.astype(int) - EXPECTED).mean() < 5  # of 255; JPEG and WebP are lossy
 
 
@@ -90,14 +99,14 @@ def test_transparency_becomes_paper(tmp_path, ink):
     grey = np.full_like(draw_bar(), ink)
     alpha = draw_bar(ink=255, paper=0)
     picture = Image.fromarray(np.dstack([grey, grey, grey, alpha]))
-    assert np.array_equal(images.read(save(picture, tmp_path / "one.png")), EXPECTED)
+    assert np.array_equal(frame_of(save(picture, tmp_path / "one.png")), EXPECTED)
 
 
 def test_a_turned_photo_is_set_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
     turned = Image.fromarray(draw_bar()).rotate(90, expand=True)
-    assert ink_size(images.read(save(turned, tmp_path / "one.jpg", exif=exif, quality=95))) == pytest.approx(
+    assert ink_size(frame_of(save(turned, tmp_path / "one.jpg", exif=exif, quality=95))) == pytest.approx(
         (20, 4), abs=0.6
     )
 
@@ -105,21 +114,21 @@ def test_a_turned_photo_is_set_upright(tmp_path):
 def test_the_grain_of_paper_is_not_ink(tmp_path):
     noise = np.random.default_rng(0).normal(0, 8, size=(300, 400))
     grey = (draw_bar(ink=60, paper=200) + noise).clip(0, 255).astype(np.uint8)
-    frame = images.read(save(grey, tmp_path / "one.png"))
+    frame = frame_of(save(grey, tmp_path / "one.png"))
     assert ink_size(frame) == pytest.approx((20, 4), abs=0.6)
     assert centre_of_mass(frame) == pytest.approx((14, 14), abs=0.1)
 
 
 def test_a_large_picture_with_a_thin_line_keeps_the_line(tmp_path):
     picture = draw_seven(size=3000, ink="black")
-    assert ink_size(images.read(save(picture, tmp_path / "large.png")))[0] == pytest.approx(20, abs=0.6)
+    assert ink_size(frame_of(save(picture, tmp_path / "large.png")))[0] == pytest.approx(20, abs=0.6)
 
 
 @pytest.mark.parametrize("size", [(1, 50), (50, 1), (2, 2)])
 def test_the_smallest_pictures_give_a_frame_or_a_reason(tmp_path, size):
     grey = np.zeros(size, dtype=np.uint8)
     grey[0, 0] = 255
-    frame = images.read(save(grey, tmp_path / "tiny.png"))
+    frame = frame_of(save(grey, tmp_path / "tiny.png"))
     assert frame.any()
 
 
@@ -134,8 +143,8 @@ def test_the_smallest_pictures_give_a_frame_or_a_reason(tmp_path, size):
     ids=["white", "black", "transparent", "one pixel"],
 )
 def test_a_picture_without_ink_is_refused(tmp_path, picture):
-    with pytest.raises(ImageError, match=r"blank\.png: there is no ink in the picture"):
-        images.read(save(picture, tmp_path / "blank.png"))
+    with pytest.raises(ImageError, match="there is no ink in the picture"):
+        frame_of(save(picture, tmp_path / "blank.png"))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +178,6 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path):
 
 
 def test_an_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "LARGEST", 1_000)
+    monkeypatch.setattr(images.decode, "LARGEST", 1_000)
     with pytest.raises(ImageError, match="too many pixels"):
-        images.read(save(draw_seven(), tmp_path / "large.png"))
+        frame_of(save(draw_seven(), tmp_path / "large.png"))

@@ -69,7 +69,11 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool, bool]:
             near = distance <= max(3 * float(np.median(distance)), FAINTEST)
             slope = np.linalg.lstsq(terms[near], border[near], rcond=None)[0]
         slope = slope.astype(np.float32)
-        paper = slope[0] + slope[1] * rows.astype(np.float32)[:, None, None] + slope[2] * columns.astype(np.float32)[:, None]
+        paper = (
+            slope[0]
+            + slope[1] * rows.astype(np.float32)[:, None, None]
+            + slope[2] * columns.astype(np.float32)[:, None]
+        )
         difference = paper - picture
         uneven = bool((np.abs(border - terms @ slope).sum(axis=1) > FAINTEST).mean() > 0.01)
     if channels == 1:
@@ -92,7 +96,8 @@ def flatten(levels: Levels) -> Levels:
     light = ndimage.grey_opening(ndimage.gaussian_filter(small, 1), size=(window, window))
     light = ndimage.uniform_filter(light, window // 2)
     whole = np.asarray(Image.fromarray(light).resize((width, height), Image.Resampling.BILINEAR))
-    return levels - whole
+    flat: Levels = levels - whole
+    return flat
 
 
 def separate(levels: Levels) -> Ink:
@@ -182,9 +187,7 @@ def _main_part(ink: Ink, *, always: bool = False) -> Ink | None:
     masses = ndimage.sum_labels(ink, labels, index)
     boxes = ndimage.find_objects(labels)
     height, width = ink.shape
-    inside = np.array(
-        [b[0].start > 0 and b[1].start > 0 and b[0].stop < height and b[1].stop < width for b in boxes]
-    )
+    inside = np.array([b[0].start > 0 and b[1].start > 0 and b[0].stop < height and b[1].stop < width for b in boxes])
     if not inside.any():
         inside[:] = True
     kept = inside & (masses >= SPECK * masses[inside].max())

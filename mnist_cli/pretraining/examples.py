@@ -2,7 +2,6 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -19,7 +18,11 @@ from mnist_cli.pretraining.strokes import Mask
 
 NOTHING = 10  # the label of what is no digit
 CHUNK = 500  # pictures made by a process at a time
-LIKE, UNLIKE = 0.75, 0.5  # correlation with the true frame above which a candidate is a digit, and below which it is none
+PRINTED = 0.08  # of the digits drawn by program are set in type
+LIKE, UNLIKE = (
+    0.75,
+    0.5,
+)  # correlation with the true frame above which a candidate is a digit, and below which it is none
 TURNED = {2: (1, 3), 3: (1, 3), 4: (1, 2), 5: (1, 3), 7: (1, 3)}  # quarter turns after which a digit is none
 
 
@@ -34,15 +37,11 @@ class Mixture:
 
 def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
     """Return frames of simulated pictures, labelled 0 to 9 or NOTHING; the same seed makes the same frames."""
-    masks = digits.images[:, 0].numpy()
-    labels = digits.labels.numpy()
+    pixels, labels = digits.images[:, 0].numpy(), digits.labels.numpy()
     rng = np.random.default_rng(seed)
-    tasks: list[tuple[str, int, Mask | None]] = []
-    for index in rng.permutation(np.resize(rng.permutation(len(masks)), mixture.mnist)):
-        tasks.append(("mnist", int(labels[index]), masks[index]))
-    tasks += [("drawn", int(value), None) for value in rng.integers(0, 10, mixture.drawn)]
-    for index in rng.integers(0, len(masks), mixture.nothings):
-        tasks.append(("nothing", int(labels[index]), masks[index]))
+    kinds = ["mnist"] * mixture.mnist + ["drawn"] * mixture.drawn + ["nothing"] * mixture.nothings
+    indices = np.resize(rng.permutation(len(labels)), len(kinds))
+    tasks = [(kind, int(labels[index]), pixels[index]) for kind, index in zip(kinds, indices, strict=True)]
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         parts = list(pool.map(_make_chunk, chunks, range(seed << 20, (seed << 20) + len(chunks))))
@@ -51,27 +50,25 @@ def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
 
 
 def _make_chunk(
-    tasks: list[tuple[str, int, NDArray[np.uint8] | None]], seed: int
+    tasks: list[tuple[str, int, NDArray[np.uint8]]], seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     frames: list[Frame] = []
     labels: list[int] = []
     for kind, label, image in tasks:
-        mask = None if image is None else image.astype(np.float32) / 255
-        for frame, shown in _examples(kind, label, mask, rng):
+        for frame, shown in _examples(kind, label, image.astype(np.float32) / np.float32(255), rng):
             frames.append(frame)
             labels.append(shown)
     return np.stack(frames), np.array(labels)
 
 
-def _examples(kind: str, label: int, mask: Mask | None, rng: np.random.Generator) -> list[tuple[Frame, int]]:
+def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> list[tuple[Frame, int]]:
     """Return some of the frames that a picture is read as, with what each shows."""
+    sign = mask
     if kind == "nothing":
         sign = _nothing(label, mask, rng)
     elif kind == "drawn":
-        sign = strokes.printed(str(label), rng) if rng.random() < 0.08 else strokes.digit(label, rng)
-    else:
-        sign = mask
+        sign = strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
     conditions = list(pages.CONDITIONS.values())
     picture = conditions[rng.integers(len(conditions))](sign, rng)
     try:
@@ -100,14 +97,14 @@ def _likeness(frame: Frame, other: Frame) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _nothing(label: int, mask: Mask | None, rng: np.random.Generator) -> Mask:
+def _nothing(label: int, mask: Mask, rng: np.random.Generator) -> Mask:
     """Draw what is no digit: letters, scribbles, digits on their side, two digits, shapes, textures."""
     kind = rng.random()
     if kind < 0.5:
         return strokes.letter(rng)
     if kind < 0.6:
         return strokes.scribble(rng)
-    if kind < 0.72 and mask is not None and label in TURNED:
+    if kind < 0.72 and label in TURNED:
         return np.rot90(mask, rng.choice(TURNED[label])).copy()
     if kind < 0.84:
         pair = [strokes.digit(int(rng.integers(10)), rng)[:, 8:-8] for _ in range(int(rng.integers(2, 4)))]

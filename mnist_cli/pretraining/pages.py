@@ -53,16 +53,20 @@ def place(sign: Mask, rng: Rng, margin: tuple[float, float] = (0.1, 0.8)) -> Mas
 def paint(mask: Mask, ink: Colours | tuple[float, ...], paper: Colours | tuple[float, ...]) -> Colours:
     """Return the page in colour."""
     there = mask[:, :, None]
-    painted: Colours = (np.asarray(paper, np.float32) * (1 - there) + np.asarray(ink, np.float32) * there).astype(np.float32)
+    painted: Colours = (np.asarray(paper, np.float32) * (1 - there) + np.asarray(ink, np.float32) * there).astype(
+        np.float32
+    )
     return painted
 
 
-def photograph(page: Colours, rng: Rng, blur: float = 0.0, noise: float = 3.0, quality: int | None = None) -> Image.Image:
+def photograph(
+    page: Colours, rng: Rng, blur: float = 0.0, noise: float = 3.0, quality: int | None = None
+) -> Image.Image:
     """Return what a camera makes of a page; `blur` is the deviation in px, `quality` that of JPEG."""
     if blur:
         page = ndimage.gaussian_filter(page, (blur, blur, 0))
-    page = page + rng.normal(0, noise, size=page.shape[:2])[:, :, None] + rng.normal(0, noise / 3, size=page.shape)
-    image = Image.fromarray(page.clip(0, 255).astype(np.uint8))
+    grain = rng.normal(0, noise, size=page.shape[:2])[:, :, None] + rng.normal(0, noise / 3, size=page.shape)
+    image = Image.fromarray((page + grain).clip(0, 255).astype(np.uint8))
     return compress(image, quality) if quality else image
 
 
@@ -266,7 +270,7 @@ def mouse_cursor(mask: Mask, rng: Rng) -> Image.Image:
     sign = _page(mask, rng, 60, 200)
     image = Image.fromarray((255 - 255 * sign).astype(np.uint8)).convert("RGB")
     radius = int(rng.integers(4, 10))
-    y, x = rng.integers(0, sign.shape[0]), rng.integers(0, sign.shape[1])
+    y, x = int(rng.integers(0, sign.shape[0])), int(rng.integers(0, sign.shape[1]))
     ImageDraw.Draw(image).ellipse((x - radius, y - radius, x + radius, y + radius), outline=(130, 130, 130))
     return image
 

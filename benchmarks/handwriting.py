@@ -1,0 +1,171 @@
+"""How well the model that ships reads pictures such as people have, and knows what is no digit.
+
+    python benchmarks/handwriting.py [--every 5]      needs the extra: pip install "mnist-cli[bench]"
+
+The val digits, every fifth by default, are put through the simulator of `mnist_cli.pretraining.pages`, a row for each
+condition, and read in three ways with the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then
+20x20 pixels in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real hands that neither the
+model nor the simulator has seen. The seed makes the pictures; nothing was chosen by these.
+"""
+
+import argparse
+import gzip
+import platform
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+
+from mnist_cli import checkpoints, data, idx, images, predictions
+from mnist_cli.config import DATA_DIR, PRETRAINED
+from mnist_cli.images import Frame
+from mnist_cli.models import Classifier
+from mnist_cli.pretraining.pages import CONDITIONS
+
+BATCH = 100
+FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
+FONTS = Path("/usr/share/fonts")
+
+
+def stretched(image: Image.Image) -> Frame:
+    """Return the picture in grey, stretched to 28x28, as light ink."""
+    small = np.asarray(image.convert("L").resize((28, 28)))
+    return (255 - small if np.median(small) > 127 else small)[np.newaxis]
+
+
+def by_the_recipe(image: Image.Image) -> Frame:
+    """Return the picture as MNIST was made: a threshold in the middle, then 20x20 px around the centre of mass."""
+    grey = np.asarray(image.convert("L"), dtype=np.float32)
+    ink = ((grey < 128) if np.median(grey) > 127 else (grey >= 128)).astype(np.float32)
+    return images.draw(ink) if ink.any() else np.zeros((1, 28, 28), np.uint8)
+
+
+def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]]) -> tuple[list[float], int]:
+    """Return the shares read right in the three ways, and the number of pictures."""
+    right, total = np.zeros(4), 0
+    while some := [item for item, _ in zip(pictures, range(BATCH), strict=False)]:
+        labels = np.array([label for _, label in some])
+        found = predictions.classify(model, [images.to_array(image) for image, _ in some])
+        ways = [
+            [answer.probabilities.index(answer.confidence) for answer in found],
+            [answer.digit if answer.digit is not None else -1 for answer in found],
+            _digits(model, [by_the_recipe(image) for image, _ in some]),
+            _digits(model, [stretched(image) for image, _ in some]),
+        ]
+        right += [(np.array(way) == labels).sum() for way in ways]
+        total += len(some)
+    return list(right / total), total
+
+
+def _digits(model: Classifier, frames: Sequence[Frame]) -> list[int]:
+    return [answer.probabilities.index(answer.confidence) for answer in predictions.classify_frames(model, frames)]
+
+
+def simulated(condition: str, digits: data.Digits, seed: int) -> Iterator[tuple[Image.Image, int]]:
+    """Yield a picture of each digit under a condition."""
+    rng = np.random.default_rng([seed, list(CONDITIONS).index(condition)])
+    for image, label in zip(digits.images[:, 0].numpy(), digits.labels.tolist(), strict=True):
+        yield CONDITIONS[condition](image.astype(np.float32) / 255, rng), label
+
+
+def scikit_learn() -> Iterator[tuple[Image.Image, int]]:
+    """Yield the 1,797 digits of 43 people, 8x8 pixels of 17 levels."""
+    digits = load_digits()
+    for image, label in zip(digits.images, digits.target, strict=True):
+        yield Image.fromarray((image * (255 / 16)).astype(np.uint8)), int(label)
+
+
+def letters(count: int, seed: int) -> Iterator[Image.Image]:
+    """Yield printed letters in the fonts of this machine, look-alikes such as O and l included."""
+    fonts = sorted(path for path in FONTS.rglob("*.[to]tf"))
+    rng = np.random.default_rng(seed)
+    alphabet = [letter for letter in map(chr, range(ord("A"), ord("z") + 1)) if letter.isalpha()]
+    for _ in range(count if fonts else 0):
+        font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), 80)
+        page = Image.new("L", (140, 140), 255)
+        ImageDraw.Draw(page).text((70, 70), alphabet[rng.integers(len(alphabet))], 0, font, anchor="mm")
+        if page.getextrema()[0] < 128:
+            yield page
+
+
+def clothes(count: int) -> Iterator[Image.Image]:
+    """Yield the first val images of Fashion-MNIST."""
+    if FASHION.exists():
+        for image in data.parse_idx(gzip.decompress(FASHION.read_bytes()), FASHION.name).numpy()[:count]:
+            yield Image.fromarray(image)
+
+
+def noise(count: int, seed: int) -> Iterator[Image.Image]:
+    """Yield noise of several grains."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        small = rng.integers(0, 256, size=(28 // (1 + number % 4),) * 2).astype(np.uint8)
+        yield ImageOps.contain(Image.fromarray(small), (28, 28))
+
+
+def scores(model: Classifier, pictures: Iterator[Image.Image]) -> tuple[list[float], float]:
+    """Return how much each picture is like a digit, and the share that is answered with a digit."""
+    found = []
+    while some := [image for image, _ in zip(pictures, range(BATCH), strict=False)]:
+        found += predictions.classify(model, [images.to_array(image) for image in some])
+    # A picture without ink is as far from a digit as can be.
+    likeness = [max(answer.score, -1e6) for answer in found]
+    return likeness, float(np.mean([answer.digit is not None for answer in found])) if found else 0.0
+
+
+def calibration_error(model: Classifier, digits: data.Digits, bins: int = 15) -> float:
+    """Return the expected calibration error on frames as MNIST has them (Guo et al. 2017)."""
+    with torch.inference_mode():
+        confidence, answers = torch.cat([model(b.images).softmax(1) for b in digits.batches(1_000)]).max(dim=1)
+    right = (answers == digits.labels).float()
+    place = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = [
+        (right[place == b].mean() - confidence[place == b].mean()).abs() * (place == b).sum() for b in place.unique()
+    ]
+    return float(sum(gaps) / len(digits))
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, default=PRETRAINED)
+    parser.add_argument("--every", type=int, default=5, help="of the val digits, take one in so many")
+    parser.add_argument("--condition", action="append", choices=list(CONDITIONS), help="only this one; again for more")
+    parser.add_argument("--seed", type=int, default=2026)
+    arguments = parser.parse_args()
+    idx.repair(DATA_DIR)
+    model = checkpoints.load(arguments.checkpoint).model
+    val = data.load(DATA_DIR, "val")
+    some = val[:: arguments.every]
+    print(f"{platform.machine()}, {arguments.checkpoint}, {len(some):,} val digits a row")
+    print(f"{'':24}{'mnist predict':>14}{'answered':>10}{'recipe':>9}{'stretched':>11}")
+    rows = {name: simulated(name, some, arguments.seed) for name in arguments.condition or CONDITIONS}
+    for name, pictures in {**rows, "scikit-learn's digits": scikit_learn()}.items():
+        (best, answered, recipe, plain), _ = accuracies(model, pictures)
+        shares = f"{100 * best:12.1f} %{100 * answered:8.1f} %{100 * recipe:7.1f} %{100 * plain:9.1f} %"
+        print(f"{name:24}{shares}", flush=True)
+    if arguments.condition:
+        return
+    print(f"expected calibration error on the val images: {100 * calibration_error(model, val):.2f} %")
+    real, kept = scores(model, (Image.fromarray(image) for image in some.images[:, 0].numpy()))
+    print(
+        f"\n{'what is no digit':24}{'AUROC':>8}{'answered with a digit':>24}\n{'(val digits)':24}{'':8}{100 * kept:22.1f} %"
+    )
+    others = {
+        "clothes": clothes(2_000),
+        "printed letters": letters(2_000, arguments.seed),
+        "noise": noise(1_000, arguments.seed),
+    }
+    for name, pictures in others.items():
+        likeness, answered = scores(model, pictures)
+        if likeness:
+            area = roc_auc_score([1] * len(real) + [0] * len(likeness), real + likeness)
+            print(f"{name:24}{area:8.3f}{100 * answered:22.1f} %", flush=True)
+
+
+if __name__ == "__main__":
+    main()

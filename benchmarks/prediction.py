@@ -1,0 +1,88 @@
+"""The speed and the memory of `mnist predict`: its start, a folder of 28x28 PNGs, and a folder of very many.
+
+    python benchmarks/prediction.py [--many 100000]
+
+The start is compared with `import torch` alone, the folder with Pillow alone opening and decoding the same files.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from mnist_cli import data, idx
+
+PREDICT = [sys.executable, "-m", "mnist_cli", "predict", "--checkpoint", "pretrained", "--device", "cpu"]
+FOLDER = 10_000  # files
+
+
+def seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """Return the median time of some work after a first time."""
+    work()
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def run(*command: str) -> float:
+    """Run a program and return its peak memory in MB."""
+    pid = os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", 'exec "$@" > /dev/null 2>&1', "sh", *command)
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise subprocess.CalledProcessError(status, command)
+    return usage.ru_maxrss / 1_024
+
+
+def decode_all(folder: Path) -> None:
+    """Open and decode every picture of a folder with Pillow."""
+    for path in sorted(folder.iterdir()):
+        with Image.open(path) as image:
+            image.load()
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--many", type=int, default=100_000, help="files of the largest folder")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        idx.repair(root / "data")
+        val = data.load(root / "data", "val").images[:, 0].numpy()
+        folders = {count: root / str(count) for count in (1_000, FOLDER, arguments.many)}
+        for count, folder in folders.items():
+            folder.mkdir()
+            for number in range(count):
+                path = folder / f"{number:06}.png"
+                if number < len(val):
+                    Image.fromarray(val[number]).save(path)
+                else:
+                    os.link(folder / f"{number % len(val):06}.png", path)
+        one = str(folders[1_000] / "000000.png")
+        print(f"{platform.machine()}, {os.cpu_count()} cores")
+        torch_alone = seconds(lambda: run(sys.executable, "-c", "import torch"))
+        start = seconds(lambda: run(*PREDICT, one))
+        print(f"one picture, start to finish: {start:.2f} s, {start / torch_alone:.2f} of `import torch` alone")
+        pillow = FOLDER / seconds(lambda: decode_all(folders[FOLDER]), 3)
+        whole = seconds(lambda: run(*PREDICT, str(folders[FOLDER])), 3)
+        ours = FOLDER / (whole - start)
+        print(
+            f"{FOLDER:,} 28x28 PNGs: {ours:,.0f} a second after the start, {ours / pillow:.2f} of Pillow's {pillow:,.0f}"
+        )
+        few, many = run(*PREDICT, str(folders[1_000])), run(*PREDICT, str(folders[arguments.many]))
+        print(f"peak memory: {few:,.0f} MB for 1,000 files, {many - few:+,.0f} MB for {arguments.many:,}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mnist_cli import checkpoints, images, training
+from mnist_cli.config import TrainConfig
+from mnist_cli.pretraining import __main__ as pretraining
+from mnist_cli.pretraining import examples, pages, strokes
+from mnist_cli.pretraining.examples import NOTHING, Mixture
+
+
+@pytest.mark.parametrize("value", range(10))
+def test_every_form_of_a_digit_is_one_drawing_inside_the_canvas(value):
+    rng = np.random.default_rng(0)
+    for _, form in strokes.DIGITS[value]:
+        mask = strokes.draw(form, rng)
+        assert mask.shape == (strokes.CANVAS, strokes.CANVAS)
+        assert 0.01 < mask.mean() < 0.5
+        assert mask.max() == 1
+        assert not mask[0].any()
+        assert not mask[:, -1].any()
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not():
+    first, again, other = (strokes.digit(4, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("condition", pages.CONDITIONS)
+def test_the_sign_can_be_found_in_every_kind_of_picture(condition, val):
+    rng = np.random.default_rng(0)
+    likeness = []
+    for image in val.images[:6, 0].numpy():
+        mask = image.astype(np.float32) / 255
+        picture = pages.CONDITIONS[condition](mask, rng)
+        assert isinstance(picture, Image.Image)
+        frames = [images.draw(ink) for ink in images.candidates(images.to_array(picture))]
+        likeness.append(max(examples._likeness(frame, images.draw(mask)) for frame in frames))
+    assert np.median(likeness) > 0.9 if condition != "broken strokes" else np.median(likeness) > 0.8
+
+
+def test_examples_are_frames_labelled_with_what_they_show(train):
+    made = examples.make(train[:50], Mixture(mnist=40, drawn=30, nothings=30), seed=3, processes=1)
+    assert made.images.dtype == torch.uint8
+    assert made.images.shape[1:] == (1, 28, 28)
+    assert set(made.labels.tolist()) == set(range(11))
+    assert (made.labels == NOTHING).sum() >= 28
+    assert made.images.flatten(1).any(dim=1).all()
+
+
+def test_a_chunk_follows_from_its_seed(train):
+    tasks = [("mnist", 5, train.images[0, 0].numpy()), ("nothing", 0, train.images[1, 0].numpy())]
+    first, again = examples._make_chunk(tasks, 1), examples._make_chunk(tasks, 1)
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+
+
+def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digits(tmp_path, train, val):
+    noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
+    mixed = pretraining.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOTHING)))
+    config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
+    model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"))
+    training.calibrate(model, val[:1_000])
+    pretraining.save(model, config, training.evaluate(model, val[:1_000]), tmp_path / "model.pt")
+    loaded = checkpoints.load(tmp_path / "model.pt")
+    assert loaded.val_accuracy > 0.8
+    assert (tmp_path / "model.pt").stat().st_size < 40_000
+    with torch.inference_mode():
+        real, false = (loaded.model(some).logsumexp(dim=1) for some in (val.images[:1_000], noise))
+    assert (real < loaded.model.least_score).float().mean() == pytest.approx(0.01, abs=0.002)
+    assert (false < loaded.model.least_score).float().mean() > 0.99
