@@ -19,9 +19,14 @@ fix: .venv/installed-dev  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-bench  ## Measure the speed of an epoch and the accuracy of the recipes
+bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and the reading of pictures
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/recipes.py
+	$(BIN)/python benchmarks/handwriting.py
+	$(BIN)/python benchmarks/prediction.py
+
+model: .venv/installed-model  ## Make the model that ships, in about 45 minutes on two cores
+	$(BIN)/python -m mnist_cli.pretraining
 
 kills: .venv/installed  ## Kill training runs at random moments and compare what they end with
 	$(BIN)/python benchmarks/kills.py
@@ -46,4 +51,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train test fix bench kills clean
+.PHONY: help train test fix bench model kills clean

@@ -90,10 +90,10 @@ def load(path: Path) -> Checkpoint:
             raise TypeError("an accuracy is not a number")
         if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
             raise ValueError("it holds weights that are not numbers")
+        return Checkpoint(path, model.eval(), config, metrics, content["trainer"], content["versions"])
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
-    return Checkpoint(path, model.eval(), config, metrics, content["trainer"], content["versions"])
 
 
 def find_newest(checkpoints_dir: Path) -> Path:

@@ -105,7 +105,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "default": {},
     "fast": {"model": "cnn", "epochs": 1, "batch_size": 64},
-    "best": {"model": "cnn", "hidden": (24, 48, 96, 192), "epochs": 30, "dropout": 0.3, "augment": "elastic"},
+    "best": {
+        "model": "cnn",
+        "hidden": (24, 48, 96, 192),
+        "epochs": 40,
+        "dropout": 0.3,
+        "label_smoothing": 0.1,
+        "augment": "elastic",
+    },
 }
 
 

@@ -41,8 +41,8 @@ class Classifier(nn.Module):
         self.layers = layers
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD))
-        # Set by `training.calibrate`: what makes probabilities honest, and the score (the logsumexp of the logits)
-        # below which a picture is not taken for a digit.
+        # What makes probabilities honest (`training.fit_temperature`), and the score, the logsumexp of the logits, below
+        # which a picture is not taken for a digit (`training.fit_least_score`).
         self.register_buffer("temperature", torch.tensor(1.0))
         self.register_buffer("least_score", torch.tensor(-1e9))
 

@@ -186,6 +186,7 @@ class Trainer:
             held_out = None
             if self.held_out:
                 held_out = evaluate(self.model, self.held_out, self.config.loss, self.group).loss
+                fit_temperature(self.model, self.held_out)
             self.results.append(
                 EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, self.learning_rate, held_out)
             )
@@ -208,6 +209,7 @@ class Trainer:
     def train_epoch(self, progress: Callable[[int], object] = ignore) -> None:
         """Train once over all images in a new order, or over the rest of an epoch that was begun."""
         self.model.train()
+        self.model.temperature.fill_(1.0)  # so that the losses of all epochs can be compared
         size, done = self.config.batch_size, self.batch
         steps = math.ceil(len(self.train) / size)
         for number, (batch, images) in enumerate(self._batches()):
@@ -332,18 +334,27 @@ def evaluate(model: nn.Module, digits: Digits, loss: str = "cross_entropy", grou
 
 
 @torch.inference_mode()
-def calibrate(model: Classifier, digits: Digits, kept: float = 0.99) -> None:
-    """Make the model's probabilities honest on `digits`, which it was not trained on, and know a digit by its score.
+def fit_temperature(model: Classifier, digits: Digits) -> None:
+    """Make the model's probabilities honest: divide its logits by what gives `digits` the least cross-entropy.
 
-    Divides the logits by the temperature that gives these digits the least cross-entropy (Guo et al. 2017), and sets
-    the least score so that the share `kept` of them stay digits.
+    The digits are ones that it was not trained on (Guo et al. 2017, "On calibration of modern neural networks").
     """
-    model.eval()
     model.temperature.fill_(1.0)
-    logits = torch.cat([model(batch.images) for batch in digits.batches(EVALUATION_BATCH)])
-    temperatures = torch.logspace(-1, 1, 401, device=logits.device)
-    losses = torch.stack(
-        [loss_of(logits / temperature, digits.labels, "cross_entropy") for temperature in temperatures]
-    )
+    logits = _logits(model, digits)
+    temperatures = torch.logspace(-1, 1, 201, device=logits.device)
+    losses = torch.stack([loss_of(logits / value, digits.labels, "cross_entropy") for value in temperatures])
     model.temperature.copy_(temperatures[losses.argmin()])
-    model.least_score.copy_((logits / model.temperature).logsumexp(dim=1).quantile(1 - kept))
+
+
+@torch.inference_mode()
+def fit_least_score(model: Classifier, digits: Digits, kept: float = 0.99) -> None:
+    """Let the model take for a digit whatever scores as well as the share `kept` of `digits`."""
+    model.least_score.copy_(_logits(model, digits).logsumexp(dim=1).quantile(1 - kept))
+
+
+def _logits(model: Classifier, digits: Digits) -> Tensor:
+    was_training = model.training
+    model.eval()
+    logits = torch.cat([model(batch.images) for batch in digits.batches(EVALUATION_BATCH)])
+    model.train(was_training)
+    return logits

@@ -4,12 +4,14 @@ import pickle
 import random
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from mnist_cli import checkpoints, models
+from mnist_cli import checkpoints, models, training
+from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import CheckpointError
 from mnist_cli.training import EpochResult, Trainer
 
@@ -208,6 +210,16 @@ def test_the_newest_checkpoint_is_the_one_written_last(tmp_path):
     assert checkpoints.find_newest(tmp_path) == tmp_path / "b" / "last.pt"
 
 
-def test_without_checkpoints_there_is_no_newest(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no checkpoint under .*mnist train"):
-        checkpoints.find_newest(tmp_path / "nowhere")
+def test_without_checkpoints_the_newest_is_the_one_that_ships(tmp_path):
+    assert checkpoints.find_newest(tmp_path / "nowhere") == PRETRAINED
+
+
+def test_the_model_that_ships_is_small_and_meant_by_its_name(val, tmp_path, monkeypatch):
+    assert checkpoints.BUNDLED.stat().st_size <= 2_000_000
+    shipped = checkpoints.load(PRETRAINED)
+    assert shipped.val_accuracy >= 0.996
+    assert training.evaluate(shipped.model, val[:2_000]).accuracy >= 0.99
+    monkeypatch.chdir(tmp_path)
+    Path("pretrained").write_text("a file of the user's own")
+    with pytest.raises(CheckpointError, match="pretrained is not a checkpoint"):
+        checkpoints.load(PRETRAINED)

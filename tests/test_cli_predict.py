@@ -1,8 +1,25 @@
+import csv
+import io
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+import weakref
 
+import numpy as np
 import pytest
 from conftest import draw_seven
+from PIL import Image
+from typer.testing import CliRunner
+
+from mnist_cli import checkpoints, explanations, images, predictions
+from mnist_cli.cli import app
+from mnist_cli.cli.predict import BATCH
+from mnist_cli.predictions import Found, Prediction
+
+SEVEN = Prediction([0.0] * 7 + [1.0, 0.0, 0.0], 5.0)
 
 
 @pytest.fixture
@@ -33,7 +50,7 @@ def test_json_is_one_object_a_line_with_the_promised_keys(mnist, trained, seven)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == 2
     for answer in answers:
-        assert list(answer) == ["path", "digit", "confidence", "probabilities"]
+        assert list(answer) == ["path", "digit", "confidence", "probabilities", "reason"]
         assert (answer["path"], answer["digit"]) == ("seven.png", 7)
         assert answer["confidence"] == max(answer["probabilities"]) == answer["probabilities"][7]
         assert len(answer["probabilities"]) == 10
@@ -72,6 +89,23 @@ def test_a_file_name_cannot_break_the_line(mnist, trained, tmp_path):
     assert done.stdout.startswith("a\\nb\\x1b[31m.png: 7  ")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+@pytest.mark.parametrize("options", [[], ["--csv"], ["--explain", "why"]])
+def test_a_file_name_that_is_no_text_is_printed_as_it_is(mnist, trained, tmp_path, options):
+    name = os.fsdecode(b"\xff.png")
+    draw_seven().save(tmp_path / name)
+    done = mnist("predict", name, *options, "--checkpoint", trained)
+    assert done.exit_code == 0
+    assert b"\xff.png" in done.stdout_bytes
+
+
+def test_a_long_file_name_can_be_explained(mnist, trained, tmp_path):
+    name = "7" * 251 + ".png"
+    draw_seven().save(tmp_path / name)
+    assert mnist("predict", name, "--explain", "why", "--checkpoint", trained).exit_code == 0
+    assert len(list((tmp_path / "why").iterdir())) == 1
+
+
 def test_more_files_than_a_batch_keep_their_order(mnist, trained, tmp_path):
     names = [f"{number:03}.png" for number in range(300)]
     for name in names:
@@ -80,12 +114,195 @@ def test_more_files_than_a_batch_keep_their_order(mnist, trained, tmp_path):
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == names
 
 
-def test_without_a_checkpoint_it_says_how_to_make_one(mnist, seven):
-    done = mnist("predict", seven)
+def test_pictures_are_let_go_before_the_next_are_read(mnist, trained, monkeypatch, seven):
+    held = most = 0
+
+    def read(path):
+        nonlocal held, most
+        picture = np.full((20, 20, 1), 255, np.float32)
+        held += 1
+        most = max(most, held)
+        weakref.finalize(picture, let_go)
+        return picture
+
+    def let_go():
+        nonlocal held
+        held -= 1
+
+    monkeypatch.setattr(images, "read", read)
+    assert mnist("predict", *[seven] * (5 * BATCH), "--checkpoint", trained).exit_code == 0
+    assert most == BATCH
+
+
+def test_a_bad_file_has_its_place_in_json_and_csv(mnist, trained, seven):
+    done = mnist("predict", "none.png", seven, "--json", "--checkpoint", trained)
     assert done.exit_code == 1
-    assert done.stderr == "Error: there is no checkpoint under checkpoints; make one with `mnist train`\n"
+    bad, good = map(json.loads, done.stdout.splitlines())
+    assert bad == {**dict.fromkeys(good), "path": "none.png", "reason": "there is no such file"}
+    done = mnist("predict", "none.png", seven, "--csv", "--checkpoint", trained)
+    assert done.exit_code == 1
+    _, bad, good = csv.reader(io.StringIO(done.stdout))
+    assert bad[:4] == ["none.png", "", "", "there is no such file"]
+    assert good[:2] == ["seven.png", "7"]
+
+
+def test_a_folder_stands_for_the_pictures_below_it(mnist, trained, tmp_path):
+    names = ["photos/b.JPG", "photos/a.png", "photos/deep/er/c.webp"]
+    for name in [*names, "photos/.hidden.png", "photos/.git/d.png", "photos/notes.txt"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        draw_seven().save(tmp_path / name, format="PNG")
+    done = mnist("predict", "photos", "--checkpoint", trained)
+    assert done.exit_code == 0
+    assert [line.split(": 7 ")[0] for line in done.stdout.splitlines()] == sorted(names)
+
+
+def test_a_folder_without_pictures_is_one_error(mnist, trained, seven, tmp_path):
+    (tmp_path / "empty" / "emptier").mkdir(parents=True)
+    done = mnist("predict", "empty", seven, "--json", "--checkpoint", trained)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[1:] == ["Error: empty: there is no picture in this folder"]
+    assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == ["empty", "seven.png"]
+
+
+def test_a_dash_is_standard_input(mnist, trained, tmp_path):
+    picture = io.BytesIO()
+    draw_seven().save(picture, "PNG")
+    arguments = ["predict", "-", "--checkpoint", str(trained), "--explain", "why"]
+    done = CliRunner().invoke(app, arguments, input=picture.getvalue())
+    assert done.stdout.startswith("-: 7  ")
+    assert (tmp_path / "why" / "stdin.png").exists()
+
+
+def test_no_ink_is_an_answer(mnist, trained, tmp_path):
+    Image.new("L", (50, 50), 200).save(tmp_path / "blank.png")
+    done = mnist("predict", "blank.png", "--checkpoint", trained)
+    assert (done.exit_code, done.stdout) == (0, "blank.png: ?  no ink\n")
+
+
+def test_not_a_digit_is_an_answer(mnist, trained, seven, monkeypatch):
+    cat = Prediction([0.1] * 10, -5.0, "not a digit")
+    monkeypatch.setattr(predictions, "classify", lambda model, pictures, least: [cat])
+    done = mnist("predict", seven, "--checkpoint", trained)
+    assert (done.exit_code, done.stdout) == (0, "seven.png: ?  not a digit\n")
+
+
+def test_below_the_least_confidence_a_digit_is_unclear(mnist, trained, seven):
+    done = mnist("predict", seven, "--min-confidence", "1", "--checkpoint", trained)
+    assert (done.exit_code, done.stdout) == (0, "seven.png: ?  unclear\n")
+
+
+def test_the_likeliest_digits(mnist, trained, seven):
+    done = mnist("predict", seven, "--top-k", "3", "--checkpoint", trained)
+    assert re.fullmatch(r"seven.png: 7(  [\d.]+ %  \d){2}  [\d.]+ %\n", done.stdout)
+    answer = json.loads(mnist("predict", seven, "--top-k", "3", "--json", "--checkpoint", trained).stdout)
+    likeliest = sorted(answer["probabilities"], reverse=True)[:3]
+    assert answer["top"] == [[answer["probabilities"].index(share), share] for share in likeliest]
+
+
+def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path, monkeypatch):
+    shapes = []
+    monkeypatch.setattr(predictions, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
+    for name in ("a.png", "b.png"):
+        Image.new("L", (1000, 500)).save(tmp_path / name)
+    done = mnist("predict", "--many", "a.png", "b.png", "--checkpoint", trained)
+    assert (done.exit_code, done.stdout) == (0, "a.png: ?  no digit\nb.png: ?  no digit\n")
+    assert shapes == [(500, 1000, 1)] * 2
+
+
+def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
+    page = [Found((10, 20, 30, 40), SEVEN), Found((10, 80, 30, 40), SEVEN)]
+    monkeypatch.setattr(predictions, "find_digits", lambda model, picture, least: page)
+    monkeypatch.setattr(predictions, "text_of", lambda found: "7\n7")
+    assert mnist("predict", "--many", seven, "--checkpoint", trained).stdout == "seven.png: 7 7\n"
+    answer = json.loads(mnist("predict", "--many", seven, "--json", "--checkpoint", trained).stdout)
+    assert (answer["text"], [digit["digit"] for digit in answer["digits"]]) == ("7\n7", [7, 7])
+
+
+def test_explanations_are_saved_and_never_over_another_file(mnist, trained, seven, tmp_path):
+    (tmp_path / "other").mkdir()
+    for name in ("other/seven.png", "eight.png"):
+        shutil.copy(tmp_path / seven, tmp_path / name)
+    before = (tmp_path / seven).read_bytes()
+    done = mnist("predict", seven, "eight.png", "other", "none.png", "--explain", ".", "--checkpoint", trained)
+    assert done.exit_code == 1
+    assert (tmp_path / seven).read_bytes() == (tmp_path / "eight.png").read_bytes() == before
+    for name in ("seven-2.png", "seven-3.png", "eight-2.png"):
+        with Image.open(tmp_path / name) as image:
+            assert (image.format, image.size) == ("PNG", explanations.SIZE)
+    assert len(list(tmp_path.glob("*.png"))) == 5
+
+
+def test_a_folder_for_explanations_that_cannot_be_made_is_told_before_anything_is_read(mnist, trained, seven):
+    done = mnist("predict", seven, "--explain", seven, "--checkpoint", trained)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "Error: seven.png: File exists; move away the file" in done.stderr
+
+
+def test_nothing_is_drawn_in_a_pipe(mnist, trained, seven):
+    plain = mnist("predict", seven, "--checkpoint", trained)
+    assert mnist("predict", seven, "--show", "--checkpoint", trained).stdout == plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--json", "--csv"], "--json and --csv"),
+        (["--csv", "--top-k", "2"], "--csv"),
+        (["--many", "--top-k", "2"], "--top-k"),
+        (["--many", "--show"], "--show"),
+        (["--many", "--explain", "why"], "--explain"),
+    ],
+)
+def test_options_that_contradict_are_refused_before_anything_is_read(mnist, options, named, tmp_path):
+    done = mnist("predict", "none.png", *options)
+    assert done.exit_code == 2
+    assert re.fullmatch(f"Error: {named} .+\n", done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_checkpoint_the_model_that_ships_answers(mnist, trained, seven, monkeypatch):
+    monkeypatch.setattr(checkpoints, "BUNDLED", trained)
+    done = mnist("predict", seven)
+    assert done.stdout.startswith("seven.png: 7  ")
+    assert re.fullmatch(
+        r"Using the model that ships with mnist \(val accuracy [\d.]+ %\); `mnist train` makes your own.\n", done.stderr
+    )
 
 
 def test_wrong_usage_is_status_2(mnist):
     assert mnist("predict").exit_code == 2
-    assert mnist("predict", "x.png", "--no-such-option").exit_code == 2
+    for options in (["--no-such-option"], ["--top-k", "0"], ["--top-k", "11"], ["--min-confidence", "1.1"]):
+        assert mnist("predict", "x.png", *options).exit_code == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+class TestOnATerminal:
+    """The program in a process of its own, with a terminal for one of its streams."""
+
+    @staticmethod
+    def run(folder, stream, *arguments):
+        ours, theirs = os.openpty()
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
+        command = [sys.executable, "-m", "mnist_cli", "predict", *arguments]
+        environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm-256color"}
+        with subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, **streams):
+            os.close(theirs)
+            shown = b""
+            try:
+                while some := os.read(ours, 65536):
+                    shown += some
+            except OSError:  # how Linux says that nobody writes any more
+                pass
+        os.close(ours)
+        return shown.decode()
+
+    def test_answers_are_a_table_with_what_the_model_saw(self, seven, trained, tmp_path):
+        shown = self.run(tmp_path, "stdout", seven, "--show", "--checkpoint", trained)
+        first, *_ = plain = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
+        assert first.split() == ["file", "digit", "confidence", "what", "the", "model", "saw"]
+        assert any(re.match(r"seven.png +7 +[\d.]+ %  ▀{28}", line) for line in plain)
+
+    def test_a_bar_makes_room_for_errors(self, seven, trained, tmp_path):
+        shown = self.run(tmp_path, "stderr", *[seven] * 99, "none.png", "--checkpoint", trained)
+        assert "pictures" in shown
+        assert re.search(r"\x1b\[2K\S*Error:\S* none.png: there is no such file\r\n", shown)

@@ -23,7 +23,15 @@ def modules_after(arguments, cwd):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["train", "--help"], ["train", "--epochs", "0"], ["fly"], ["--show-completion"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["predict", "--help"],
+        ["train", "--epochs", "0"],
+        ["fly"],
+        ["--show-completion"],
+    ],
 )
 def test_help_version_completion_and_wrong_usage_load_nothing_heavy(tmp_path, arguments):
     assert modules_after(arguments, tmp_path) & HEAVY == set()

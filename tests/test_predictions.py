@@ -1,27 +1,114 @@
 import numpy as np
 import pytest
 import torch
+from conftest import draw_seven
+from PIL import Image
 
-from mnist_cli import checkpoints, predictions
+from mnist_cli import checkpoints, images, predictions
+from mnist_cli.config import PRETRAINED
 from mnist_cli.predictions import Prediction
+from mnist_cli.pretraining import pages, strokes
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return checkpoints.load(PRETRAINED).model
+
+
+def pictures_of(val, condition, count=12):
+    """Return pictures of val digits under a condition, and what they show."""
+    rng = np.random.default_rng(0)
+    masks = val.images[:count, 0].numpy().astype(np.float32) / 255
+    return [images.to_array(pages.CONDITIONS[condition](mask, rng)) for mask in masks], val.labels[:count].tolist()
 
 
 def test_the_digit_is_the_likeliest_and_its_probability_the_confidence():
-    prediction = Prediction([0.1, 0.0, 0.7, 0.2, 0, 0, 0, 0, 0, 0])
+    prediction = Prediction([0.1, 0.0, 0.7, 0.2, 0, 0, 0, 0, 0, 0], score=3.0)
     assert (prediction.digit, prediction.confidence) == (2, 0.7)
+    assert Prediction([0.1] * 10, score=-3.0, reason="not a digit").digit is None
 
 
-def test_frames_are_classified_as_the_model_does_one_by_one(trained, val):
-    model = checkpoints.load(trained).model
-    answers = predictions.classify(model, list(val.images[:20].numpy()))
-    for answer, image in zip(answers, val.images, strict=False):
-        expected = model(image.unsqueeze(0)).softmax(dim=1)[0]
-        assert answer.probabilities == pytest.approx(expected.tolist(), abs=1e-6)
-        assert sum(answer.probabilities) == pytest.approx(1, abs=1e-6)
-    digits = torch.tensor([answer.digit for answer in answers])
-    assert (digits == val.labels[:20]).float().mean() > 0.7
+@pytest.mark.parametrize("condition", pages.CONDITIONS)
+def test_every_kind_of_picture_is_read(condition, shipped, val):
+    pictures, labels = pictures_of(val, condition)
+    answers = predictions.classify(shipped, pictures)
+    right = sum(
+        answer.probabilities.index(answer.confidence) == label for answer, label in zip(answers, labels, strict=True)
+    )
+    assert right >= 10  # of 12
 
 
-def test_no_frames_give_no_answers(trained):
-    assert predictions.classify(checkpoints.load(trained).model, []) == []
-    assert len(predictions.classify(checkpoints.load(trained).model, [np.zeros((1, 28, 28), np.uint8)])) == 1
+@pytest.mark.parametrize(
+    ("value", "form"), [(1, 3), (1, 4), (1, 5), (4, 0), (4, 1), (7, 1), (7, 2), (9, 1), (9, 2)], ids=lambda v: str(v)
+)
+def test_the_forms_that_europeans_write_are_read(value, form, shipped):
+    rng = np.random.default_rng(0)
+    pictures = []
+    for _ in range(12):
+        mask = strokes.draw(strokes.DIGITS[value][form][1], rng)
+        pictures.append(images.to_array(pages.scan(mask, rng)))
+    answers = predictions.classify(shipped, pictures)
+    assert sum(answer.probabilities.index(answer.confidence) == value for answer in answers) >= 11
+
+
+def test_pictures_are_read_alike_alone_and_together(shipped, val):
+    pictures, _ = pictures_of(val, "shadow", 5)
+    for picture, answer in zip(pictures, predictions.classify(shipped, pictures), strict=True):
+        alone = predictions.classify(shipped, [picture])[0]
+        assert alone.probabilities == pytest.approx(answer.probabilities, abs=1e-5)
+        assert np.array_equal(alone.frame, answer.frame)
+
+
+def test_a_picture_of_mnist_is_taken_as_it_is(shipped, val):
+    picture = images.to_array(Image.fromarray(val.images[0, 0].numpy()))
+    answer = predictions.classify(shipped, [picture])[0]
+    assert np.array_equal(answer.frame, val.images[0].numpy())
+    expected = shipped(val.images[:1]).softmax(dim=1)[0]
+    assert answer.probabilities == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.new("L", (28, 28), 255),
+        Image.new("RGBA", (50, 50)),
+        Image.new("L", (1, 1)),
+        Image.new("RGB", (1, 50), "red"),
+    ],
+    ids=["white", "transparent", "one pixel", "a column"],
+)
+def test_a_picture_of_nothing_has_no_ink(shipped, picture):
+    answer = predictions.classify(shipped, [images.to_array(picture)])[0]
+    assert (answer.digit, answer.reason, answer.frame) == (None, "no ink", None)
+
+
+def test_most_letters_and_noise_are_not_digits(shipped):
+    rng = np.random.default_rng(0)
+    letters = [images.to_array(pages.scan(strokes.letter(rng), rng)) for _ in range(40)]
+    noise = [images.to_array(Image.fromarray(rng.integers(0, 256, (60, 60)).astype(np.uint8))) for _ in range(20)]
+    assert sum(answer.reason == "not a digit" for answer in predictions.classify(shipped, letters)) >= 36
+    assert all(answer.reason == "not a digit" for answer in predictions.classify(shipped, noise))
+
+
+def test_below_the_least_confidence_a_digit_is_unclear(shipped):
+    picture = images.to_array(draw_seven())
+    answer = predictions.classify(shipped, [picture])[0]
+    assert (answer.digit, answer.reason) == (7, None)
+    unclear = predictions.classify(shipped, [picture], min_confidence=1.0)[0]
+    assert (unclear.digit, unclear.reason) == (None, "unclear")
+    assert unclear.probabilities == answer.probabilities
+
+
+def test_confidence_is_honest_on_val(shipped, val):
+    with torch.inference_mode():
+        confidence, answers = torch.cat([shipped(b.images).softmax(1) for b in val.batches(1_000)]).max(dim=1)
+    right = (answers == val.labels).float()
+    place = (confidence * 15).long().clamp(max=14)
+    gaps = [
+        (right[place == b].mean() - confidence[place == b].mean()).abs() * (place == b).sum() for b in place.unique()
+    ]
+    assert sum(gaps) / len(val) <= 0.005
+
+
+def test_no_pictures_give_no_answers(shipped):
+    assert predictions.classify(shipped, []) == []

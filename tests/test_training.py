@@ -220,6 +220,7 @@ def test_the_held_out_loss_is_measured_on_the_held_out_images(train):
     config = TrainConfig(epochs=1)
     trainer = Trainer(models.build_from(config), train[:500], train[:10], config, held_out=train[1_000:1_200])
     done = next(trainer.epochs())
+    trainer.model.temperature.fill_(1)
     assert done.held_out_loss == training.evaluate(trainer.model, train[1_000:1_200]).loss
 
 
@@ -254,3 +255,28 @@ def test_the_interval_of_a_flawless_model_ends_at_one():
     low, high = Evaluation(loss=0, errors=0, images=10_000).interval()
     assert high == pytest.approx(1)
     assert low == pytest.approx(0.99962, abs=1e-5)
+
+
+def test_a_temperature_makes_an_overconfident_model_honest(train, val):
+    trainer = make_trainer(train[:500], val[:100], epochs=40)
+    list(trainer.epochs())
+    sure = training.evaluate(trainer.model, val[:5_000])
+    training.fit_temperature(trainer.model, val[5_000:])
+    honest = training.evaluate(trainer.model, val[:5_000])
+    assert trainer.model.temperature > 1.2
+    assert honest.loss < sure.loss
+    assert honest.errors == sure.errors
+
+
+def test_with_a_holdout_the_losses_of_the_epochs_are_untempered_and_the_saved_model_is_honest(train):
+    plain = make_trainer(train[:500], train[:200], epochs=3)
+    tempered = make_trainer(train[:500], train[:200], epochs=3)
+    tempered.held_out = train[1_000:1_500]
+    assert [r.val_loss for r in plain.epochs()] == [r.val_loss for r in tempered.epochs()]
+    assert plain.model.temperature == 1 != tempered.model.temperature
+
+
+def test_the_least_score_keeps_the_share_that_was_asked_for(val):
+    model = models.build("mlp", seed=0).eval()
+    training.fit_least_score(model, val[:1_000], kept=0.9)
+    assert (model(val.images[:1_000]).logsumexp(dim=1) < model.least_score).float().mean() == pytest.approx(0.1)

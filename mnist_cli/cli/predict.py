@@ -1,73 +1,237 @@
 """`mnist predict`: say which digit is in a picture."""
 
-import json
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_cli.cli.terminal import Device, percent, printable, say, show_error
-from mnist_cli.config import CHECKPOINTS_DIR
-from mnist_cli.errors import ImageError
+from mnist_cli.cli.answers import Answer, CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
+from mnist_cli.cli.terminal import Device, percent, say, show_error
+from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED
+from mnist_cli.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from mnist_cli.predictions import Prediction
+    from mnist_cli.checkpoints import Checkpoint
+    from mnist_cli.models import Classifier
 
-BATCH = 256  # pictures held at once, so that the memory does not grow with their number
+BATCH = 64  # pictures held at once, so that the memory does not grow with their number
+WORTH_A_BAR = 50  # files, beyond which it takes a while
+LONGEST_NAME = 50  # characters; with a number and a temporary ending it must still be one for the file system
 
 
 def predict(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", readable=False, help="Pictures of one digit each, such as PNGs.")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", readable=False, help="Pictures, folders of pictures, or - for standard input."
+        ),
     ],
-    checkpoint: Annotated[
+    many: Annotated[
+        bool, typer.Option("--many", help="Read all the digits in each picture, line by line, such as a number.")
+    ] = False,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Call a digit `unclear` when its probability is below this.")
+    ] = 0.0,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, max=10, help="Show so many of the likeliest digits.", show_default="1")
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Draw what the model saw of each picture beside its answer, on a terminal.")
+    ] = False,
+    explain: Annotated[
         Path | None,
-        typer.Option(readable=False, help="The model to use.", show_default=f"the newest under {CHECKPOINTS_DIR}"),
+        typer.Option(
+            metavar="FOLDER",
+            readable=False,
+            help="Save there, for each picture, an image of the ink, of what the model saw and of what it thought.",
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line: path, digit, confidence, probabilities.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object a line: path, digit, confidence, probabilities, reason; "
+            "--top-k adds top, and --many digits and text.",
+        ),
     ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print a table for other programs: path, digit, confidence, reason, p0 to p9.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            help="The model to use.",
+            show_default=f"the newest under {CHECKPOINTS_DIR}, else the one that ships with mnist",
+        ),
+    ] = None,
     device: Device = None,
 ) -> None:
     """Name the digit in each picture, and how sure the model is.
 
-    A picture may have any size and be dark on light or light on dark: it is redrawn the way MNIST draws digits.
+    A picture may have any size and be dark on light or light on dark: it is redrawn the way MNIST draws digits. One
+    that holds no digit is answered with `?` and the reason. Folders are searched for pictures, hidden ones left out.
+
     A file that cannot be used is named on stderr; the others are still answered, and the exit status is 1.
-    """
-    from mnist_cli import checkpoints, devices, images, predictions
+
+    \b
+      mnist predict seven.png
+      mnist predict --many page.jpg
+      mnist predict photos/ --min-confidence 0.9 --csv > answers.csv
+      mnist predict seven.png --top-k 3 --show --explain why/
+    """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
+    _refuse_contradictions(many, top_k, show, explain, as_json, as_csv)
+
+    from mnist_cli import checkpoints, devices
 
     place = devices.choose(device)
     loaded = checkpoints.load(checkpoint or checkpoints.find_newest(CHECKPOINTS_DIR))
-    score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
-    hint = "" if checkpoint else "; --checkpoint names another"
-    say(f"Using {loaded.path} ({score}){hint}.")
-    model = loaded.model.to(place)
+    say(_describe(loaded, is_named=checkpoint is not None))
+    if explain:
+        explain.mkdir(parents=True, exist_ok=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file may be no text: it is printed as it is
+    names = _find_pictures(files)
+    writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
+    saved: Counter[str] = Counter()
     all_read = True
-    for start in range(0, len(files), BATCH):
-        paths, frames = [], []
-        for path in files[start : start + BATCH]:
-            try:
-                frames.append(images.read(path))
-                paths.append(path)
-            except ImageError as error:
-                show_error(str(error))
-                all_read = False
-        for path, prediction in zip(paths, predictions.classify(model, frames), strict=True):
-            typer.echo(_as_json(path, prediction) if as_json else _as_line(path, prediction))
+    for answers in _with_bar(_answer(names, loaded.model.to(place), min_confidence, many), len(names)):
+        if explain:
+            _explain(answers, explain, saved)
+        writer.write(answers)
+        all_read = all_read and not any(answer.error for answer in answers)
     if not all_read:
         raise typer.Exit(1)
 
 
-def _as_line(path: Path, prediction: "Prediction") -> str:
-    return f"{printable(path)}: {prediction.digit}  {percent(prediction.confidence, digits=1)}"
+def _refuse_contradictions(
+    many: bool, top_k: int | None, show: bool, explain: Path | None, as_json: bool, as_csv: bool
+) -> None:
+    """Raise ConfigError for options that do not go together."""
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv do not go together; choose one of them")
+    if as_csv and top_k:
+        raise ConfigError("--csv has the probabilities of all digits, so --top-k does not go with it")
+    for option, is_given in {"--top-k": top_k, "--show": show, "--explain": explain}.items():
+        if many and is_given:
+            raise ConfigError(f"{option} is about one digit a picture, so it does not go with --many")
 
 
-def _as_json(path: Path, prediction: "Prediction") -> str:
-    return json.dumps(
-        {
-            "path": str(path),
-            "digit": prediction.digit,
-            "confidence": prediction.confidence,
-            "probabilities": prediction.probabilities,
-        }
-    )
+def _describe(loaded: "Checkpoint", is_named: bool) -> str:
+    """Return which model answers, how good it is, and how to have another."""
+    score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
+    if loaded.path == PRETRAINED:
+        return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
+    return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."
+
+
+def _find_pictures(files: list[Path]) -> list[str]:
+    """Return the files to read, with the pictures below a folder in its place; a folder without any stays."""
+    names: list[str] = []  # and not paths, which take five times the memory
+    for file in files:
+        names += (_pictures_below(file) if os.path.isdir(file) else []) or [str(file)]
+    return names
+
+
+def _pictures_below(folder: Path) -> list[str]:
+    from mnist_cli.images.decode import SUFFIXES
+
+    names = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        pictures = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES)
+        names += [os.path.join(parent, name) for name in pictures]
+    return sorted(names)
+
+
+def _answer(names: list[str], model: "Classifier", min_confidence: float, many: bool) -> Iterator[list[Answer]]:
+    """Yield the answers to all files in their order, a batch at a time."""
+    size = 1 if many else BATCH  # a page of digits is read with all its pixels
+    for start in range(0, len(names), size):
+        answers = [_read(Path(name), many) for name in names[start : start + size]]
+        (_find_digits if many else _classify)(model, answers, min_confidence)
+        yield answers
+        for answer in answers:
+            answer.picture = None  # the next ones need the memory
+
+
+def _classify(model: "Classifier", answers: list[Answer], min_confidence: float) -> None:
+    from mnist_cli import predictions
+
+    read = [(answer, answer.picture) for answer in answers if answer.picture is not None]
+    found = predictions.classify(model, [picture for _, picture in read], min_confidence)
+    for (answer, _), prediction in zip(read, found, strict=True):
+        answer.prediction = prediction
+
+
+def _find_digits(model: "Classifier", answers: list[Answer], min_confidence: float) -> None:
+    from mnist_cli import predictions
+
+    for answer in answers:
+        if answer.picture is not None:
+            answer.found = predictions.find_digits(model, answer.picture, min_confidence)
+            answer.prediction = answer.found[0].prediction if len(answer.found) == 1 else None
+
+
+def _read(path: Path, whole: bool) -> Answer:
+    """Return what is in a file, with all its pixels if `whole`, and show why when there is no picture."""
+    from mnist_cli import images
+
+    try:
+        if os.path.isdir(path):
+            raise ImageError(f"{path}: there is no picture in this folder")
+        return Answer(path, images.read(path, None) if whole else images.read(path))
+    except ImageError as error:
+        show_error(str(error))
+        return Answer(path, error=str(error).removeprefix(f"{path}: "))
+
+
+def _choose_writer(names: list[str], many: bool, top_k: int, show: bool, as_json: bool, as_csv: bool) -> Writer:
+    if as_json:
+        return JsonWriter(top_k, many)
+    if as_csv:
+        return CsvWriter(many)
+    if not sys.stdout.isatty():
+        return LineWriter(top_k)
+    from rich.console import Console
+
+    return TableWriter(Console(), names, top_k, many, show)
+
+
+def _with_bar(batches: Iterator[list[Answer]], files: int) -> Iterator[list[Answer]]:
+    """Show how far it is while the answers go elsewhere; on the terminal they show it themselves."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    is_shown = files > WORTH_A_BAR and sys.stderr.isatty() and not sys.stdout.isatty()
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False, disable=not is_shown) as bar:
+        task = bar.add_task("pictures", total=files)
+        for answers in batches:
+            yield answers
+            bar.advance(task, len(answers))
+
+
+def _explain(answers: list[Answer], folder: Path, saved: "Counter[str]") -> None:
+    """Save an image for each picture under its name; `saved` counts how many there are of each."""
+    from mnist_cli import explanations
+    from mnist_cli.files import replacing
+
+    for answer in answers:
+        if answer.picture is not None and answer.prediction is not None:
+            with replacing(_free_path(folder, answer.path, saved)) as file:
+                explanations.draw(answer.picture, answer.prediction).save(file, "PNG")
+
+
+def _free_path(folder: Path, picture: Path, saved: "Counter[str]") -> Path:
+    """Return the name of a picture in `folder`, with a number when there is such a file: it may be the picture itself."""
+    name = "stdin" if str(picture) == "-" else picture.stem[:LONGEST_NAME]
+    while True:
+        saved[name] += 1
+        path = folder / (f"{name}.png" if saved[name] == 1 else f"{name}-{saved[name]}.png")
+        if not os.path.lexists(path):
+            return path

@@ -72,7 +72,8 @@ def printable(text: object) -> str:
 
 def show_error(message: str) -> None:
     """Print one line that begins with a red word."""
-    typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {printable(message)}", err=True)
+    # Not with `err=True`, which looks for the stream itself, past a progress bar that makes room for the line.
+    typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {printable(message)}", file=sys.stderr)
 
 
 def say(message: str) -> None:

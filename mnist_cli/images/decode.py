@@ -22,18 +22,18 @@ WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 Picture = NDArray[np.float32]  # (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white
 
 
-def read(path: Path) -> Picture:
-    """Return the picture in a file; `-` is standard input.
+def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
+    """Return the picture in a file, reduced to at most `longest` px unless that is None; `-` is standard input.
 
     Raises ImageError when it is missing, not a picture, or too large.
     """
     try:
         if str(path) == "-":
-            return decode(io.BytesIO(sys.stdin.buffer.read()))
+            return decode(io.BytesIO(sys.stdin.buffer.read()), longest)
         if not stat.S_ISREG(path.stat().st_mode):
             raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
         with path.open("rb") as file:
-            return decode(file)
+            return decode(file, longest)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -44,7 +44,7 @@ def read(path: Path) -> Picture:
         raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def decode(file: BinaryIO) -> Picture:
+def decode(file: BinaryIO, longest: int | None = WORKING_SIZE) -> Picture:
     """Return the picture in an open file; raises ImageError when there is none or it is too large."""
     try:
         with warnings.catch_warnings():
@@ -52,8 +52,9 @@ def decode(file: BinaryIO) -> Picture:
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > LARGEST:
                     raise ImageError(TOO_LARGE)
-                image.draft(None, (WORKING_SIZE, WORKING_SIZE))  # lets a JPEG decode straight to a smaller size
-                return to_array(image)
+                if longest:
+                    image.draft(None, (longest, longest))  # lets a JPEG decode straight to a smaller size
+                return to_array(image, longest)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -65,12 +66,12 @@ def decode(file: BinaryIO) -> Picture:
         raise ImageError(f"the picture cannot be decoded: {error}") from error
 
 
-def to_array(image: Image.Image) -> Picture:
-    """Return a Pillow image of any mode upright, on paper where it is transparent, and no larger than needed.
+def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
+    """Return a Pillow image of any mode upright, on paper where it is transparent, and at most `longest` px.
 
     Raises ImageError when its pixels are not numbers.
     """
-    image = _shrink(image)
+    image = _shrink(image, longest)
     if image.getexif():
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel, which convert("L") would clip at 255
@@ -84,13 +85,13 @@ def to_array(image: Image.Image) -> Picture:
         image = _lay_on_paper(image.convert("RGBA"))
     elif image.mode not in {"L", "RGB"}:
         image = image.convert("L" if image.mode == "1" else "RGB")
-    levels = np.asarray(_shrink(image), dtype=np.float32)
+    levels = np.asarray(_shrink(image, longest), dtype=np.float32)
     return levels if levels.ndim == 3 else levels[:, :, np.newaxis]
 
 
-def _shrink(image: Image.Image) -> Image.Image:
-    """Average a large image down to WORKING_SIZE, where its mode allows that."""
-    factor = -(-max(image.size) // WORKING_SIZE)
+def _shrink(image: Image.Image, longest: int | None) -> Image.Image:
+    """Average a large image down to `longest` px, where its mode allows that."""
+    factor = -(-max(image.size) // longest) if longest else 1
     return image.reduce(factor) if factor > 1 and image.mode in {"L", "F", "RGB", "RGBA", "LA", "CMYK"} else image
 
 

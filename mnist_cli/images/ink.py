@@ -22,8 +22,9 @@ FAINTEST = 8  # levels out of 255 between ink and paper; below this lies the noi
 FLATTENING_SIZE = 160  # px, the longer side at which light is told from ink
 PEAKS = 2_000  # of so many pixels one may be darker than the ink: a glint, a grain
 LARGEST_INK = 90  # px, the longer side down to which what may be a digit is reduced before it is cleaned
-WINDOW = 0.3  # of the longer side: what is wider than this is light, what is narrower may be ink
-LINE = 0.6  # of a side: a straight line longer than this is of a form, or of ruled paper
+WINDOWS = (0.3, 0.12)  # of the longer side: the wide one keeps a thick pen whole, the narrow one follows a shadow's edge
+LINE = 0.6  # of a side of the picture: a straight line longer than this is of a form, or of ruled paper
+STRETCHES = 40  # parts of the border in which its light is looked at
 SPECK = 0.02  # of the largest part's ink: what has less, apart from it, is dirt
 
 Levels = NDArray[np.float32]  # (height, width), higher = more like ink, in grey levels
@@ -34,18 +35,20 @@ def candidates(picture: Picture) -> list[Ink]:
 
     Raises ImageError when nothing differs from the paper.
     """
-    levels, uneven, two_sided = difference_from_paper(picture)
+    levels, uneven = difference_from_paper(picture)
     found = [separate(levels)]
     if uneven:
-        for light in (levels, -levels) if two_sided else (levels,):
-            with suppress(ImageError):
-                found.append(separate(flatten(light)))
-    found = [_cut_out(ink) for ink in found]
-    return found + [cleaned for ink in found for cleaned in _cleaned(ink)]
+        for light in (levels, -levels):  # under a shadow, ink may well be on the side with less of it
+            for window in WINDOWS:
+                with suppress(ImageError):
+                    found.append(separate(flatten(light, window)))
+    parts = [_cut_out(ink) for ink in found]
+    sides = LINE * np.array(levels.shape)
+    return [ink for ink, _ in parts] + [less for ink, factor in parts for less in _cleaned(ink, sides / factor)]
 
 
-def difference_from_paper(picture: Picture) -> tuple[Levels, bool, bool]:
-    """Return how far each pixel is from the paper, whether the light is uneven, and whether ink may be on either side.
+def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
+    """Return how far each pixel is from the paper towards the ink, and whether the light on the paper is uneven.
 
     The paper is a slope of light and colour, fitted to the border of the picture; ink is what differs most.
     """
@@ -75,7 +78,9 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool, bool]:
             + slope[2] * columns.astype(np.float32)[:, None]
         )
         difference = paper - picture
-        uneven = bool((np.abs(border - terms @ slope).sum(axis=1) > FAINTEST).mean() > 0.01)
+        # Over a stretch of the border noise cancels out, a shadow does not.
+        rest = ndimage.uniform_filter1d((border - terms @ slope).mean(axis=1), max(1, len(border) // STRETCHES))
+        uneven = bool(np.abs(rest).max() > FAINTEST / 2)
     if channels == 1:
         levels = difference[:, :, 0]
     else:  # along the colour in which the picture varies most
@@ -83,20 +88,25 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool, bool]:
         direction = np.linalg.eigh(flat.T @ flat)[1][:, -1]
         levels = (flat @ direction * np.float32(np.abs(direction).max())).reshape(height, width)
     share = float(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9))
-    return (levels if share >= 0.5 else -levels), uneven, 0.1 < share < 0.9
+    return (levels if share >= 0.5 else -levels), uneven
 
 
-def flatten(levels: Levels) -> Levels:
-    """Take the uneven light out: what is left stands out from its surroundings."""
+def flatten(levels: Levels, window: float) -> Levels:
+    """Take the uneven light out: what is left stands out from its surroundings.
+
+    What is wider than `window`, a share of the longer side, is light; what is narrower may be ink.
+    """
     height, width = levels.shape
     scale = min(1.0, FLATTENING_SIZE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BOX))
-    window = max(3, round(WINDOW * max(size)))
-    light = ndimage.grey_opening(ndimage.gaussian_filter(small, 1), size=(window, window))
-    light = ndimage.uniform_filter(light, window // 2)
+    reach = max(3, round(window * max(size)))
+    light = ndimage.grey_opening(ndimage.gaussian_filter(small, 1), size=(reach, reach))
+    light = ndimage.uniform_filter(light, max(1, reach // 6))
     whole = np.asarray(Image.fromarray(light).resize((width, height), Image.Resampling.BILINEAR))
-    flat: Levels = levels - whole
+    # Ink in a shadow differs less from its paper than ink in the light, in proportion to the light that is there.
+    black = 1.15 * max(float(levels.max()), 1.0)
+    flat: Levels = (levels - whole) * (black / (black - whole.clip(0)))
     return flat
 
 
@@ -122,26 +132,23 @@ def separate(levels: Levels) -> Ink:
     return strokes
 
 
-def _cut_out(ink: Ink) -> Ink:
-    """Return the part with ink, at most LARGEST_INK px long, with a margin wherever the picture had one."""
+def _cut_out(ink: Ink) -> tuple[Ink, int]:
+    """Return the part with ink, with a margin wherever the picture has one, and by how much it was reduced."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     part = ink[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
     factor = max(part.shape) // LARGEST_INK
-    if factor <= 1:
-        return part
-    small: Ink = np.asarray(Image.fromarray(part).reduce(factor))
-    return small
+    return (part, 1) if factor <= 1 else (np.asarray(Image.fromarray(part).reduce(factor)), factor)
 
 
-def _cleaned(ink: Ink) -> Iterator[Ink]:
-    """Yield the ink without what may be no part of the digit."""
+def _cleaned(ink: Ink, line: NDArray[np.float64]) -> Iterator[Ink]:
+    """Yield the ink without what may be no part of the digit, such as lines as long as `line` down and across, px."""
     strong = _strongest(ink)
     if strong is not None:
         yield strong
     for source in (ink, strong):
         if source is None:
             continue
-        for cleaned in (_without_lines(source), _main_part(source)):
+        for cleaned in (_without_lines(source, line), _main_part(source)):
             if cleaned is not None:
                 yield cleaned
 
@@ -159,13 +166,13 @@ def _strongest(ink: Ink) -> Ink | None:
     return darker
 
 
-def _without_lines(ink: Ink) -> Ink | None:
+def _without_lines(ink: Ink, line: NDArray[np.float64]) -> Ink | None:
     """Return the ink without long straight lines, or None when there are none."""
     there = ink > 0
     lines = np.zeros_like(there)
     for axis in (0, 1):
-        along = int(LINE * ink.shape[axis])
-        if along < 8:
+        along = int(line[axis])
+        if not 8 <= along <= ink.shape[axis]:
             continue
         thick = ndimage.maximum_filter1d(there, 3, axis=1 - axis)  # a line may be a little askew
         thin = ndimage.minimum_filter1d(thick.astype(np.uint8), along, axis=axis)

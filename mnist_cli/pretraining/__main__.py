@@ -17,20 +17,20 @@ from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.data import Digits
 from mnist_cli.models import Classifier
 from mnist_cli.pretraining import examples
-from mnist_cli.pretraining.examples import Mixture
+from mnist_cli.pretraining.examples import NOTHING, Mixture
 from mnist_cli.training import EpochResult, Trainer
 
 TRAIN = Mixture(mnist=55_000, drawn=33_000, nothings=22_000)
 HELD_OUT = Mixture(mnist=4_000, drawn=1_500, nothings=1_500)
 CONFIG = TrainConfig(
     model="cnn",
-    hidden=(32, 64, 128, 192),
+    hidden=(24, 48, 96, 192),
     dropout=0.2,
     label_smoothing=0.05,
     learning_rate=1e-2,
     weight_decay=0.05,
     augment="elastic",
-    epochs=20,
+    epochs=24,
     holdout=5_000,
 )
 
@@ -60,7 +60,8 @@ def main() -> None:
     simulated_held_out = examples.make(held_out, HELD_OUT, seed=2, processes=processes)
     print(f"{len(simulated):,} frames read from simulated pictures", flush=True)
     model = fit(joined(train, simulated), simulated_held_out, config, torch.device(arguments.device))
-    training.calibrate(model, held_out)
+    training.fit_temperature(model, held_out)
+    training.fit_least_score(model, simulated_held_out[simulated_held_out.labels < NOTHING])
     val = training.evaluate(model, data.load(DATA_DIR, "val"))
     print(f"val accuracy {100 * val.accuracy:.2f} %, loss {val.loss:.4f}, temperature {model.temperature.item():.3f}")
     save(model, config, val, arguments.output)

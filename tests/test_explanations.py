@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from PIL import ImageColor
+
+from mnist_cli import explanations
+from mnist_cli.predictions import NO_INK, Prediction
+
+FRAME = np.arange(784, dtype=np.uint8).reshape(1, 28, 28)
+INK = np.eye(50, 30, dtype=np.float32)
+FOUR = Prediction([0.0, 0.0, 0.0, 0.0, 0.75, 0.25, 0.0, 0.0, 0.0, 0.0], 5.0, frame=FRAME, ink=INK)
+
+
+def count(image, colour):
+    return int((np.asarray(image) == ImageColor.getrgb(colour)).all(axis=2).sum())
+
+
+@pytest.mark.parametrize("shape", [(200, 200, 3), (28, 28, 1), (1, 1, 1), (400, 1, 3), (3, 400, 1)])
+def test_any_picture_has_an_explanation_of_the_same_size(shape):
+    image = explanations.draw(np.full(shape, 128, np.float32), FOUR)
+    assert (image.mode, image.size) == ("RGB", explanations.SIZE)
+
+
+def test_a_bar_is_as_long_as_its_digit_is_likely():
+    image = explanations.draw(np.zeros((28, 28, 1), np.float32), FOUR).crop((1010, explanations.TOP, 1340, 410))
+    assert count(image, explanations.WINNER) == pytest.approx(3 * count(image, explanations.BAR), rel=0.02)
+
+
+def test_the_frame_is_enlarged_without_a_blur():
+    image = np.asarray(explanations.draw(np.zeros((28, 28, 1), np.float32), FOUR))
+    left, top = 3 * explanations.MARGIN + 2 * explanations.PANEL, explanations.TOP
+    panel = image[top : top + 280, left : left + 280, 0]
+    assert (panel == FRAME[0].repeat(10, axis=0).repeat(10, axis=1))[1:-1, 1:-1].all()
+
+
+def test_without_ink_there_are_no_bars():
+    image = explanations.draw(np.full((28, 28, 1), 255, np.float32), NO_INK)
+    assert count(image, explanations.BAR) == count(image, explanations.WINNER) == 0
+    assert count(image, explanations.DOUBT) > 0
+
+
+def test_half_blocks_hold_two_pixels_a_character():
+    lines = explanations.half_blocks(FRAME).split("\n")
+    assert [len(line) for line in lines] == [28] * 14
+    style = lines[3].spans[5].style
+    assert (style.color.triplet.red, style.bgcolor.triplet.red) == (FRAME[0, 6, 5], FRAME[0, 7, 5])
