@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_cli import checkpoints, devices, images, predictions
+from mnist_cli import checkpoints, devices, images, pages, predictions
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import ImageError
 from mnist_cli.images import Picture
 from mnist_cli.models import Classifier
-from mnist_cli.predictions import Found, Prediction
+from mnist_cli.pages import Found
+from mnist_cli.predictions import Prediction
 
 AnyPicture = str | PathLike[str] | Image.Image | NDArray[np.generic]
 
@@ -40,27 +41,31 @@ def classify(model: Classifier, image: AnyPicture, *, min_confidence: float = 0.
 
 
 def find_digits(model: Classifier, image: AnyPicture, *, min_confidence: float = 0.0) -> list[Found]:
-    """Return the digits of a picture that may have several, in reading order."""
-    return predictions.find_digits(model, as_picture(image), min_confidence)
+    """Return the digits of a picture that may have several, in reading order, with the box of each in its pixels."""
+    return pages.find_digits(model, as_picture(image, longest=None), min_confidence)
 
 
-def as_picture(image: AnyPicture) -> Picture:
-    """Return any picture as an array of levels, 0 = black to 255 = white.
+def as_picture(image: AnyPicture, longest: int | None = images.WORKING_SIZE) -> Picture:
+    """Return any picture as an array of levels, 0 = black to 255 = white, reduced to `longest` px unless that is None.
 
-    An array is (height, width) or (height, width, 1 or 3): unsigned bytes, or floats from 0 to 1 or to 255.
+    An array is (height, width) or (height, width, 1 or 3): bytes, truth values, floats from 0 to 1, or any numbers from
+    0 up, of which the largest is white if it is beyond 255.
 
     Raises ImageError when it is none of these.
     """
     if isinstance(image, Image.Image):
-        return images.to_array(image)
+        return images.to_array(image, longest)
     if not isinstance(image, np.ndarray):
-        return images.read(Path(image))
-    levels = image.astype(np.float32)
-    if levels.ndim == 2:
-        levels = levels[:, :, np.newaxis]
-    if levels.ndim != 3 or levels.shape[2] not in {1, 3} or not levels.size or not np.isfinite(levels).all():
+        return images.read(Path(image), longest)
+    if image.ndim not in {2, 3} or image.shape[2:] not in {(), (1,), (3,)} or not image.size:
         raise ImageError(f"an array of shape {image.shape} is no picture; (height, width) or (height, width, 3) is")
-    whole = levels * 255 if image.dtype.kind == "b" or (image.dtype.kind == "f" and levels.max() <= 1) else levels
-    return images.to_array(
-        Image.fromarray(np.squeeze(whole, axis=2) if levels.shape[2] == 1 else whole.astype(np.uint8))
-    )
+    levels = image.astype(np.float32)
+    if not np.isfinite(levels).all() or levels.min() < 0:
+        raise ImageError("an array is no picture when some of its numbers are negative or none at all")
+    top = float(levels.max())
+    if image.dtype.kind in "bf" and top <= 1:
+        levels *= 255
+    elif top > 255:
+        levels *= 255 / top
+    pixels = levels.round().astype(np.uint8)
+    return images.to_array(Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels), longest)

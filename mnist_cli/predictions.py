@@ -1,9 +1,9 @@
 """What a model says about pictures: the digit and how sure it is, or why there is none."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby, islice
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -11,16 +11,13 @@ import torch
 
 from mnist_cli import images
 from mnist_cli.errors import ImageError
-from mnist_cli.images import Frame, Ink, Picture, find
-from mnist_cli.images.find import Candidate, Part
+from mnist_cli.images import Frame, Ink, Picture
 from mnist_cli.models import Classifier
 
 Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 
-SURE = 8.0  # log-odds beyond which one candidate is no better than another
-OTHER_SIGN = -4.0  # log-probability of a sign that is no digit, in a line of digits
-TINY = 0.3  # of the height of the digits: what is smaller is dirt
-BATCH = 1_024  # candidates that a model is asked about at once
+SURE = 10.0  # log-odds beyond which one candidate is no better than another
+DOUBT = 4.0  # log-odds that every candidate but the first loses: of many readings of a cat one looks like a digit
 RANK = 0.1  # log-odds by which a candidate must be better for each place that it stands further back
 
 
@@ -45,34 +42,52 @@ class Prediction:
         return max(self.probabilities)
 
 
-@dataclass(frozen=True)
-class Found:
-    """A digit found in a picture, and where."""
-
-    box: tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
-    prediction: Prediction
-    line: int = 0  # the number of its line, from the top
-
-
 NO_INK = Prediction([0.1] * 10, -np.inf, "no ink")
 
 
 def classify(model: Classifier, pictures: Sequence[Picture], min_confidence: float = 0.0) -> list[Prediction]:
-    """Return a prediction for each picture, all in one forward pass of a model in evaluation mode.
+    """Return a prediction for each picture, with a model in evaluation mode.
 
-    A picture whose best score is below the model's `least_score` is not a digit; one whose confidence is below
-    `min_confidence` is unclear.
+    Its likeliest ink is looked at first, that of all pictures in one forward pass; where that is not surely a digit, so
+    are the other candidates. A picture whose best score is below the model's `least_score` is not a digit; one whose
+    confidence is below `min_confidence` is unclear.
     """
-    options = []
-    for picture, frame in zip(pictures, images.already_drawn(pictures), strict=True):
-        as_it_is = None if frame is None else [(np.float32(1 / 255) * frame[0], frame)]
-        options.append(as_it_is or [(ink, images.draw(ink)) for ink in _candidates(picture)])
+    options = [
+        _options(picture, frame) for picture, frame in zip(pictures, images.already_drawn(pictures), strict=True)
+    ]
+    found = _answer(model, [list(islice(some, 1)) for some in options])
+    unsure = [place for place, some in enumerate(found) if some and some[0].score < SURE]
+    for place, others in zip(unsure, _answer(model, [list(options[place]) for place in unsure]), strict=True):
+        found[place] += others
+    judged = [judge(model, _choose(some), min_confidence) if some else NO_INK for some in found]
+    return [_look_for_several(model, picture, answer) for picture, answer in zip(pictures, judged, strict=True)]
+
+
+def _look_for_several(model: Classifier, picture: Picture, answer: Prediction) -> Prediction:
+    """Return the answer, or that there are several digits: wider than tall, no digit together, and each one a digit."""
+    if answer.reason != "not a digit" or answer.ink is None or answer.ink.shape[0] > answer.ink.shape[1]:
+        return answer
+
+    from mnist_cli import pages  # which needs this module
+
+    signs = pages.find_digits(model, picture)
+    is_row = len(signs) > 1 and not any(sign.prediction.reason for sign in signs)
+    return replace(answer, reason="several digits") if is_row else answer
+
+
+def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame]]:
+    """Yield what the model may be shown of a picture, the likeliest first; nothing when there is no ink."""
+    if frame is not None:
+        yield frame[0] / np.float32(255), frame
+        return
+    with suppress(ImageError):
+        yield from ((ink, images.draw(ink)) for ink in images.candidates(picture))
+
+
+def _answer(model: Classifier, options: list[list[tuple[Ink, Frame]]]) -> list[list[Prediction]]:
+    """Return what the model says of all options, in one forward pass."""
     answers = iter(classify_frames(model, [frame for some in options for _, frame in some]))
-    predictions = []
-    for some in options:
-        found = [replace(next(answers), ink=ink) for ink, _ in some]
-        predictions.append(judge(model, _choose(found), min_confidence) if found else NO_INK)
-    return predictions
+    return [[replace(next(answers), ink=ink) for ink, _ in some] for some in options]
 
 
 @torch.inference_mode()
@@ -92,73 +107,8 @@ def judge(model: Classifier, prediction: Prediction, min_confidence: float = 0.0
     return replace(prediction, reason="unclear") if prediction.confidence < min_confidence else prediction
 
 
-def _candidates(picture: Picture) -> list[Ink]:
-    try:
-        return images.candidates(picture)
-    except ImageError:
-        return []
-
-
 def _choose(found: list[Prediction]) -> Prediction:
     """Return the candidate that looks most like a digit; of equals the first, which keeps most of the picture."""
-    return max(enumerate(found), key=lambda item: min(item[1].score, SURE) - RANK * item[0])[1]
-
-
-def find_digits(model: Classifier, picture: Picture, min_confidence: float = 0.0) -> list[Found]:
-    """Return the digits of a picture in reading order, with a reason for what stands among them and is none.
-
-    Digits that are small in a large picture need all of its pixels: `images.read(path, longest=None)`.
-    """
-    readings = [_read_page(model, ink, factor, min_confidence) for ink, factor in find.pages(picture)]
-    return max(readings, key=lambda found: _evidence(model, found), default=[])
-
-
-def text_of(found: Sequence[Found]) -> str:
-    """Return the digits as text, line by line, with a `?` for each that has a reason."""
-    lines = groupby(found, key=lambda one: one.line)
-    return "\n".join("".join("?" if one.prediction.reason else str(one.prediction.digit) for one in line) for _, line in lines)
-
-
-def _read_page(model: Classifier, ink: Ink, factor: int, min_confidence: float) -> list[Found]:
-    """Return what is found in the ink of a page that was reduced by `factor`."""
-    lines = [find.candidates(line) for line in find.lines(ink)]
-    frames = [images.draw(candidate.part.ink) for line in lines for candidate in line]
-    batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
-    answers = chain.from_iterable(batches)
-    read = []
-    for number, line in enumerate(lines):
-        predictions = [judge(model, answer, min_confidence) for answer in islice(answers, len(line))]
-        way = find.best_way(line, [_worth(model, *pair) for pair in zip(line, predictions, strict=True)])
-        read.append([_found(line[index].part, factor, predictions[index], number) for index in way if not line[index].small])
-    return _without_dirt(read)
-
-
-def _found(part: Part, factor: int, prediction: Prediction, line: int) -> Found:
-    x, y, width, height = (factor * side for side in (part.left, part.top, part.width, part.height))
-    return Found((x, y, width, height), replace(prediction, ink=part.ink), line)
-
-
-def _worth(model: Classifier, candidate: Candidate, prediction: Prediction) -> float:
-    """Return the log-probability that a candidate is the digit it is read as, or else another sign."""
-    if candidate.small:
-        return 0.0
-    no_digit = float(np.logaddexp(0, float(model.least_score) - prediction.score))
-    return max(math.log(prediction.confidence) - no_digit, OTHER_SIGN)
-
-
-def _without_dirt(lines: list[list[Found]]) -> list[Found]:
-    """Return what is found in lines that have digits, and that are not tiny next to the line with the most."""
-    heights = [[one.box[3] for one in line if one.prediction.reason != "not a digit"] for line in lines]
-    main = max(heights, key=sum, default=[])
-    return [
-        one
-        for line, some in zip(lines, heights, strict=True)
-        for one in line
-        if some and np.median(some) >= TINY * np.median(main) and one.box[3] >= TINY * np.median(some)
-    ]
-
-
-def _evidence(model: Classifier, found: list[Found]) -> float:
-    """Return how much the signs of a reading look like digits."""
-    above = [one.prediction.score - float(model.least_score) for one in found]
-    return sum(max(-SURE, min(score, SURE)) for score in above)
+    first, *others = found
+    doubted = [first, *(replace(other, score=other.score - DOUBT) for other in others)]
+    return max(enumerate(doubted), key=lambda item: min(item[1].score, SURE) - RANK * item[0])[1]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mnist_cli import predictions
+from mnist_cli import pages
 from mnist_cli.cli.answers import Answer, CsvWriter, JsonWriter, LineWriter, TableWriter
-from mnist_cli.predictions import NO_INK, Found, Prediction
+from mnist_cli.pages import Found
+from mnist_cli.predictions import NO_INK, Prediction
 
 FRAME = np.zeros((1, 28, 28), np.uint8)
 SEVEN = Prediction([0.0, 0.125, 0.0, 0.0, 0.0, 0.0, 0.0, 0.75, 0.0, 0.125], 5.0, frame=FRAME)
@@ -27,7 +28,7 @@ ANSWERS = [
 
 @pytest.fixture
 def _text(monkeypatch):
-    monkeypatch.setattr(predictions, "text_of", lambda found: "7\n?" if found else "")
+    monkeypatch.setattr(pages, "text_of", lambda found: "7\n?" if found else "")
 
 
 def table(batches, width=80, **options):

@@ -14,10 +14,11 @@ from conftest import draw_seven
 from PIL import Image
 from typer.testing import CliRunner
 
-from mnist_cli import checkpoints, explanations, images, predictions
+from mnist_cli import checkpoints, explanations, images, pages, predictions
 from mnist_cli.cli import app
 from mnist_cli.cli.predict import BATCH
-from mnist_cli.predictions import Found, Prediction
+from mnist_cli.pages import Found
+from mnist_cli.predictions import Prediction
 
 SEVEN = Prediction([0.0] * 7 + [1.0, 0.0, 0.0], 5.0)
 
@@ -201,7 +202,7 @@ def test_the_likeliest_digits(mnist, trained, seven):
 
 def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path, monkeypatch):
     shapes = []
-    monkeypatch.setattr(predictions, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
+    monkeypatch.setattr(pages, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
     for name in ("a.png", "b.png"):
         Image.new("L", (1000, 500)).save(tmp_path / name)
     done = mnist("predict", "--many", "a.png", "b.png", "--checkpoint", trained)
@@ -211,8 +212,8 @@ def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path,
 
 def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
     page = [Found((10, 20, 30, 40), SEVEN), Found((10, 80, 30, 40), SEVEN)]
-    monkeypatch.setattr(predictions, "find_digits", lambda model, picture, least: page)
-    monkeypatch.setattr(predictions, "text_of", lambda found: "7\n7")
+    monkeypatch.setattr(pages, "find_digits", lambda model, picture, least: page)
+    monkeypatch.setattr(pages, "text_of", lambda found: "7\n7")
     assert mnist("predict", "--many", seven, "--checkpoint", trained).stdout == "seven.png: 7 7\n"
     answer = json.loads(mnist("predict", "--many", seven, "--json", "--checkpoint", trained).stdout)
     assert (answer["text"], [digit["digit"] for digit in answer["digits"]]) == ("7\n7", [7, 7])

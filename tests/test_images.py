@@ -24,11 +24,11 @@ def save(grey_or_picture, path, **options):
 
 def frame_of(path):
     """Return the first frame that a picture file gives."""
-    return images.draw(images.candidates(images.read(path))[0])
+    return images.draw(next(images.candidates(images.read(path))))
 
 
 def frame_of_grey(grey):
-    return images.draw(images.candidates(grey.astype(np.float32)[:, :, np.newaxis])[0])
+    return images.draw(next(images.candidates(grey.astype(np.float32)[:, :, np.newaxis])))
 
 
 def ink_size(frame):

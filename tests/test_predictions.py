@@ -112,3 +112,14 @@ def test_confidence_is_honest_on_val(shipped, val):
 
 def test_no_pictures_give_no_answers(shipped):
     assert predictions.classify(shipped, []) == []
+
+
+def test_a_row_of_digits_is_told_from_no_digit(shipped):
+    rng = np.random.default_rng(1)
+    rows = []
+    for _ in range(10):
+        signs = [strokes.digit(int(rng.integers(10)), rng) for _ in range(3)]
+        rows.append(images.to_array(pages.scan(np.hstack(signs), rng)))
+    reasons = [answer.reason for answer in predictions.classify(shipped, rows)]
+    assert reasons.count("several digits") >= 7
+    assert reasons.count(None) == 0

@@ -42,7 +42,7 @@ def test_the_sign_can_be_found_in_every_kind_of_picture(condition, val):
 
 
 def test_examples_are_frames_labelled_with_what_they_show(train):
-    made = examples.make(train[:50], Mixture(mnist=40, drawn=30, nothings=30), seed=3, processes=1)
+    made = examples.make(train[:50], Mixture(mnist=40, drawn=30, writing=20, things=10), seed=3, processes=1)
     assert made.images.dtype == torch.uint8
     assert made.images.shape[1:] == (1, 28, 28)
     assert set(made.labels.tolist()) == set(range(11))
@@ -51,7 +51,7 @@ def test_examples_are_frames_labelled_with_what_they_show(train):
 
 
 def test_a_chunk_follows_from_its_seed(train):
-    tasks = [("mnist", 5, train.images[0, 0].numpy()), ("nothing", 0, train.images[1, 0].numpy())]
+    tasks = [("mnist", 5, train.images[0, 0].numpy()), ("writing", 0, train.images[1, 0].numpy())]
     first, again = examples._make_chunk(tasks, 1), examples._make_chunk(tasks, 1)
     assert np.array_equal(first[0], again[0])
     assert np.array_equal(first[1], again[1])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from mnist_cli.images import Picture
-    from mnist_cli.predictions import Found, Prediction
+    from mnist_cli.pages import Found
+    from mnist_cli.predictions import Prediction
 
 COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 BOX = ("x", "y", "width", "height")  # px in the picture, where it may have several digits
@@ -192,9 +193,9 @@ def _verdict(answer: Answer, top_k: int) -> list[tuple[str, str]]:
 
 def _text(answer: Answer) -> str:
     """Return what the digits in a picture read, line by line."""
-    from mnist_cli import predictions
+    from mnist_cli import pages
 
-    return predictions.text_of(answer.found)
+    return pages.text_of(answer.found)
 
 
 def _found_values(found: "Found") -> dict[str, Any]:

@@ -170,11 +170,11 @@ def _classify(model: "Classifier", answers: list[Answer], min_confidence: float)
 
 
 def _find_digits(model: "Classifier", answers: list[Answer], min_confidence: float) -> None:
-    from mnist_cli import predictions
+    from mnist_cli import pages
 
     for answer in answers:
         if answer.picture is not None:
-            answer.found = predictions.find_digits(model, answer.picture, min_confidence)
+            answer.found = pages.find_digits(model, answer.picture, min_confidence)
             answer.prediction = answer.found[0].prediction if len(answer.found) == 1 else None
 
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from scipy import ndimage
 
 from mnist_cli.errors import ImageError
 from mnist_cli.images.decode import Picture
@@ -19,32 +18,33 @@ from mnist_cli.images.frame import Ink
 NO_INK = "there is no ink in the picture"
 GRAIN = 300  # parts of the picture's longer side that a blur against the grain of paper reaches
 FAINTEST = 8  # levels out of 255 between ink and paper; below this lies the noise of an empty page
-FLATTENING_SIZE = 160  # px, the longer side at which light is told from ink
 PEAKS = 2_000  # of so many pixels one may be darker than the ink: a glint, a grain
 LARGEST_INK = 90  # px, the longer side down to which what may be a digit is reduced before it is cleaned
-WINDOWS = (0.3, 0.12)  # of the longer side: the wide one keeps a thick pen whole, the narrow one follows a shadow's edge
-LINE = 0.6  # of a side of the picture: a straight line longer than this is of a form, or of ruled paper
 STRETCHES = 40  # parts of the border in which its light is looked at
-SPECK = 0.02  # of the largest part's ink: what has less, apart from it, is dirt
 
 Levels = NDArray[np.float32]  # (height, width), higher = more like ink, in grey levels
 
 
-def candidates(picture: Picture) -> list[Ink]:
-    """Return what may be the ink of a picture, the likeliest first.
+def candidates(picture: Picture) -> Iterator[Ink]:
+    """Yield what may be the ink of a picture, the likeliest first; the others take ten times as long to find.
 
     Raises ImageError when nothing differs from the paper.
     """
     levels, uneven = difference_from_paper(picture)
     found = [separate(levels)]
+    yield _cut_out(found[0])[0]
+
+    from mnist_cli.images import cleaning  # and scipy with it, which takes a while and which most pictures do not need
+
     if uneven:
         for light in (levels, -levels):  # under a shadow, ink may well be on the side with less of it
-            for window in WINDOWS:
+            for window in cleaning.WINDOWS:
                 with suppress(ImageError):
-                    found.append(separate(flatten(light, window)))
+                    found.append(separate(cleaning.flatten(light, window)))
     parts = [_cut_out(ink) for ink in found]
-    sides = LINE * np.array(levels.shape)
-    return [ink for ink, _ in parts] + [less for ink, factor in parts for less in _cleaned(ink, sides / factor)]
+    yield from (ink for ink, _ in parts[1:])
+    for ink, factor in parts:
+        yield from cleaning.clean(ink, longest=tuple(side / factor for side in levels.shape))
 
 
 def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
@@ -79,7 +79,8 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
         )
         difference = paper - picture
         # Over a stretch of the border noise cancels out, a shadow does not.
-        rest = ndimage.uniform_filter1d((border - terms @ slope).mean(axis=1), max(1, len(border) // STRETCHES))
+        stretch = max(1, len(border) // STRETCHES)
+        rest = np.convolve((border - terms @ slope).mean(axis=1), np.full(stretch, 1 / stretch), "valid")
         uneven = bool(np.abs(rest).max() > FAINTEST / 2)
     if channels == 1:
         levels = difference[:, :, 0]
@@ -89,25 +90,6 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
         levels = (flat @ direction * np.float32(np.abs(direction).max())).reshape(height, width)
     share = float(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9))
     return (levels if share >= 0.5 else -levels), uneven
-
-
-def flatten(levels: Levels, window: float) -> Levels:
-    """Take the uneven light out: what is left stands out from its surroundings.
-
-    What is wider than `window`, a share of the longer side, is light; what is narrower may be ink.
-    """
-    height, width = levels.shape
-    scale = min(1.0, FLATTENING_SIZE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BOX))
-    reach = max(3, round(window * max(size)))
-    light = ndimage.grey_opening(ndimage.gaussian_filter(small, 1), size=(reach, reach))
-    light = ndimage.uniform_filter(light, max(1, reach // 6))
-    whole = np.asarray(Image.fromarray(light).resize((width, height), Image.Resampling.BILINEAR))
-    # Ink in a shadow differs less from its paper than ink in the light, in proportion to the light that is there.
-    black = 1.15 * max(float(levels.max()), 1.0)
-    flat: Levels = (levels - whole) * (black / (black - whole.clip(0)))
-    return flat
 
 
 def separate(levels: Levels) -> Ink:
@@ -127,7 +109,7 @@ def separate(levels: Levels) -> Ink:
     if peak < FAINTEST:
         raise ImageError(NO_INK)
     # Half of the threshold, because the soft edge of a stroke belongs to the stroke.
-    level = max(_otsu_threshold(counts) / 2, FAINTEST / 2)
+    level = max(otsu_threshold(counts) / 2, FAINTEST / 2)
     strokes: Ink = np.where(values < level, 0, ink / peak).clip(0, 1)
     return strokes
 
@@ -140,71 +122,7 @@ def _cut_out(ink: Ink) -> tuple[Ink, int]:
     return (part, 1) if factor <= 1 else (np.asarray(Image.fromarray(part).reduce(factor)), factor)
 
 
-def _cleaned(ink: Ink, line: NDArray[np.float64]) -> Iterator[Ink]:
-    """Yield the ink without what may be no part of the digit, such as lines as long as `line` down and across, px."""
-    strong = _strongest(ink)
-    if strong is not None:
-        yield strong
-    for source in (ink, strong):
-        if source is None:
-            continue
-        for cleaned in (_without_lines(source, line), _main_part(source)):
-            if cleaned is not None:
-                yield cleaned
-
-
-def _strongest(ink: Ink) -> Ink | None:
-    """Return the darker of two kinds of ink, as on squared paper, or None when there is but one."""
-    values = ink[ink > 0]
-    level = _otsu_threshold(np.bincount((values * 255).astype(np.uint8), minlength=256)) / 255
-    strong = ink >= level
-    # The pale edge of a stroke is no ink of another kind.
-    apart = (ink > 0) & ~ndimage.maximum_filter(strong, 5)
-    if np.count_nonzero(apart) < 0.1 * len(values) or not strong.any():
-        return None
-    darker: Ink = np.where(ndimage.maximum_filter(strong, 3), ink, 0)
-    return darker
-
-
-def _without_lines(ink: Ink, line: NDArray[np.float64]) -> Ink | None:
-    """Return the ink without long straight lines, or None when there are none."""
-    there = ink > 0
-    lines = np.zeros_like(there)
-    for axis in (0, 1):
-        along = int(line[axis])
-        if not 8 <= along <= ink.shape[axis]:
-            continue
-        thick = ndimage.maximum_filter1d(there, 3, axis=1 - axis)  # a line may be a little askew
-        thin = ndimage.minimum_filter1d(thick.astype(np.uint8), along, axis=axis)
-        lines |= ndimage.maximum_filter1d(thin, along, axis=axis).astype(bool)
-    if not lines.any():
-        return None
-    rest = np.where(lines, 0, ink).astype(np.float32)
-    return _main_part(rest, always=True)
-
-
-def _main_part(ink: Ink, *, always: bool = False) -> Ink | None:
-    """Return the digit alone, without specks and what touches the border; None when that is all there is."""
-    labels, count = ndimage.label(ink > 0, structure=np.ones((3, 3)))
-    if count == 0:
-        return None
-    if count == 1:
-        return ink if always else None
-    index = np.arange(1, count + 1)
-    masses = ndimage.sum_labels(ink, labels, index)
-    boxes = ndimage.find_objects(labels)
-    height, width = ink.shape
-    inside = np.array([b[0].start > 0 and b[1].start > 0 and b[0].stop < height and b[1].stop < width for b in boxes])
-    if not inside.any():
-        inside[:] = True
-    kept = inside & (masses >= SPECK * masses[inside].max())
-    if kept.all():
-        return ink if always else None
-    part: Ink = np.where(np.concatenate([[False], kept])[labels], ink, 0)
-    return part
-
-
-def _otsu_threshold(counts: NDArray[np.int64]) -> float:
+def otsu_threshold(counts: NDArray[np.int64]) -> float:
     """Return the level, 0 to 256, that parts a histogram with the least variance on both sides (Otsu 1979)."""
     levels = np.arange(256)
     below = counts.cumsum()

@@ -20,8 +20,8 @@ from mnist_cli.pretraining import examples
 from mnist_cli.pretraining.examples import NOTHING, Mixture
 from mnist_cli.training import EpochResult, Trainer
 
-TRAIN = Mixture(mnist=55_000, drawn=33_000, nothings=22_000)
-HELD_OUT = Mixture(mnist=4_000, drawn=1_500, nothings=1_500)
+TRAIN = Mixture(mnist=45_000, drawn=30_000, writing=14_000, things=6_000)
+HELD_OUT = Mixture(mnist=4_000, drawn=1_500, writing=1_000, things=500)
 CONFIG = TrainConfig(
     model="cnn",
     hidden=(24, 48, 96, 192),
@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
     learning_rate=1e-2,
     weight_decay=0.05,
     augment="elastic",
-    epochs=24,
+    epochs=20,
     holdout=5_000,
 )
 

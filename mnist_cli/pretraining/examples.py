@@ -32,14 +32,16 @@ class Mixture:
 
     mnist: int
     drawn: int  # digits drawn by program
-    nothings: int  # what is no digit
+    writing: int  # what is written and no digit
+    things: int  # what is not even writing
 
 
 def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
     """Return frames of simulated pictures, labelled 0 to 9 or NOTHING; the same seed makes the same frames."""
     pixels, labels = digits.images[:, 0].numpy(), digits.labels.numpy()
     rng = np.random.default_rng(seed)
-    kinds = ["mnist"] * mixture.mnist + ["drawn"] * mixture.drawn + ["nothing"] * mixture.nothings
+    counts = {"mnist": mixture.mnist, "drawn": mixture.drawn, "writing": mixture.writing, "thing": mixture.things}
+    kinds = [kind for kind, count in counts.items() for _ in range(count)]
     indices = np.resize(rng.permutation(len(labels)), len(kinds))
     tasks = [(kind, int(labels[index]), pixels[index]) for kind, index in zip(kinds, indices, strict=True)]
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
@@ -65,8 +67,10 @@ def _make_chunk(
 def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> list[tuple[Frame, int]]:
     """Return some of the frames that a picture is read as, with what each shows."""
     sign = mask
-    if kind == "nothing":
-        sign = _nothing(label, mask, rng)
+    if kind == "writing":
+        sign = _writing(label, mask, rng)
+    elif kind == "thing":
+        sign = _thing(rng)
     elif kind == "drawn":
         sign = strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
     conditions = list(pages.CONDITIONS.values())
@@ -75,8 +79,10 @@ def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> li
         found = [images.draw(ink) for ink in images.candidates(images.to_array(picture))]
     except ImageError:
         return []
-    if kind == "nothing":
+    if kind == "writing":  # a part of it may well look like a digit
         return [(found[0], NOTHING)]
+    if kind == "thing":
+        return [(frame, NOTHING) for frame in _some(found, 3, rng)]
     true = images.draw(np.where(sign < 0.1, 0, sign).astype(np.float32))
     likeness = np.array([_likeness(frame, true) for frame in found])
     right = [frame for frame, like in zip(found, likeness, strict=True) if like > LIKE]
@@ -97,21 +103,26 @@ def _likeness(frame: Frame, other: Frame) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _nothing(label: int, mask: Mask, rng: np.random.Generator) -> Mask:
-    """Draw what is no digit: letters, scribbles, digits on their side, two digits, shapes, textures."""
+def _writing(label: int, mask: Mask, rng: np.random.Generator) -> Mask:
+    """Draw what is written and no digit: a letter, a digit on its side, several digits."""
     kind = rng.random()
-    if kind < 0.5:
-        return strokes.letter(rng)
-    if kind < 0.6:
-        return strokes.scribble(rng)
-    if kind < 0.72 and label in TURNED:
+    if kind < 0.14 and label in TURNED:
         return np.rot90(mask, rng.choice(TURNED[label])).copy()
-    if kind < 0.84:
-        pair = [strokes.digit(int(rng.integers(10)), rng)[:, 8:-8] for _ in range(int(rng.integers(2, 4)))]
-        return np.hstack(pair)
-    if kind < 0.94:
-        return _shape(rng)
-    return np.pad((pages.texture((112, 112), rng, rng.uniform(2, 30)) > rng.uniform(0.3, 0.7)).astype(np.float32), 8)
+    if kind < 0.3:
+        return np.hstack([strokes.digit(int(rng.integers(10)), rng)[:, 8:-8] for _ in range(int(rng.integers(2, 4)))])
+    return strokes.letter(rng)
+
+
+def _thing(rng: np.random.Generator) -> Mask:
+    """Draw what is not even writing: a shape, a texture, a scribble."""
+    kind = rng.random()
+    if kind < 0.2:
+        return strokes.scribble(rng)
+    if kind < 0.4:
+        return np.pad(
+            (pages.texture((112, 112), rng, rng.uniform(2, 30)) > rng.uniform(0.3, 0.7)).astype(np.float32), 8
+        )
+    return _shape(rng)
 
 
 def _shape(rng: np.random.Generator) -> Mask:

@@ -331,21 +331,22 @@ def blocky_jpeg(mask: Mask, rng: Rng) -> Image.Image:
 
 
 def thumbnail_16(mask: Mask, rng: Rng) -> Image.Image:
-    """16x16 pixels without a margin."""
-    return Image.fromarray((_fitted(mask, 16, 16, rng) * 255).astype(np.uint8))
+    """16x16 pixels without a margin, often stretched to be nearly square."""
+    return Image.fromarray((_fitted(mask, 16, 16, rng, stretched=True) * 255).astype(np.uint8))
 
 
 def thumbnail_8(mask: Mask, rng: Rng) -> Image.Image:
-    """8x8 pixels without a margin, in 17 levels."""
-    small = _fitted(mask, 8, 8, rng)
+    """8x8 pixels without a margin, in 17 levels, often stretched to be nearly square."""
+    small = _fitted(mask, 8, 8, rng, stretched=True)
     return Image.fromarray((np.round(small / max(small.max(), 0.1) * 16) * (255 / 16)).astype(np.uint8))
 
 
-def _fitted(mask: Mask, side: int, height: int, rng: Rng) -> Mask:
+def _fitted(mask: Mask, side: int, height: int, rng: Rng, *, stretched: bool = False) -> Mask:
     """Return the sign reduced to fit `height` px and put in the middle of a square."""
     sign = enlarge(mask, 96)[2:-2, 2:-2]
     scale = height / max(sign.shape)
-    size = max(1, round(sign.shape[1] * scale)), max(1, round(sign.shape[0] * scale))
+    wider = (sign.shape[0] / sign.shape[1]) ** rng.uniform(0, 0.8) if stretched and rng.random() < 0.5 else 1.0
+    size = min(height, max(1, round(sign.shape[1] * scale * wider))), min(height, max(1, round(sign.shape[0] * scale)))
     small = np.asarray(Image.fromarray(sign).resize(size, Image.Resampling.BOX))
     top, left = (side - size[1]) // 2, (side - size[0]) // 2
     return np.pad(small, ((top, side - size[1] - top), (left, side - size[0] - left)))
