@@ -11,6 +11,7 @@ model nor the simulator has seen. The seed makes the pictures; nothing was chose
 import argparse
 import gzip
 import platform
+import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -79,11 +80,10 @@ def scikit_learn() -> Iterator[tuple[Image.Image, int]]:
         yield Image.fromarray((image * (255 / 16)).astype(np.uint8)), int(label)
 
 
-def letters(count: int, seed: int) -> Iterator[Image.Image]:
-    """Yield printed letters in the fonts of this machine, look-alikes such as O and l included."""
+def letters(count: int, seed: int, alphabet: str) -> Iterator[Image.Image]:
+    """Yield printed letters in the fonts of this machine."""
     fonts = sorted(path for path in FONTS.rglob("*.[to]tf"))
     rng = np.random.default_rng(seed)
-    alphabet = [letter for letter in map(chr, range(ord("A"), ord("z") + 1)) if letter.isalpha()]
     for _ in range(count if fonts else 0):
         font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), 80)
         page = Image.new("L", (140, 140), 255)
@@ -157,7 +157,8 @@ def main() -> None:
     )
     others = {
         "clothes": clothes(2_000),
-        "printed letters": letters(2_000, arguments.seed),
+        "printed A to J": letters(2_000, arguments.seed, "ABCDEFGHIJ"),
+        "printed A to z": letters(2_000, arguments.seed, string.ascii_letters),  # with l, O, S and other look-alikes
         "noise": noise(1_000, arguments.seed),
     }
     for name, pictures in others.items():

@@ -20,8 +20,8 @@ from mnist_cli.pretraining import examples
 from mnist_cli.pretraining.examples import NOTHING, Mixture
 from mnist_cli.training import EpochResult, Trainer
 
-TRAIN = Mixture(mnist=45_000, drawn=30_000, writing=14_000, things=6_000)
-HELD_OUT = Mixture(mnist=4_000, drawn=1_500, writing=1_000, things=500)
+TRAIN = Mixture(mnist=38_000, drawn=25_000, writing=12_000, things=5_000)
+HELD_OUT = Mixture(mnist=3_000, drawn=1_000, writing=700, things=300)
 CONFIG = TrainConfig(
     model="cnn",
     hidden=(24, 48, 96, 192),

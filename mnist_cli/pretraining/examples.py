@@ -18,6 +18,7 @@ from mnist_cli.pretraining.strokes import Mask
 
 NOTHING = 10  # the label of what is no digit
 CHUNK = 500  # pictures made by a process at a time
+FEWEST = 8  # px of ink that a sign has at least
 PRINTED = 0.08  # of the digits drawn by program are set in type
 LIKE, UNLIKE = (
     0.75,
@@ -73,6 +74,8 @@ def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> li
         sign = _thing(rng)
     elif kind == "drawn":
         sign = strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
+    if (sign > 0.5).sum() < FEWEST:
+        return []
     conditions = list(pages.CONDITIONS.values())
     picture = conditions[rng.integers(len(conditions))](sign, rng)
     try:

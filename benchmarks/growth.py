@@ -1,0 +1,54 @@
+"""What a longer run costs: time and memory of 10 and of 100 epochs, and the share of an epoch that logging takes.
+
+    python benchmarks/growth.py
+
+A tenth of the images makes the long run short; logging is measured on whole epochs of the default run.
+"""
+
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from prediction import run
+
+from mnist_cli import data, idx, models, reporting
+from mnist_cli.config import TrainConfig
+from mnist_cli.training import Trainer
+
+TRAIN = [sys.executable, "-m", "mnist_cli", "train", "--device", "cpu", "--train-size", "6000"]
+
+
+def main() -> None:
+    """Print the figures."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        idx.repair(root / "data")
+        for epochs in (10, 20, 100):
+            start = time.perf_counter()
+            folder = ["--data-dir", str(root / "data"), "--name", f"growth-{os.getpid()}-{epochs}"]
+            peak = run("env", "-C", str(root), *TRAIN, "--epochs", str(epochs), *folder)
+            print(
+                f"{epochs:4} epochs of 6,000 images: {time.perf_counter() - start:6.1f} s, peak {peak:.0f} MB",
+                flush=True,
+            )
+        digits, val = data.load(root / "data", "train"), data.load(root / "data", "val")
+        config = TrainConfig(epochs=4)
+        trainer = Trainer(models.build_from(config), digits, val, config)
+        training, logging = [], []
+        with reporting.RunReport(root / "log", trainer) as report:
+            for result in trainer.epochs(report.advance):
+                start = time.perf_counter()
+                report.epoch(result)
+                logging.append(time.perf_counter() - start)
+                training.append(result.seconds)
+    share = statistics.median(logging) / statistics.median(training)
+    print(f"logging takes {100 * share:.1f} % of an epoch's training ({1_000 * statistics.median(logging):.0f} ms)")
+
+
+if __name__ == "__main__":
+    main()
