@@ -24,6 +24,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/recipes.py
 	$(BIN)/python benchmarks/handwriting.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/growth.py
 
 model: .venv/installed-model  ## Make the model that ships, in about 45 minutes on two cores
 	$(BIN)/python -m mnist_cli.pretraining

@@ -4,8 +4,8 @@
 
 Each way has a process of its own, because the thread pools of two libraries in one process slow each other down; it
 trains one epoch to warm up and then one that is timed. The ways take turns, so that a busy machine disturbs all alike.
-The tables show medians, as ratios to ours first. The second table is the job that a person starts: ten epochs, each
-measured on the val images, from the command to its end.
+The tables show medians, as ratios to ours first. The second table is the job that a person starts: ten epochs,
+from the command to its end; ours also measures each on the val images.
 """
 
 import argparse

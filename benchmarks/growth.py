@@ -1,4 +1,4 @@
-"""What a longer run costs: time and memory of 10 and of 100 epochs, and the share of an epoch that logging takes.
+"""What a longer run costs: time and memory of 10, 20 and 100 epochs, and the share of an epoch that logging takes.
 
     python benchmarks/growth.py
 

@@ -48,8 +48,7 @@ def find_digits(model: Classifier, image: AnyPicture, *, min_confidence: float =
 def as_picture(image: AnyPicture, longest: int | None = images.WORKING_SIZE) -> Picture:
     """Return any picture as an array of levels, 0 = black to 255 = white, reduced to `longest` px unless that is None.
 
-    An array is (height, width) or (height, width, 1 or 3): bytes, truth values, floats from 0 to 1, or any numbers from
-    0 up, of which the largest is white if it is beyond 255.
+    An array is (height, width) or (height, width, 1 or 3), of numbers from 0 to 1, to 255, or to any larger one.
 
     Raises ImageError when it is none of these.
     """
@@ -63,9 +62,7 @@ def as_picture(image: AnyPicture, longest: int | None = images.WORKING_SIZE) -> 
     if not np.isfinite(levels).all() or levels.min() < 0:
         raise ImageError("an array is no picture when some of its numbers are negative or none at all")
     top = float(levels.max())
-    if image.dtype.kind in "bf" and top <= 1:
-        levels *= 255
-    elif top > 255:
-        levels *= 255 / top
+    if top > 255 or top <= 1 or (image.dtype.kind == "f" and top < 2):  # a resampled 1 may come out a little larger
+        levels *= 255 / max(top, 1)
     pixels = levels.round().astype(np.uint8)
     return images.to_array(Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels), longest)

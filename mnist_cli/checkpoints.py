@@ -22,6 +22,8 @@ from mnist_cli.training import EpochResult, Trainer
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
+# Of a model that was never calibrated; the first checkpoints do not have these.
+CALIBRATION = {"temperature": torch.tensor(models.UNCALIBRATED), "least_score": torch.tensor(models.ANYTHING)}
 BUNDLED = Path(__file__).with_name("bundled") / "pretrained.pt"
 
 
@@ -83,7 +85,7 @@ def load(path: Path) -> Checkpoint:
     content = _read(BUNDLED if path == PRETRAINED and not path.exists() else path)
     try:
         model = models.build(content["model"]["name"], **content["model"]["arguments"])
-        model.load_state_dict(content["weights"])
+        model.load_state_dict({**CALIBRATION, **content["weights"]})
         config = TrainConfig(**{**content["config"], "hidden": tuple(content["config"]["hidden"])})
         metrics = [EpochResult(**result) for result in content["metrics"]]
         if not all(isinstance(result.val_accuracy, float) for result in metrics):

@@ -15,6 +15,8 @@ CLASSES = 10
 # Mean and standard deviation of the pixels of the 60,000 training images, in units of 0 = paper .. 255 = ink.
 PIXEL_MEAN = 33.3184
 PIXEL_STD = 78.5675
+UNCALIBRATED = 1.0  # a temperature that changes nothing
+ANYTHING = -1e9  # a least score that every picture has
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -43,8 +45,8 @@ class Classifier(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD))
         # What makes probabilities honest (`training.fit_temperature`), and the score, the logsumexp of the logits, below
         # which a picture is not taken for a digit (`training.fit_least_score`).
-        self.register_buffer("temperature", torch.tensor(1.0))
-        self.register_buffer("least_score", torch.tensor(-1e9))
+        self.register_buffer("temperature", torch.tensor(UNCALIBRATED))
+        self.register_buffer("least_score", torch.tensor(ANYTHING))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 10) for uint8 images (N, 1, 28, 28)."""

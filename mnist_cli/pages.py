@@ -31,7 +31,8 @@ class Found:
 def find_digits(model: Classifier, picture: Picture, min_confidence: float = 0.0) -> list[Found]:
     """Return the digits of a picture in reading order, with a reason for what stands among them and is none.
 
-    Small digits in a large picture need all of its pixels: `images.read(path, longest=None)`.
+    Boxes are in the pixels of `picture`; give it all it has, as `images.read(path, longest=None)` does, since a digit on a
+    page is small.
     """
     readings = [_read_page(model, page, min_confidence) for page in find.pages(picture)]
     best = max(readings, key=lambda signs: sum(worth for _, worth in signs), default=[])

@@ -145,6 +145,7 @@ class Trainer:
         self.model, self.train, self.val, self.config, self.held_out = model, train, val, config, held_out
         self.device = train.labels.device
         self.optimizer = make_optimizer(model, config)
+        # `step` without torch's wrappers, which import the compiler and open a range for the profiler at every call.
         self._update = inspect.unwrap(type(self.optimizer).step)
         self.augment = Augmenter(config.augment, self.device)
         self.network = group.wrap(model)
@@ -223,7 +224,7 @@ class Trainer:
             progress(images)
             self.stopping = self.group.any(self.stopping)
             if self.stopping:
-                self._random_state = torch.get_rng_state()
+                self._random_state = self._random_numbers().get_state()
                 self.group.sum(self.loss_sum)
                 return
 
@@ -287,10 +288,17 @@ class Trainer:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
+    def _random_numbers(self) -> torch.Generator:
+        """Return what dropout draws from on this device."""
+        if self.device.type == "cuda":
+            return torch.cuda.default_generators[self.device.index or 0]
+        return torch.default_generator
+
     def _restore_random_state(self) -> None:
-        if self._random_state is not None:
-            torch.set_rng_state(self._random_state)
-            self._random_state = None
+        generator, state = self._random_numbers(), self._random_state
+        self._random_state = None
+        if state is not None and len(state) == len(generator.get_state()):  # else it is that of another kind of device
+            generator.set_state(state)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what going on needs beside the model's weights: plain values and tensors."""
@@ -306,7 +314,7 @@ class Trainer:
         """Go on from where `state_dict` was taken after `results`; the model has its weights already."""
         self.results = list(results)
         self.epoch, self.batch = state["epoch"], state["batch"]
-        self.loss_sum = state["loss_sum"].to(self.device)
+        self.loss_sum.copy_(state["loss_sum"])
         self._random_state = state["random_state"]
         # The state alone: the settings beside it are those of the device that it was saved on.
         settings = self.optimizer.state_dict()["param_groups"]
@@ -347,7 +355,7 @@ def fit_temperature(model: Classifier, digits: Digits) -> None:
 
 
 @torch.inference_mode()
-def fit_least_score(model: Classifier, digits: Digits, kept: float = 0.99) -> None:
+def fit_least_score(model: Classifier, digits: Digits, kept: float = 0.998) -> None:
     """Let the model take for a digit whatever scores as well as the share `kept` of `digits`."""
     model.least_score.copy_(_logits(model, digits).logsumexp(dim=1).quantile(1 - kept))
 

@@ -25,6 +25,8 @@ def test_a_path_an_image_and_an_array_are_read_alike(model, tmp_path):
         grey,
         grey / 255,
         grey < 128,
+        (grey < 128).astype(np.uint8),
+        grey / 254.9,
         grey.astype(np.uint16) * 257,
     ):
         assert mnist_cli.classify(model, picture).digit == 7

@@ -210,6 +210,14 @@ def test_the_newest_checkpoint_is_the_one_written_last(tmp_path):
     assert checkpoints.find_newest(tmp_path) == tmp_path / "b" / "last.pt"
 
 
+def test_a_checkpoint_without_a_calibration_is_read(trained, tmp_path):
+    content = torch.load(trained, weights_only=True)
+    del content["weights"]["temperature"], content["weights"]["least_score"]
+    torch.save(content, tmp_path / "old.pt")
+    model = checkpoints.load(tmp_path / "old.pt").model
+    assert (model.temperature, model.least_score) == (1, -1e9)
+
+
 def test_without_checkpoints_the_newest_is_the_one_that_ships(tmp_path):
     assert checkpoints.find_newest(tmp_path / "nowhere") == PRETRAINED
 

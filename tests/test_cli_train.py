@@ -81,6 +81,12 @@ def test_a_signal_after_the_last_step_stops_nothing(mnist, monkeypatch):
     assert "--resume" not in done.stderr
 
 
+def test_the_model_that_ships_is_no_run_to_go_on_with(mnist):
+    done = mnist("train", "--resume", "pretrained", "--epochs", "40")
+    assert done.exit_code == 2
+    assert "begin one with `mnist train`" in done.stderr
+
+
 def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
     mnist("train", *QUICK, "--name", "one")
     assert mnist("train", "--resume", "checkpoints/one/last.pt", "--epochs", "2").exit_code == 0

@@ -81,6 +81,23 @@ def test_numbers_of_any_range_are_grey_levels(tmp_path, top):
     assert np.abs(frame_of(save(grey, tmp_path / "one.tiff")).astype(int) - EXPECTED).max() <= 2
 
 
+def test_a_blank_page_of_16_bits_is_blank(tmp_path):
+    grey = np.random.default_rng(0).integers(65_000, 65_200, size=(40, 40)).astype(np.uint16)
+    with pytest.raises(ImageError, match="no ink"):
+        frame_of(save(Image.fromarray(grey), tmp_path / "blank.png"))
+
+
+@pytest.mark.parametrize("top", [1e-40, 3e38])
+def test_the_smallest_and_the_largest_numbers_are_levels(tmp_path, top):
+    grey = (draw_bar() / 255 * top).astype(np.float32)
+    assert frame_of(save(grey, tmp_path / "one.tiff")).any()
+
+
+def test_a_broken_note_of_how_the_camera_was_held_is_not_believed(tmp_path):
+    path = save(draw_seven(), tmp_path / "one.jpg", exif=b"Exif\0\0nonsense")
+    assert frame_of(path).any()
+
+
 def test_a_picture_of_what_are_no_numbers_is_refused(tmp_path):
     grey = draw_bar().astype(np.float32)
     grey[0, 0] = np.nan

@@ -63,7 +63,7 @@ def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digi
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
     model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"))
     training.fit_temperature(model, val[:1_000])
-    training.fit_least_score(model, val[:1_000])
+    training.fit_least_score(model, val[:1_000], kept=0.99)
     pretraining.save(model, config, training.evaluate(model, val[:1_000]), tmp_path / "model.pt")
     loaded = checkpoints.load(tmp_path / "model.pt")
     assert loaded.val_accuracy > 0.8

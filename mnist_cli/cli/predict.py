@@ -141,12 +141,13 @@ def _find_pictures(files: list[Path]) -> list[str]:
 def _pictures_below(folder: Path) -> list[str]:
     from mnist_cli.images.decode import SUFFIXES
 
-    names = []
-    for parent, folders, files in os.walk(folder):
+    names: list[str] = []
+    unreadable: list[str] = []  # told as any other file that cannot be used
+    for parent, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
         folders[:] = (name for name in folders if not name.startswith("."))
         pictures = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES)
         names += [os.path.join(parent, name) for name in pictures]
-    return sorted(names)
+    return sorted(names + unreadable)
 
 
 def _answer(names: list[str], model: "Classifier", min_confidence: float, many: bool) -> Iterator[list[Answer]]:
@@ -184,7 +185,8 @@ def _read(path: Path, whole: bool) -> Answer:
 
     try:
         if os.path.isdir(path):
-            raise ImageError(f"{path}: there is no picture in this folder")
+            readable = os.access(path, os.R_OK | os.X_OK)
+            raise ImageError(f"{path}: there is no {'picture in' if readable else 'permission to read'} this folder")
         return Answer(path, images.read(path, None) if whole else images.read(path))
     except ImageError as error:
         show_error(str(error))

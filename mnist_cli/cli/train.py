@@ -13,7 +13,7 @@ import typer
 from mnist_cli import config as configuration
 from mnist_cli import runs
 from mnist_cli.cli.terminal import DataDir, Device, command, repair_data, say
-from mnist_cli.config import DATA_DIR, TrainConfig
+from mnist_cli.config import DATA_DIR, PRETRAINED, TrainConfig
 from mnist_cli.errors import ConfigError, DivergenceError
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def train(  # the options are those of TrainConfig, and then what is not about l
 
     from mnist_cli import checkpoints, devices, distributed
 
+    if resume == PRETRAINED and not resume.exists():
+        raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")
     checkpoint = checkpoints.load(resume) if resume else None
     if checkpoint:
         settings = _made_longer(checkpoint, options)

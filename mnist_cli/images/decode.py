@@ -4,6 +4,7 @@ import io
 import stat
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,7 +64,7 @@ def decode(file: BinaryIO, longest: int | None = WORKING_SIZE) -> Picture:
         raise ImageError(TOO_LARGE) from error
     # Pillow's decoders raise nearly anything on a broken file, and a broken file must not end the run.
     except Exception as error:
-        raise ImageError(f"the picture cannot be decoded: {error}") from error
+        raise ImageError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
 
 
 def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
@@ -72,15 +73,17 @@ def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
     Raises ImageError when its pixels are not numbers.
     """
     image = _shrink(image, longest)
-    if image.getexif():
+    image.load()  # so that a broken picture is told from what follows
+    with suppress(Exception):  # a broken note of how the camera was held is no reason not to look
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel, which convert("L") would clip at 255
         levels = np.asarray(image, dtype=np.float32)
         if not np.isfinite(levels).all():
             raise ImageError("some of its pixels are not numbers")
-        low, high = float(levels.min()), float(levels.max())
-        # Scaled by its own range: such files hold 0 to 1, 0 to 1,023 or 0 to 65,535 alike.
-        image = Image.fromarray((levels - low) * (255 / (high - low)) if high > low else levels * 0)
+        # Scaled by its largest: such files hold 0 to 1, 0 to 1,023 or 0 to 65,535 alike.
+        low, high = min(0.0, float(levels.min())), float(levels.max())
+        scaled = np.interp(levels, (low, high), (0, 255)) if high > low else levels * 0
+        image = Image.fromarray(scaled.astype(np.float32))
     elif image.has_transparency_data:
         image = _lay_on_paper(image.convert("RGBA"))
     elif image.mode not in {"L", "RGB"}:

@@ -49,7 +49,7 @@ LONGEST = 9  # pieces that are joined at most
 LARGEST = 1.5  # times the height of the line: larger than that is no digit
 
 # What a candidate costs, in units of log-odds.
-CUT = 1.0  # for each cut that it takes, since most digits do not touch
+CUT = 1.5  # for each cut that it takes, since most digits do not touch
 JOIN = 0.7  # for each part joined to another, since most digits are in one part
 BROAD = 3.0  # for each height of the line by which it is broader than 0.9 of that, since it may be two
 SKIP = 1.0  # for leaving out a comma or a speck

@@ -6,7 +6,9 @@ what is no digit. The val images are measured at the end and choose nothing.
 """
 
 import argparse
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +19,7 @@ from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.data import Digits
 from mnist_cli.models import Classifier
 from mnist_cli.pretraining import examples
-from mnist_cli.pretraining.examples import NOTHING, Mixture
+from mnist_cli.pretraining.examples import Mixture
 from mnist_cli.training import EpochResult, Trainer
 
 TRAIN = Mixture(mnist=38_000, drawn=25_000, writing=12_000, things=5_000)
@@ -46,13 +48,14 @@ class AgainstNothing(nn.Module):
 def main() -> None:
     """Make the examples, train, calibrate, measure, save."""
     parser = argparse.ArgumentParser(prog="python -m mnist_cli.pretraining", description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=checkpoints.BUNDLED)
-    parser.add_argument("--epochs", type=int, default=CONFIG.epochs)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=checkpoints.BUNDLED, help="where the checkpoint goes")
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16"], default="fp32", help="bf16 where the CPU is quick at it"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments = parser.parse_args()
     idx.repair(DATA_DIR)
-    config = TrainConfig(**{**vars(CONFIG), "epochs": arguments.epochs, "precision": arguments.precision})
+    config = replace(CONFIG, precision=arguments.precision)
     train, held_out = data.select(data.load(DATA_DIR, "train"), config)
     assert held_out is not None
     processes = os.cpu_count() or 1
@@ -61,7 +64,7 @@ def main() -> None:
     print(f"{len(simulated):,} frames read from simulated pictures", flush=True)
     model = fit(joined(train, simulated), simulated_held_out, config, torch.device(arguments.device))
     training.fit_temperature(model, held_out)
-    training.fit_least_score(model, simulated_held_out[simulated_held_out.labels < NOTHING])
+    training.fit_least_score(model, held_out)
     val = training.evaluate(model, data.load(DATA_DIR, "val"))
     print(f"val accuracy {100 * val.accuracy:.2f} %, loss {val.loss:.4f}, temperature {model.temperature.item():.3f}")
     save(model, config, val, arguments.output)
@@ -92,7 +95,7 @@ def save(model: Classifier, config: TrainConfig, val: training.Evaluation, path:
     nobody = Digits(torch.empty(0, 1, 28, 28, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
     trainer = Trainer(model, nobody, nobody, config)
     trainer.epoch = config.epochs
-    trainer.results = [EpochResult(config.epochs, val.loss, val.loss, val.accuracy, 0.0, 0.0)]
+    trainer.results = [EpochResult(config.epochs, math.nan, val.loss, val.accuracy, 0.0, 0.0)]
     checkpoints.save(path, trainer)
 
 

@@ -175,7 +175,7 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
     ],
 }
 
-# Letters that nobody takes for a digit: without O, Q, I, l, S, Z, B, D, G, b, g, q, z.
+# Letters that nobody takes for a digit: without B, D, G, I, O, Q, S, Z, b, c, g, i, j, l, o, q, s, z.
 LETTERS: list[list[Stroke]] = [
     [[(0, 1), (0.35, 0), (0.35, 0), (0.7, 1)], [(0.14, 0.62), (0.56, 0.62)]],  # A
     [[(0.6, 0.15), (0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.85)]],  # C
