@@ -1,4 +1,4 @@
-"""Make the model that ships: python -m mnist_cli.pretraining (or `make model`); 45 minutes on two cores.
+"""Make the model that ships: python -m mnist_cli.pretraining (or `make model`), in less than an hour.
 
 MNIST's training images, less 5,000 that are held out, are trained on as they are, and once more as pictures simulated
 from them, together with digits drawn by program; letters, scribbles, shapes and badly read pictures are trained on as
