@@ -86,18 +86,21 @@ def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame
 
 def _answer(model: Classifier, options: list[list[tuple[Ink, Frame]]]) -> list[list[Prediction]]:
     """Return what the model says of all options, in one forward pass."""
-    answers = iter(classify_frames(model, [frame for some in options for _, frame in some]))
-    return [[replace(next(answers), ink=ink) for ink, _ in some] for some in options]
+    inks = [ink for some in options for ink, _ in some]
+    answers = iter(classify_frames(model, [frame for some in options for _, frame in some], inks))
+    return [list(islice(answers, len(some))) for some in options]
 
 
 @torch.inference_mode()
-def classify_frames(model: Classifier, frames: Sequence[Frame]) -> list[Prediction]:
-    """Return what the model says of each frame, without a judgement of whether it is a digit."""
+def classify_frames(
+    model: Classifier, frames: Sequence[Frame], inks: Sequence[Ink | None] | None = None
+) -> list[Prediction]:
+    """Return what the model says of each frame, drawn from its ink, without a judgement of whether it is a digit."""
     if not frames:
         return []
     logits = model(torch.from_numpy(np.stack(frames)).to(model.pixel_mean.device))
-    answers = zip(logits.softmax(dim=1).tolist(), logits.logsumexp(dim=1).tolist(), frames, strict=True)
-    return [Prediction(probabilities, score, frame=frame) for probabilities, score, frame in answers]
+    columns = logits.softmax(dim=1).tolist(), logits.logsumexp(dim=1).tolist(), frames, inks or [None] * len(frames)
+    return [Prediction(shares, score, None, frame, ink) for shares, score, frame, ink in zip(*columns, strict=True)]
 
 
 def judge(model: Classifier, prediction: Prediction, min_confidence: float = 0.0) -> Prediction:
@@ -110,5 +113,7 @@ def judge(model: Classifier, prediction: Prediction, min_confidence: float = 0.0
 def _choose(found: list[Prediction]) -> Prediction:
     """Return the candidate that looks most like a digit; of equals the first, which keeps most of the picture."""
     first, *others = found
+    if not others:
+        return first
     doubted = [first, *(replace(other, score=other.score - DOUBT) for other in others)]
     return max(enumerate(doubted), key=lambda item: min(item[1].score, SURE) - RANK * item[0])[1]

@@ -115,7 +115,7 @@ def test_more_files_than_a_batch_keep_their_order(mnist, trained, tmp_path):
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == names
 
 
-def test_pictures_are_let_go_before_the_next_are_read(mnist, trained, monkeypatch, seven):
+def test_no_more_than_two_batches_of_pictures_are_held(mnist, trained, monkeypatch, seven):
     held = most = 0
 
     def read(path):
@@ -132,7 +132,7 @@ def test_pictures_are_let_go_before_the_next_are_read(mnist, trained, monkeypatc
 
     monkeypatch.setattr(images, "read", read)
     assert mnist("predict", *[seven] * (5 * BATCH), "--checkpoint", trained).exit_code == 0
-    assert most == BATCH
+    assert BATCH <= most <= 2 * BATCH
 
 
 def test_a_bad_file_has_its_place_in_json_and_csv(mnist, trained, seven):

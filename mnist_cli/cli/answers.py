@@ -65,9 +65,8 @@ class LineWriter:
 
     def write(self, answers: list[Answer]) -> None:
         """Print the answers."""
-        for answer in answers:
-            if not answer.error:
-                typer.echo(f"{printable(answer.path)}: {self._line(answer)}")
+        lines = [f"{printable(answer.path)}: {self._line(answer)}\n" for answer in answers if not answer.error]
+        typer.echo("".join(lines), nl=False)
 
     def _line(self, answer: Answer) -> str:
         if answer.found:
@@ -84,8 +83,8 @@ class JsonWriter:
 
     def write(self, answers: list[Answer]) -> None:
         """Print the answers."""
-        for answer in answers:
-            typer.echo(json.dumps(self._values(answer), allow_nan=False))
+        lines = [json.dumps(self._values(answer), allow_nan=False) + "\n" for answer in answers]
+        typer.echo("".join(lines), nl=False)
 
     def _values(self, answer: Answer) -> dict[str, Any]:
         prediction = answer.prediction

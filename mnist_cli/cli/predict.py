@@ -5,6 +5,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mnist_cli.checkpoints import Checkpoint
     from mnist_cli.models import Classifier
 
-BATCH = 64  # pictures held at once, so that the memory does not grow with their number
+BATCH = 64  # pictures read at a time; no more than two such batches are held, however many files there are
 WORTH_A_BAR = 50  # files, beyond which it takes a while
 LONGEST_NAME = 50  # characters; with a number and a temporary ending it must still be one for the file system
 
@@ -152,13 +153,32 @@ def _pictures_below(folder: Path) -> list[str]:
 
 def _answer(names: list[str], model: "Classifier", min_confidence: float, many: bool) -> Iterator[list[Answer]]:
     """Yield the answers to all files in their order, a batch at a time."""
-    size = 1 if many else BATCH  # a page of digits is read with all its pixels
-    for start in range(0, len(names), size):
-        answers = [_read(Path(name), many) for name in names[start : start + size]]
+    for answers in _read_ahead(names, many):
         (_find_digits if many else _classify)(model, answers, min_confidence)
         yield answers
         for answer in answers:
             answer.picture = None  # the next ones need the memory
+
+
+def _read_ahead(names: list[str], many: bool) -> Iterator[list[Answer]]:
+    """Yield what is in the files, a batch at a time, of which the next one is read while the last is classified."""
+    import torch
+
+    size = 1 if many else BATCH  # a page of digits is read with all its pixels
+
+    def read(start: int) -> list[Answer]:
+        return [_read(Path(name), many) for name in names[start : start + size]]
+
+    if len(names) <= size:
+        yield read(0)
+        return
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is busy reading
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, 0)
+        for start in range(size, len(names) + size, size):
+            answers = ahead.result()
+            ahead = reader.submit(read, start)
+            yield answers
 
 
 def _classify(model: "Classifier", answers: list[Answer], min_confidence: float) -> None:
@@ -184,13 +204,14 @@ def _read(path: Path, whole: bool) -> Answer:
     from mnist_cli import images
 
     try:
-        if os.path.isdir(path):
-            readable = os.access(path, os.R_OK | os.X_OK)
-            raise ImageError(f"{path}: there is no {'picture in' if readable else 'permission to read'} this folder")
         return Answer(path, images.read(path, None) if whole else images.read(path))
     except ImageError as error:
-        show_error(str(error))
-        return Answer(path, error=str(error).removeprefix(f"{path}: "))
+        why = str(error).removeprefix(f"{path}: ")
+        if os.path.isdir(path):
+            readable = os.access(path, os.R_OK | os.X_OK)
+            why = f"there is no {'picture in' if readable else 'permission to read'} this folder"
+        show_error(f"{path}: {why}")
+        return Answer(path, error=why)
 
 
 def _choose_writer(names: list[str], many: bool, top_k: int, show: bool, as_json: bool, as_csv: bool) -> Writer:

@@ -67,7 +67,10 @@ class FriendlyErrors(TyperGroup):
 
 def printable(text: object) -> str:
     """Return `text` on one line whatever a file is called: what would steer the terminal is spelled out."""
-    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in str(text))
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in line)
 
 
 def show_error(message: str) -> None:

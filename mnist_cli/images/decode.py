@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from mnist_cli.errors import ImageError
 
@@ -33,7 +33,7 @@ def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
             return decode(io.BytesIO(sys.stdin.buffer.read()), longest)
         if not stat.S_ISREG(path.stat().st_mode):
             raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             return decode(file, longest)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
@@ -75,7 +75,8 @@ def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
     image = _shrink(image, longest)
     image.load()  # so that a broken picture is told from what follows
     with suppress(Exception):  # a broken note of how the camera was held is no reason not to look
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else a copy of the picture would be made
+            image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel, which convert("L") would clip at 255
         levels = np.asarray(image, dtype=np.float32)
         if not np.isfinite(levels).all():
