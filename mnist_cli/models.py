@@ -1,5 +1,6 @@
 """The networks. Each takes uint8 images (N, 1, 28, 28) and returns logits (N, 10)."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -50,8 +51,16 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 10) for uint8 images (N, 1, 28, 28)."""
-        logits: Tensor = self.layers(images.float().sub_(self.pixel_mean).div_(self.pixel_std))
+        logits: Tensor = self.layers(self._standardized(images))
         return logits if self.training else logits / self.temperature
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the last layer sees of uint8 images (N, 1, 28, 28): the last hidden layer's values, (N, width)."""
+        values: Tensor = self.layers[:-1](self._standardized(images))
+        return values
+
+    def _standardized(self, images: Tensor) -> Tensor:
+        return images.float().sub_(self.pixel_mean).div_(self.pixel_std)
 
 
 class Ensemble(nn.Module):
@@ -68,8 +77,8 @@ class Ensemble(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logarithms of the mean probabilities, (N, 10), which serve as logits."""
         views = [images.roll(shift, dims=(2, 3)) for shift in self.shifts]
-        votes = [member(view).softmax(dim=1) for member in self.members for view in views]
-        return torch.stack(votes).mean(dim=0).log()
+        votes = [member(view).log_softmax(dim=1) for member in self.members for view in views]
+        return torch.stack(votes).logsumexp(dim=0) - math.log(len(votes))
 
 
 def linear(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:

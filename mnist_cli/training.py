@@ -348,7 +348,7 @@ def fit_temperature(model: Classifier, digits: Digits) -> None:
     The digits are ones that it was not trained on (Guo et al. 2017, "On calibration of modern neural networks").
     """
     model.temperature.fill_(1.0)
-    logits = _logits(model, digits)
+    logits = logits_of(model, digits)
     temperatures = torch.logspace(-1, 1, 201, device=logits.device)
     losses = torch.stack([loss_of(logits / value, digits.labels, "cross_entropy") for value in temperatures])
     model.temperature.copy_(temperatures[losses.argmin()])
@@ -357,10 +357,12 @@ def fit_temperature(model: Classifier, digits: Digits) -> None:
 @torch.inference_mode()
 def fit_least_score(model: Classifier, digits: Digits, kept: float = 0.998) -> None:
     """Let the model take for a digit whatever scores as well as the share `kept` of `digits`."""
-    model.least_score.copy_(_logits(model, digits).logsumexp(dim=1).quantile(1 - kept))
+    model.least_score.copy_(logits_of(model, digits).logsumexp(dim=1).quantile(1 - kept))
 
 
-def _logits(model: Classifier, digits: Digits) -> Tensor:
+@torch.inference_mode()
+def logits_of(model: nn.Module, digits: Digits) -> Tensor:
+    """Return what `model` says of each image, (N, 10), in evaluation mode, and leave it in the mode it was in."""
     was_training = model.training
     model.eval()
     logits = torch.cat([model(batch.images) for batch in digits.batches(EVALUATION_BATCH)])

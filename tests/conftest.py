@@ -7,14 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from torch import nn
 from typer.testing import CliRunner, Result
 
 from mnist_cli import checkpoints, data, idx, models, training
 from mnist_cli.cli import app
 from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
+from mnist_cli.training import EpochResult, Trainer
 
 Mnist = Callable[..., Result]
+
+RESULTS = [
+    EpochResult(1, 0.5, 0.4, 0.9, 1.5, 1e-3, held_out_loss=0.45),
+    EpochResult(2, 0.3, 0.35, 0.925, 1.25, 1e-5, held_out_loss=0.4),
+]
 
 # One thread, here and in the programs that tests start: with more, a busy machine makes each wait for the others.
 torch.set_num_threads(1)
@@ -49,6 +56,18 @@ def trained(train: Digits, val: Digits, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("trained") / "last.pt"
     checkpoints.save(path, trainer)
     return path
+
+
+@pytest.fixture
+def finished(val: Digits) -> Trainer:
+    """A run with results, whose model is softmax regression with weights of 2, and a gradient of 1 at each."""
+    trainer = Trainer(models.build("linear", 0), val[:70], val[:1_000], TrainConfig(epochs=2), held_out=val[:5])
+    weight = trainer.model.layers[1].weight
+    nn.init.constant_(weight, 2)
+    weight.grad = torch.ones_like(weight)
+    trainer.results = RESULTS
+    trainer.epoch = 2
+    return trainer
 
 
 @pytest.fixture

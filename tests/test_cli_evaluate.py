@@ -6,30 +6,63 @@ import torch
 from mnist_cli import checkpoints, training
 
 
-def test_the_report_has_loss_accuracy_errors_and_interval(mnist, trained, val):
+def test_the_lines_have_loss_accuracy_errors_and_where_they_are(mnist, trained, val):
     expected = training.evaluate(checkpoints.load(trained).model, val)
     done = mnist("evaluate", trained)
     assert done.exit_code == 0
-    loss, accuracy, errors = done.stdout.splitlines()
+    loss, accuracy, errors, calibration, *rest = done.stdout.splitlines()
     assert loss.split() == ["val", "loss", f"{expected.loss:.4f}"]
     assert accuracy.split()[2] == f"{100 * expected.accuracy:.2f}"
     assert "95 % interval" in accuracy
     assert errors.split()[1:] == [f"{expected.errors:,}", "of", "10,000"]
+    assert calibration.startswith("calibration")
+    assert rest[1].split() == ["digit", "precision", "recall", "F1", "images"]
+    assert [line.split()[0] for line in rest[2:12]] == list("0123456789")
+    assert rest[13] == "commonest confusions"
+    assert len(rest[14:]) == 5
 
 
 def test_json_is_one_object_with_the_promised_keys(mnist, trained):
     done = mnist("evaluate", trained, "--json")
     result = json.loads(done.stdout)
-    assert set(result) == {"loss", "accuracy", "errors", "images"}
+    assert set(result) == {
+        "path",
+        "loss",
+        "accuracy",
+        "errors",
+        "images",
+        "interval",
+        "calibration_error",
+        "classes",
+        "confusions",
+        "confusion_matrix",
+    }
     assert result["images"] == 10_000
     assert result["accuracy"] == 1 - result["errors"] / 10_000
+    assert sum(map(sum, result["confusion_matrix"])) == 10_000
 
 
-def test_several_checkpoints_are_told_apart_by_their_path(mnist, trained):
-    done = mnist("evaluate", trained, trained)
-    assert done.stdout.count(f"{trained}:\n") == 2
-    objects = [json.loads(line) for line in mnist("evaluate", trained, trained, "--json").stdout.splitlines()]
-    assert [set(result) for result in objects] == [{"path", "loss", "accuracy", "errors", "images"}] * 2
+def test_several_checkpoints_are_compared_in_a_table(mnist, trained):
+    done = mnist("evaluate", trained, "pretrained")
+    headings, first, second, _ = done.stdout.splitlines()
+    assert headings.endswith("checkpoint")
+    assert first.endswith(str(trained))
+    assert second.endswith("pretrained")
+    assert float(second.split()[-2]) < 1e-10
+    same = [json.loads(line) for line in mnist("evaluate", trained, trained, "--json").stdout.splitlines()]
+    assert [result["path"] for result in same] == [str(trained)] * 2
+    assert [result.get("p_value") for result in same] == [None, 1]
+
+
+def test_a_report_is_written_where_it_was_asked_for(mnist, trained, tmp_path):
+    done = mnist("evaluate", trained, "--report", "why")
+    assert done.exit_code == 0
+    assert "why/report.html" in done.stderr
+    assert (tmp_path / "why" / "report.html").exists()
+    (tmp_path / "file").touch()
+    blocked = mnist("evaluate", trained, "--report", "file")
+    assert blocked.exit_code == 1
+    assert blocked.stderr.startswith("Error: ")
 
 
 def test_an_ensemble_is_measured_as_one(mnist, trained):

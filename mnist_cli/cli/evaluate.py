@@ -2,15 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_cli.cli.terminal import DataDir, Device, percent, repair_data
+from mnist_cli.cli.terminal import DataDir, Device, percent, printable, repair_data, say
 from mnist_cli.config import DATA_DIR
 
 if TYPE_CHECKING:
-    from mnist_cli.training import Evaluation
+    from torch import nn
+
+    from mnist_cli.metrics import Answers, Measured
+    from mnist_cli.models import Classifier
+
+TOGETHER = "ensemble"  # what several models are called that are measured as one
 
 
 def evaluate(
@@ -23,42 +28,104 @@ def evaluate(
     tta: Annotated[
         bool, typer.Option("--tta", help="Show each image in five places, a pixel apart, and take the mean.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            readable=False,
+            help="Write there report.html, its pictures, and predictions.csv with every answer.",
+        ),
+    ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line: loss, accuracy, errors, images.")
+        bool, typer.Option("--json", help="Print one JSON object a line, with all that was measured.")
     ] = False,
     device: Device = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Measure models on the 10,000 val images.
 
-    Reports loss, accuracy and errors, of each checkpoint or of all together. A model is rebuilt from its checkpoint
-    alone, and none of the images was trained on.
+    Reports loss and accuracy, each digit's scores and the commonest confusions; several checkpoints are compared in a
+    table. A model is rebuilt from its checkpoint alone, and none of the images was trained on.
     """
-    from mnist_cli import checkpoints, data, devices, models, training
+    from mnist_cli import checkpoints, data, devices, metrics
 
     place = devices.choose(device)
     members = [checkpoints.load(path).model.to(place) for path in checkpoint]
     repair_data(data_dir, "val")
     digits = data.load(data_dir, "val").to(place)
-    together = ensemble or len(members) == 1
-    paths: list[Path | None] = [None] if together else [*checkpoint]
-    for path, group in zip(paths, [members] if together else [[member] for member in members], strict=True):
-        model = models.Ensemble(group, tta) if tta or len(group) > 1 else group[0]
-        result = training.evaluate(model, digits)
-        typer.echo(_as_json(path, result) if as_json else _as_lines(path, result))
+    groups = (
+        [(TOGETHER, members)]
+        if ensemble
+        else [(str(path), [one]) for path, one in zip(checkpoint, members, strict=True)]
+    )
+    measured = [metrics.Measured(name, metrics.ask(_as_one(group, tta), digits)) for name, group in groups]
+    if as_json:
+        for model in measured:
+            typer.echo(json.dumps(_values(model, measured[0]), allow_nan=False))
+    else:
+        typer.echo(_table(measured) if len(measured) > 1 else _lines(measured[0].answers))
+    if report:
+        from mnist_cli.reporting import page
+
+        say(f"{page.write(report, measured, digits)} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
 
 
-def _as_json(path: Path | None, result: "Evaluation") -> str:
-    """Return the result as one object, with the checkpoint's path where there are several."""
-    values = {"loss": result.loss, "accuracy": result.accuracy, "errors": result.errors, "images": result.images}
-    return json.dumps(({"path": str(path)} if path else {}) | values, allow_nan=False)
+def _as_one(members: "list[Classifier]", tta: bool) -> "nn.Module":
+    from mnist_cli.models import Ensemble
+
+    return Ensemble(members, tta) if tta or len(members) > 1 else members[0]
 
 
-def _as_lines(path: Path | None, result: "Evaluation") -> str:
-    low, high = result.interval()
+def _values(model: "Measured", first: "Measured") -> dict[str, Any]:
+    """Return all that was measured, with how probable so large a difference from the `first` model is by chance."""
+    from mnist_cli import metrics
+
+    values = {"path": model.name, **model.answers.summary()}
+    return values if model is first else {**values, "p_value": metrics.mcnemar(first.answers, model.answers)}
+
+
+def _lines(answers: "Answers") -> str:
+    """Return the scores of one model, of each digit, and its commonest confusions."""
+    evaluation = answers.evaluation
+    low, high = evaluation.interval()
     lines = [
-        f"val loss      {result.loss:.4f}",
-        f"val accuracy  {percent(result.accuracy)}  (95 % interval {percent(low)} to {percent(high)})",
-        f"errors        {result.errors:,} of {result.images:,}",
+        f"val loss      {evaluation.loss:.4f}",
+        f"val accuracy  {percent(evaluation.accuracy)}  (95 % interval {percent(low)} to {percent(high)})",
+        f"errors        {evaluation.errors:,} of {evaluation.images:,}",
+        f"calibration   {percent(answers.calibration_error())} expected error of the confidence",
+        "",
+        "digit  precision    recall        F1  images",
     ]
-    return "\n".join([f"{path}:", *lines] if path else lines)
+    for one in answers.classes():
+        scores = "".join(percent(share).rjust(10) for share in (one.precision, one.recall, one.f1))
+        lines.append(f"{one.digit:>5} {scores}{one.images:>8,}")
+    confusions = answers.commonest_confusions()
+    if confusions:
+        lines += ["", "commonest confusions"]
+        lines += [f"{one.truth:>5} as {one.answer}{one.times:>6,} times" for one in confusions]
+    return "\n".join(lines)
+
+
+def _table(measured: "list[Measured]") -> str:
+    """Return a row for each model, with McNemar's test of whether it differs from the first."""
+    from mnist_cli import metrics
+
+    rows = [("val accuracy", "95 % interval", "errors", "val loss", "p", "checkpoint")]
+    for model in measured:
+        evaluation = model.answers.evaluation
+        low, high = evaluation.interval()
+        is_first = model is measured[0]
+        rows.append(
+            (
+                percent(evaluation.accuracy),
+                f"{percent(low)} to {percent(high)}",
+                f"{evaluation.errors:,}",
+                f"{evaluation.loss:.4f}",
+                "" if is_first else f"{metrics.mcnemar(measured[0].answers, model.answers):.2g}",
+                printable(model.name),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([*(cell.rjust(w) for cell, w in zip(row[:-1], widths, strict=False)), row[-1]]) for row in rows]
+    note = "p: how probable so large a difference from the first is by chance (McNemar's exact test)"
+    return "\n".join([*lines, note])

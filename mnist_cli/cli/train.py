@@ -236,10 +236,11 @@ def _make_trainer(
 
 def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
     """Train to the end, or until a signal comes, with a checkpoint and a report after every epoch."""
-    from mnist_cli import checkpoints, reporting
+    from mnist_cli import checkpoints
+    from mnist_cli.reporting.run import RunReport
 
     try:
-        with _stopping_on_signals(trainer) as signals, reporting.RunReport(run.log_dir, trainer) as report:
+        with _stopping_on_signals(trainer) as signals, RunReport(run.log_dir, trainer) as report:
             for result in trainer.epochs(report.advance):
                 checkpoints.save(run.last_path, trainer)
                 if result is trainer.best():

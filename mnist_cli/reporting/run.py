@@ -1,5 +1,8 @@
-"""What one sees of a training run: rows and a bar on the terminal, curves in TensorBoard."""
+"""What one sees of a training run: rows and a bar on the terminal, and in its folder a table, pictures and a log."""
 
+import csv
+import io
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -7,15 +10,13 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from tensorboardX import SummaryWriter
-from torch.nn import functional
 
+from mnist_cli.files import replacing
+from mnist_cli.reporting.tensorboard import Board
 from mnist_cli.training import EpochResult, Trainer
 
 HEADINGS = ("epoch", "train loss", "val loss", "val accuracy", "seconds")
 HELD_OUT_HEADING = "held-out loss"  # the last column of a run that holds images out
-BINS = 64  # of a histogram, all of one width: the default of 1,500 unequal ones takes ten times as long
-SHEET = 8  # images along each side of the sheet of training images
 
 
 class ImagesPerSecond(ProgressColumn):
@@ -27,7 +28,7 @@ class ImagesPerSecond(ProgressColumn):
 
 
 class RunReport:
-    """Shows a run while it goes on and keeps its TensorBoard log; use it in a `with` block."""
+    """Shows a run while it goes on and keeps its folder: metrics.csv, pictures, TensorBoard; use it in a `with` block."""
 
     def __init__(self, log_dir: Path, trainer: Trainer) -> None:
         """Report on the epochs that `trainer` has before it."""
@@ -53,17 +54,19 @@ class RunReport:
         )
 
     def __enter__(self) -> Self:
-        self.board = SummaryWriter(str(self.log_dir))
+        self.board = Board(self.log_dir, self.trainer)
         self.bar.start()
         self.headings = (*HEADINGS, HELD_OUT_HEADING) if self.trainer.held_out else HEADINGS
         self.console.print("  ".join(self.headings), style="bold", highlight=False, soft_wrap=True)
-        self._training_images()
+        self.board.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.bar.stop()
+        if self.trainer.results:
+            self._draw_curves()
         self.board.close()
 
     def advance(self, images: int) -> None:
@@ -71,32 +74,20 @@ class RunReport:
         self.bar.advance(self.task, images)
 
     def epoch(self, result: EpochResult) -> None:
-        """Add a row to the table and a point to each curve."""
+        """Add a row to the tables and a point to each curve."""
         self._row(result)
-        add, epoch = self.board.add_scalar, result.epoch
-        add("train_loss", result.train_loss, epoch)
-        add("val_loss", result.val_loss, epoch)
-        add("val_accuracy", result.val_accuracy, epoch)
-        add("learning_rate", result.learning_rate, epoch)
-        if result.held_out_loss is not None:
-            add("held_out_loss", result.held_out_loss, epoch)
-        self.board.add_scalars("loss", {"train": result.train_loss, "valid": result.val_loss}, epoch)
-        self._layers(epoch)
-        self.board.flush()
+        write_metrics(self.log_dir / "metrics.csv", self.trainer.results)
+        self.board.epoch(result)
 
     def finish(self) -> None:
-        """Put the run into the table of hyperparameters, with what it came to."""
-        config, result = self.trainer.config, self.trainer.results[-1]
-        values = {name: value for name, value in vars(config).items() if isinstance(value, int | float | str)}
-        scores = {"final/val_loss": result.val_loss, "final/val_accuracy": result.val_accuracy}
-        self.board.add_hparams({**values, "hidden": str(config.hidden)}, scores, name="hyperparameters")
+        """Add to the log what the finished model makes of the val images."""
+        self.board.finish()
 
-    def _training_images(self) -> None:
-        """Show some images as training sees them, side by side."""
-        images = self.trainer.augmented(SHEET**2)
-        rows = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, SHEET**2 - len(images))).reshape(SHEET, SHEET, 28, 28)
-        sheet = rows.permute(0, 2, 1, 3).reshape(1, SHEET * 28, SHEET * 28)
-        self.board.add_image("training_images", sheet.cpu().numpy(), self.trainer.epoch)
+    def _draw_curves(self) -> None:
+        from mnist_cli.reporting import figures
+
+        figures.save(figures.losses(self.trainer.results), self.log_dir / "loss.png")
+        figures.save(figures.accuracies(self.trainer.results), self.log_dir / "accuracy.png")
 
     def _row(self, result: EpochResult) -> None:
         cells = (
@@ -111,11 +102,12 @@ class RunReport:
         self.console.print(row, highlight=False, soft_wrap=True)
         self.bar.update(self.task, epoch=min(result.epoch + 1, self.epochs))
 
-    def _layers(self, epoch: int) -> None:
-        """Record each layer's weights and the gradient of the last step: a vanishing gradient shows here."""
-        for name, parameter in self.trainer.model.named_parameters():
-            values = {"weights": parameter.detach(), "gradients": parameter.grad}
-            for kind, tensor in values.items():
-                if tensor is not None:
-                    self.board.add_histogram(f"{kind}/{name}", tensor.cpu().numpy(), epoch, bins=BINS)
-                    self.board.add_scalar(f"{kind}_norm/{name}", tensor.norm().item(), epoch)
+
+def write_metrics(path: Path, results: list[EpochResult]) -> None:
+    """Write a table with a row for each epoch; its columns are the fields of EpochResult."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(EpochResult)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(result) for result in results)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())

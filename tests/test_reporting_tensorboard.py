@@ -1,0 +1,108 @@
+import json
+import socket
+import subprocess
+import sys
+import time
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from conftest import RESULTS
+from test_reporting_run import make_report
+
+from mnist_cli.reporting.run import RunReport
+
+
+def read(folder):
+    """Open a log with TensorBoard's own reader."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return EventAccumulator(str(folder)).Reload()
+
+
+def scalars(folder, tag):
+    return [(event.step, round(event.value, 4)) for event in read(folder).Scalars(tag)]
+
+
+def test_tensorboard_itself_reads_the_curves(tmp_path, finished):
+    with RunReport(tmp_path, finished) as report:
+        report.epoch(RESULTS[0])
+        assert scalars(tmp_path, "train_loss") == [(1, 0.5)]  # flushed, before the run ends
+        report.epoch(RESULTS[1])
+    assert scalars(tmp_path, "train_loss") == [(1, 0.5), (2, 0.3)]
+    assert scalars(tmp_path, "val_loss") == [(1, 0.4), (2, 0.35)]
+    assert scalars(tmp_path, "val_accuracy") == [(1, 0.9), (2, 0.925)]
+    assert scalars(tmp_path, "held_out_loss") == [(1, 0.45), (2, 0.4)]
+    assert scalars(tmp_path, "learning_rate") == [(1, 0.001), (2, 0.0)]
+    assert scalars(tmp_path / "loss" / "train", "loss") == [(1, 0.5), (2, 0.3)]
+    assert scalars(tmp_path / "loss" / "valid", "loss") == [(1, 0.4), (2, 0.35)]
+
+
+def test_every_layer_has_its_weights_and_gradients(tmp_path, finished):
+    make_report(tmp_path, finished)
+    assert scalars(tmp_path, "weights_norm/layers.1.weight") == [(1, 177.0876), (2, 177.0876)]  # 2 sqrt(7840)
+    assert scalars(tmp_path, "gradients_norm/layers.1.weight") == [(1, 88.5438), (2, 88.5438)]
+    assert {"weights/layers.1.weight", "gradients/layers.1.weight"} <= set(read(tmp_path).Tags()["histograms"])
+
+
+@pytest.mark.parametrize("count", [10, 70])
+def test_the_sheet_shows_the_training_images_side_by_side(tmp_path, finished, count):
+    finished.train = finished.train[:count]
+    make_report(tmp_path, finished)
+    (sheet,) = read(tmp_path).Images("training_images")
+    assert (sheet.width, sheet.height) == (224, 224)
+
+
+def test_the_hyperparameters_are_kept_with_the_final_scores(tmp_path, finished):
+    make_report(tmp_path, finished)
+    assert scalars(tmp_path / "hyperparameters", "final/val_accuracy") == [(0, 0.925)]
+
+
+@pytest.fixture
+def ask(tmp_path, finished):
+    """The real TensorBoard, started on a finished run; asks it for the JSON at a path."""
+    make_report(tmp_path / "runs" / "one", finished)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(tmp_path / "runs"), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+
+        def get(path):
+            with urlopen(f"http://127.0.0.1:{port}/data/{path}", timeout=30) as response:
+                return json.load(response)
+
+        try:
+            wait_for(lambda: "one" in get("runs"))
+            yield get
+        finally:
+            server.kill()
+
+
+def wait_for(is_there, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if is_there():
+                return
+        except URLError:
+            pass
+        time.sleep(0.2)
+    pytest.fail("TensorBoard did not answer")
+
+
+def test_the_real_tensorboard_serves_everything_of_a_run(ask):
+    scalars = ask("plugin/scalars/tags")
+    assert {"train_loss", "val_loss", "val_accuracy", "learning_rate", "held_out_loss"} <= set(scalars["one"])
+    assert {"weights_norm/layers.1.weight", "gradients_norm/layers.1.weight"} <= set(scalars["one"])
+    assert set(scalars["one/loss/train"]) == {"loss"}
+    assert {"weights/layers.1.weight"} <= set(ask("plugin/histograms/tags")["one"])
+    pictures = {"training_images", "val/confusion_matrix", "val/mistakes", "val/reliability"}
+    assert set(ask("plugin/images/tags")["one"]) == pictures
+    assert set(ask("plugin/pr_curves/tags")["one"]) == {f"digit/{digit}" for digit in range(10)}
+    assert "one" in ask("plugin/projector/runs")
+    (embedding,) = ask("plugin/projector/info?run=one")["embeddings"]
+    assert embedding["tensorName"] == "last_hidden_layer:00002"
+    assert embedding["sprite"]["singleImageDim"] == [28, 28]
+    assert ask("plugin/graphs/info")["one"]["run_graph"]
+    assert "final/val_accuracy" in scalars["one/hyperparameters"]
