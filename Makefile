@@ -26,7 +26,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/prediction.py
 	$(BIN)/python benchmarks/growth.py
 
-model: .venv/installed-model  ## Make the model that ships, in less than an hour on two cores
+model: .venv/installed  ## Make the model that ships, in less than an hour on two cores
 	$(BIN)/python -m mnist_cli.pretraining
 
 kills: .venv/installed  ## Kill training runs at random moments and compare what they end with

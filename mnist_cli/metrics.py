@@ -1,6 +1,7 @@
 """What a model's answers on labelled images are worth: confusions, precision and recall, calibration, coverage."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -156,6 +157,17 @@ class Measured:
 
     name: str
     answers: Answers
+    corrupted: Mapping[str, float] = field(default_factory=dict)  # the error, 0 to 1, on images with each corruption
+
+    @property
+    def clean_error(self) -> float:
+        """The share of the val images that were answered wrong, 0 to 1."""
+        return 1 - self.answers.evaluation.accuracy
+
+    @property
+    def mean_corrupted_error(self) -> float:
+        """The mean of the errors on corrupted images, 0 to 1."""
+        return sum(self.corrupted.values()) / len(self.corrupted)
 
 
 def ask(model: nn.Module, digits: Digits) -> Answers:

@@ -1,9 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from mnist_cli import checkpoints, training
+from mnist_cli import checkpoints, corruptions, training
 
 
 def test_the_lines_have_loss_accuracy_errors_and_where_they_are(mnist, trained, val):
@@ -63,6 +64,21 @@ def test_a_report_is_written_where_it_was_asked_for(mnist, trained, tmp_path):
     blocked = mnist("evaluate", trained, "--report", "file")
     assert blocked.exit_code == 1
     assert blocked.stderr.startswith("Error: ")
+
+
+def test_corruptions_have_a_row_each_and_a_mean(mnist, trained, monkeypatch):
+    monkeypatch.setattr(
+        corruptions, "CORRUPTIONS", {"brightness": corruptions.brightness, "stripe": corruptions.stripe}
+    )
+    result = json.loads(mnist("evaluate", trained, "--corruptions", "--json").stdout)
+    assert set(result["corruptions"]) == {"brightness", "stripe"}
+    assert result["mean_corruption_error"] == pytest.approx(sum(result["corruptions"].values()) / 2)
+    assert result["mean_corruption_error"] > 10 * (1 - result["accuracy"])
+    table = mnist("evaluate", trained, "pretrained", "--corruptions", "--report", "why").stdout.split("(MNIST-C)\n")[1]
+    rows = [line.split() for line in table.splitlines()]
+    assert [row[0] for row in rows] == ["brightness", "stripe", "mean", "clean", "mean"]
+    assert rows[0][1] == f"{100 * result['corruptions']['brightness']:.2f}"
+    assert "stripe" in Path("why/report.html").read_text()
 
 
 def test_an_ensemble_is_measured_as_one(mnist, trained):

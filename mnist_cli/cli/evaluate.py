@@ -12,10 +12,12 @@ from mnist_cli.config import DATA_DIR
 if TYPE_CHECKING:
     from torch import nn
 
+    from mnist_cli.data import Digits
     from mnist_cli.metrics import Answers, Measured
     from mnist_cli.models import Classifier
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
+SEED = 0  # of the noise in corrupted images: every model sees the same
 
 
 def evaluate(
@@ -27,6 +29,10 @@ def evaluate(
     ] = False,
     tta: Annotated[
         bool, typer.Option("--tta", help="Show each image in five places, a pixel apart, and take the mean.")
+    ] = False,
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Measure also on the 15 kinds of corrupted images of MNIST-C."),
     ] = False,
     report: Annotated[
         Path | None,
@@ -53,17 +59,20 @@ def evaluate(
     members = [checkpoints.load(path).model.to(place) for path in checkpoint]
     repair_data(data_dir, "val")
     digits = data.load(data_dir, "val").to(place)
-    groups = (
-        [(TOGETHER, members)]
-        if ensemble
-        else [(str(path), [one]) for path, one in zip(checkpoint, members, strict=True)]
-    )
-    measured = [metrics.Measured(name, metrics.ask(_as_one(group, tta), digits)) for name, group in groups]
+    names = [TOGETHER] if ensemble else [str(path) for path in checkpoint]
+    together = [_as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
+    corrupted = _corrupt(together, digits) if corruptions else [{} for _ in together]
+    measured = [
+        metrics.Measured(name, metrics.ask(model, digits), errors)
+        for name, model, errors in zip(names, together, corrupted, strict=True)
+    ]
     if as_json:
         for model in measured:
             typer.echo(json.dumps(_values(model, measured[0]), allow_nan=False))
     else:
         typer.echo(_table(measured) if len(measured) > 1 else _lines(measured[0].answers))
+        if corruptions:
+            typer.echo(_corruption_table(measured))
     if report:
         from mnist_cli.reporting import page
 
@@ -76,11 +85,30 @@ def _as_one(members: "list[Classifier]", tta: bool) -> "nn.Module":
     return Ensemble(members, tta) if tta or len(members) > 1 else members[0]
 
 
+def _corrupt(together: "list[nn.Module]", digits: "Digits") -> list[dict[str, float]]:
+    """Return the error of each model on the digits with each corruption, showing how far it is."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from mnist_cli import training
+    from mnist_cli.corruptions import CORRUPTIONS, corrupt
+
+    errors: list[dict[str, float]] = [{} for _ in together]
+    console = Console(stderr=True)
+    for name in track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal):
+        spoiled = corrupt(digits, name, SEED)
+        for model, found in zip(together, errors, strict=True):
+            found[name] = 1 - training.evaluate(model, spoiled).accuracy
+    return errors
+
+
 def _values(model: "Measured", first: "Measured") -> dict[str, Any]:
     """Return all that was measured, with how probable so large a difference from the `first` model is by chance."""
     from mnist_cli import metrics
 
     values = {"path": model.name, **model.answers.summary()}
+    if model.corrupted:
+        values |= {"corruptions": model.corrupted, "mean_corruption_error": model.mean_corrupted_error}
     return values if model is first else {**values, "p_value": metrics.mcnemar(first.answers, model.answers)}
 
 
@@ -129,3 +157,14 @@ def _table(measured: "list[Measured]") -> str:
     lines = ["  ".join([*(cell.rjust(w) for cell, w in zip(row[:-1], widths, strict=False)), row[-1]]) for row in rows]
     note = "p: how probable so large a difference from the first is by chance (McNemar's exact test)"
     return "\n".join([*lines, note])
+
+
+def _corruption_table(measured: "list[Measured]") -> str:
+    """Return the errors on corrupted images, a column for each model, and how they compare with clean images."""
+    rows = [(name, [percent(model.corrupted[name]) for model in measured]) for name in measured[0].corrupted]
+    rows.append(("mean", [percent(model.mean_corrupted_error) for model in measured]))
+    rows.append(("clean images", [percent(model.clean_error) for model in measured]))
+    ratios = [model.mean_corrupted_error / model.clean_error if model.clean_error else None for model in measured]
+    rows.append(("mean / clean", ["-" if ratio is None else f"{ratio:.1f}" for ratio in ratios]))
+    lines = [f"{name:<14}" + "".join(cell.rjust(10) for cell in cells) for name, cells in rows]
+    return "\n".join(["", "errors on corrupted images (MNIST-C)", *lines])

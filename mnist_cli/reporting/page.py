@@ -75,7 +75,15 @@ def _values(model: Measured, drawn: Mapping[str, Figure], first: Measured | None
             {"svg": Markup(figures.to_svg(figure)), "caption": CAPTIONS[name]}
             for name, figure in drawn.items()
         ],
+        "corruptions": _corruption_rows(model) if model.corrupted else [],
     }
+
+
+def _corruption_rows(model: Measured) -> list[dict[str, Any]]:
+    """Return the error on each kind of corrupted images and their mean, and how many times that of clean images it is."""
+    rows = {**model.corrupted, "mean": model.mean_corrupted_error}
+    clean = model.clean_error
+    return [{"name": name, "error": error, "ratio": error / clean if clean else None} for name, error in rows.items()]
 
 
 def describe(answers: Answers) -> str:
