@@ -98,19 +98,6 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
 
 
-def find_newest(checkpoints_dir: Path) -> Path:
-    """Return the checkpoint of the run below `checkpoints_dir` that was saved last: its best, if it has one.
-
-    Where there is none, that is the model that ships with the program.
-    """
-    found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
-    if not found:
-        return PRETRAINED
-    last = max(found)[1]
-    best = last.with_name("best.pt")
-    return best if best.exists() else last
-
-
 def _read(path: Path) -> dict[str, Any]:
     """Return the dict in a checkpoint file of this program, its checksums and format version verified."""
     if not path.exists():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError
+from mnist_cli.runtimes import Frames, Logits
 
 PIXELS = 28 * 28
 CLASSES = 10
@@ -53,6 +54,12 @@ class Classifier(nn.Module):
         """Return logits (N, 10) for uint8 images (N, 1, 28, 28)."""
         logits: Tensor = self.layers(self._standardized(images))
         return logits if self.training else logits / self.temperature
+
+    @torch.inference_mode()
+    def logits(self, frames: Frames) -> Logits:
+        """Return logits (N, 10) for frames (N, 1, 28, 28), both numpy arrays, in evaluation mode."""
+        logits: Logits = self(torch.from_numpy(frames).to(self.pixel_mean.device)).cpu().numpy()
+        return logits
 
     def features(self, images: Tensor) -> Tensor:
         """Return what the last layer sees of uint8 images (N, 1, 28, 28): the last hidden layer's values, (N, width)."""

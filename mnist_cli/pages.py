@@ -10,8 +10,8 @@ import numpy as np
 from mnist_cli import images
 from mnist_cli.images import Picture, find
 from mnist_cli.images.find import Candidate, Page
-from mnist_cli.models import Classifier
 from mnist_cli.predictions import Prediction, classify_frames, judge
+from mnist_cli.runtimes import Model
 
 SIGN = 1.0  # what one more sign is worth when readings of a whole picture are compared
 OTHER_SIGN = -2.5  # log-probability of a sign that is no digit, in a line of digits
@@ -28,7 +28,7 @@ class Found:
     line: int = 0  # the number of its line, from the top
 
 
-def find_digits(model: Classifier, picture: Picture, min_confidence: float = 0.0) -> list[Found]:
+def find_digits(model: Model, picture: Picture, min_confidence: float = 0.0) -> list[Found]:
     """Return the digits of a picture in reading order, with a reason for what stands among them and is none.
 
     Boxes are in the pixels of `picture`; give it all it has, as `images.read(path, longest=None)` does, since a digit on a
@@ -46,7 +46,7 @@ def text_of(found: Sequence[Found]) -> str:
     return "\n".join("".join(line) for line in signs)
 
 
-def _read_page(model: Classifier, page: Page, min_confidence: float) -> list[tuple[Found, float]]:
+def _read_page(model: Model, page: Page, min_confidence: float) -> list[tuple[Found, float]]:
     """Return what is found in one reading of the ink of a picture, and what each sign is worth."""
     lines = [find.candidates(line) for line in find.lines(page.ink)]
     frames = [images.draw(candidate.part.ink) for line in lines for candidate in line]
@@ -65,7 +65,7 @@ def _read_page(model: Classifier, page: Page, min_confidence: float) -> list[tup
     return _without_dirt(read)
 
 
-def _worth(model: Classifier, candidate: Candidate, prediction: Prediction) -> float:
+def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
     """Return the log-probability that a candidate is the digit it is read as, or else another sign, less its cost."""
     if candidate.small:
         return -candidate.cost

@@ -7,12 +7,11 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
-import torch
 
 from mnist_cli import images
 from mnist_cli.errors import ImageError
 from mnist_cli.images import Frame, Ink, Picture
-from mnist_cli.models import Classifier
+from mnist_cli.runtimes import Model
 
 Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 
@@ -45,8 +44,8 @@ class Prediction:
 NO_INK = Prediction([0.1] * 10, -np.inf, "no ink")
 
 
-def classify(model: Classifier, pictures: Sequence[Picture], min_confidence: float = 0.0) -> list[Prediction]:
-    """Return a prediction for each picture, with a model in evaluation mode.
+def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 0.0) -> list[Prediction]:
+    """Return a prediction for each picture.
 
     Its likeliest ink is looked at first, that of all pictures in one forward pass; where that is not surely a digit, so
     are the other candidates. A picture whose best score is below the model's `least_score` is not a digit; one whose
@@ -63,7 +62,7 @@ def classify(model: Classifier, pictures: Sequence[Picture], min_confidence: flo
     return [_look_for_several(model, picture, answer) for picture, answer in zip(pictures, judged, strict=True)]
 
 
-def _look_for_several(model: Classifier, picture: Picture, answer: Prediction) -> Prediction:
+def _look_for_several(model: Model, picture: Picture, answer: Prediction) -> Prediction:
     """Return the answer, or that there are several digits: wider than tall, no digit together, and each one a digit."""
     if answer.reason != "not a digit" or answer.ink is None or answer.ink.shape[0] > answer.ink.shape[1]:
         return answer
@@ -84,26 +83,29 @@ def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame
         yield from ((ink, images.draw(ink)) for ink in images.candidates(picture))
 
 
-def _answer(model: Classifier, options: list[list[tuple[Ink, Frame]]]) -> list[list[Prediction]]:
+def _answer(model: Model, options: list[list[tuple[Ink, Frame]]]) -> list[list[Prediction]]:
     """Return what the model says of all options, in one forward pass."""
     inks = [ink for some in options for ink, _ in some]
     answers = iter(classify_frames(model, [frame for some in options for _, frame in some], inks))
     return [list(islice(answers, len(some))) for some in options]
 
 
-@torch.inference_mode()
 def classify_frames(
-    model: Classifier, frames: Sequence[Frame], inks: Sequence[Ink | None] | None = None
+    model: Model, frames: Sequence[Frame], inks: Sequence[Ink | None] | None = None
 ) -> list[Prediction]:
     """Return what the model says of each frame, drawn from its ink, without a judgement of whether it is a digit."""
     if not frames:
         return []
-    logits = model(torch.from_numpy(np.stack(frames)).to(model.pixel_mean.device))
-    columns = logits.softmax(dim=1).tolist(), logits.logsumexp(dim=1).tolist(), frames, inks or [None] * len(frames)
+    logits = model.logits(np.stack(frames)).astype(np.float64)
+    highest = logits.max(axis=1, keepdims=True)
+    odds = np.exp(logits - highest)
+    total = odds.sum(axis=1, keepdims=True)
+    scores = (highest + np.log(total))[:, 0]
+    columns = (odds / total).tolist(), scores.tolist(), frames, inks or [None] * len(frames)
     return [Prediction(shares, score, None, frame, ink) for shares, score, frame, ink in zip(*columns, strict=True)]
 
 
-def judge(model: Classifier, prediction: Prediction, min_confidence: float = 0.0) -> Prediction:
+def judge(model: Model, prediction: Prediction, min_confidence: float = 0.0) -> Prediction:
     """Return the prediction with the reason, if there is one, why no digit should be named."""
     if prediction.score < float(model.least_score):
         return replace(prediction, reason="not a digit")

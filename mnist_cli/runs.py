@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_cli.config import CHECKPOINTS_DIR, RUNS_DIR, TrainConfig, to_toml
+from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED, RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import ConfigError
 from mnist_cli.files import replacing
 
@@ -41,6 +41,19 @@ class Run:
 def of(checkpoint_path: Path) -> Run:
     """Return the run that a checkpoint belongs to."""
     return Run(checkpoint_path.parent.name, checkpoint_path.parent)
+
+
+def find_newest(checkpoints_dir: Path) -> Path:
+    """Return the checkpoint of the run below `checkpoints_dir` that was saved last: its best, if it has one.
+
+    Where there is none, that is the model that ships with the program.
+    """
+    found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
+    if not found:
+        return PRETRAINED
+    last = max(found)[1]
+    best = last.with_name("best.pt")
+    return best if best.exists() else last
 
 
 def check_name(name: str | None) -> None:

@@ -194,32 +194,12 @@ def test_a_missing_file_says_what_makes_one(tmp_path):
         checkpoints.load(tmp_path / "none.pt")
 
 
-def test_the_best_epoch_of_the_newest_run_is_preferred(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "last.pt").touch()
-    (tmp_path / "a" / "best.pt").touch()
-    assert checkpoints.find_newest(tmp_path) == tmp_path / "a" / "best.pt"
-
-
-def test_the_newest_checkpoint_is_the_one_written_last(tmp_path):
-    for age, name in enumerate(["b", "c", "a"]):
-        path = tmp_path / name / "last.pt"
-        path.parent.mkdir()
-        path.touch()
-        os.utime(path, (1000 - age, 1000 - age))
-    assert checkpoints.find_newest(tmp_path) == tmp_path / "b" / "last.pt"
-
-
 def test_a_checkpoint_without_a_calibration_is_read(trained, tmp_path):
     content = torch.load(trained, weights_only=True)
     del content["weights"]["temperature"], content["weights"]["least_score"]
     torch.save(content, tmp_path / "old.pt")
     model = checkpoints.load(tmp_path / "old.pt").model
     assert (model.temperature, model.least_score) == (1, -1e9)
-
-
-def test_without_checkpoints_the_newest_is_the_one_that_ships(tmp_path):
-    assert checkpoints.find_newest(tmp_path / "nowhere") == PRETRAINED
 
 
 def test_the_model_that_ships_is_small_and_meant_by_its_name(val, tmp_path, monkeypatch):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -48,6 +49,13 @@ def test_every_architecture_takes_every_activation_and_dropout(name, activation)
     rebuilt = models.build(model.name, **model.arguments)
     rebuilt.load_state_dict(model.state_dict())
     assert torch.equal(rebuilt.eval()(IMAGES), model(IMAGES))
+
+
+def test_numpy_goes_in_and_out_where_pictures_are_read():
+    model = models.build("mlp", 0).eval()
+    logits = model.logits(IMAGES.numpy())
+    assert logits.dtype == np.float32
+    assert np.array_equal(logits, model(IMAGES).detach().numpy())
 
 
 @pytest.mark.parametrize("hidden", [(4,), (4, 5), (4, 5, 6), (4, 5, 6, 7)])

@@ -110,6 +110,19 @@ def test_confidence_is_honest_on_val(shipped, val):
     assert sum(gaps) / len(val) <= 0.005
 
 
+def test_probabilities_are_the_softmax_and_the_score_the_logsumexp_of_the_logits():
+    class Model:
+        least_score = 0.0
+
+        def logits(self, frames):
+            return np.repeat([[1_000.0] + [0.0] * 8 + [1_001.0]], len(frames), axis=0).astype(np.float32)
+
+    (answer,) = predictions.classify_frames(Model(), [np.zeros((1, 28, 28), np.uint8)])
+    assert answer.probabilities[9] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert sum(answer.probabilities) == pytest.approx(1)
+    assert answer.score == pytest.approx(1_001 + np.log(1 + np.exp(-1)))
+
+
 def test_no_pictures_give_no_answers(shipped):
     assert predictions.classify(shipped, []) == []
 

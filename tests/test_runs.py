@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from mnist_cli import runs
-from mnist_cli.config import TrainConfig, read_toml
+from mnist_cli.config import PRETRAINED, TrainConfig, read_toml
 from mnist_cli.errors import ConfigError
 
 CONFIG = TrainConfig(epochs=3)
@@ -43,3 +45,23 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name, tmp_path):
     with pytest.raises(ConfigError, match="cannot name a run"):
         runs.create(name, CONFIG)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_best_epoch_of_the_newest_run_is_preferred(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "last.pt").touch()
+    (tmp_path / "a" / "best.pt").touch()
+    assert runs.find_newest(tmp_path) == tmp_path / "a" / "best.pt"
+
+
+def test_the_newest_checkpoint_is_the_one_written_last(tmp_path):
+    for age, name in enumerate(["b", "c", "a"]):
+        path = tmp_path / name / "last.pt"
+        path.parent.mkdir()
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    assert runs.find_newest(tmp_path) == tmp_path / "b" / "last.pt"
+
+
+def test_without_checkpoints_the_newest_is_the_one_that_ships(tmp_path):
+    assert runs.find_newest(tmp_path / "nowhere") == PRETRAINED

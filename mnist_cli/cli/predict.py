@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnist_cli import runs
 from mnist_cli.cli.answers import Answer, CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.cli.terminal import Device, percent, say, show_error
 from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED
 from mnist_cli.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from mnist_cli.checkpoints import Checkpoint
-    from mnist_cli.models import Classifier
+    from mnist_cli.runtimes import Loaded, Model
 
 BATCH = 64  # pictures read at a time; no more than two such batches are held, however many files there are
 WORTH_A_BAR = 50  # files, beyond which it takes a while
@@ -88,10 +88,9 @@ def predict(
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     _refuse_contradictions(many, top_k, show, explain, as_json, as_csv)
 
-    from mnist_cli import checkpoints, devices
+    from mnist_cli import runtimes
 
-    place = devices.choose(device)
-    loaded = checkpoints.load(checkpoint or checkpoints.find_newest(CHECKPOINTS_DIR))
+    loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR), device)
     say(_describe(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
@@ -101,7 +100,7 @@ def predict(
     writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
     saved: Counter[str] = Counter()
     all_read = True
-    for answers in _with_bar(_answer(names, loaded.model.to(place), min_confidence, many), len(names)):
+    for answers in _with_bar(_answer(names, loaded.model, min_confidence, many), len(names)):
         if explain:
             _explain(answers, explain, saved)
         writer.write(answers)
@@ -123,7 +122,7 @@ def _refuse_contradictions(
             raise ConfigError(f"{option} is about one digit a picture, so it does not go with --many")
 
 
-def _describe(loaded: "Checkpoint", is_named: bool) -> str:
+def _describe(loaded: "Loaded", is_named: bool) -> str:
     """Return which model answers, how good it is, and how to have another."""
     score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
     if loaded.path == PRETRAINED:
@@ -151,7 +150,7 @@ def _pictures_below(folder: Path) -> list[str]:
     return sorted(names + unreadable)
 
 
-def _answer(names: list[str], model: "Classifier", min_confidence: float, many: bool) -> Iterator[list[Answer]]:
+def _answer(names: list[str], model: "Model", min_confidence: float, many: bool) -> Iterator[list[Answer]]:
     """Yield the answers to all files in their order, a batch at a time."""
     for answers in _read_ahead(names, many):
         (_find_digits if many else _classify)(model, answers, min_confidence)
@@ -181,7 +180,7 @@ def _read_ahead(names: list[str], many: bool) -> Iterator[list[Answer]]:
             yield answers
 
 
-def _classify(model: "Classifier", answers: list[Answer], min_confidence: float) -> None:
+def _classify(model: "Model", answers: list[Answer], min_confidence: float) -> None:
     from mnist_cli import predictions
 
     read = [(answer, answer.picture) for answer in answers if answer.picture is not None]
@@ -190,7 +189,7 @@ def _classify(model: "Classifier", answers: list[Answer], min_confidence: float)
         answer.prediction = prediction
 
 
-def _find_digits(model: "Classifier", answers: list[Answer], min_confidence: float) -> None:
+def _find_digits(model: "Model", answers: list[Answer], min_confidence: float) -> None:
     from mnist_cli import pages
 
     for answer in answers:
