@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from mnist_cli import pages
-from mnist_cli.cli.answers import Answer, CsvWriter, JsonWriter, LineWriter, TableWriter
+from mnist_cli.answers import Answer
+from mnist_cli.cli.answers import CsvWriter, JsonWriter, LineWriter, TableWriter
 from mnist_cli.pages import Found
 from mnist_cli.predictions import NO_INK, Prediction
 

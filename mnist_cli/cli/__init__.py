@@ -12,6 +12,7 @@ from mnist_cli import __version__
 from mnist_cli.cli.download import download
 from mnist_cli.cli.evaluate import evaluate
 from mnist_cli.cli.predict import predict
+from mnist_cli.cli.serve import serve
 from mnist_cli.cli.terminal import FriendlyErrors
 from mnist_cli.cli.train import train
 
@@ -26,6 +27,7 @@ app.command()(download)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(serve)
 
 
 def _show_version(wanted: bool) -> None:

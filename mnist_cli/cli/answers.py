@@ -4,49 +4,24 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from mnist_cli.answers import Answer, likeliest
 from mnist_cli.cli.terminal import percent, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from mnist_cli.images import Picture
-    from mnist_cli.pages import Found
     from mnist_cli.predictions import Prediction
 
 COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 BOX = ("x", "y", "width", "height")  # px in the picture, where it may have several digits
 GAP = 2  # characters between the columns of the table
 NARROWEST = 12  # characters for the names of files, however narrow the terminal is
-
-
-@dataclass
-class Answer:
-    """What there is to say about one file."""
-
-    path: Path
-    picture: "Picture | None" = None
-    error: str | None = None  # why there is no picture
-    prediction: "Prediction | None" = None  # of its only digit; None when it has none or several
-    found: "list[Found]" = field(default_factory=list)  # its digits, when several are looked for
-
-    @property
-    def digit(self) -> int | None:
-        """The only digit in the picture, or None for a `reason`."""
-        return self.prediction.digit if self.prediction else None
-
-    @property
-    def reason(self) -> str | None:
-        """Why no single digit is named."""
-        if self.prediction or self.error:
-            return self.prediction.reason if self.prediction else self.error
-        return "several digits" if self.found else "no digit"
 
 
 class Writer(Protocol):
@@ -70,7 +45,7 @@ class LineWriter:
 
     def _line(self, answer: Answer) -> str:
         if answer.found:
-            return _text(answer).replace("\n", " ")
+            return answer.text.replace("\n", " ")
         return "  ".join(word for pair in _verdict(answer, self.top_k) for word in pair)
 
 
@@ -83,24 +58,8 @@ class JsonWriter:
 
     def write(self, answers: list[Answer]) -> None:
         """Print the answers."""
-        lines = [json.dumps(self._values(answer), allow_nan=False) + "\n" for answer in answers]
+        lines = [json.dumps(answer.values(self.top_k, self.many), allow_nan=False) + "\n" for answer in answers]
         typer.echo("".join(lines), nl=False)
-
-    def _values(self, answer: Answer) -> dict[str, Any]:
-        prediction = answer.prediction
-        values: dict[str, Any] = {
-            "path": str(answer.path),
-            "digit": answer.digit,
-            "confidence": prediction.confidence if prediction else None,
-            "probabilities": prediction.probabilities if prediction else None,
-            "reason": answer.reason,
-        }
-        if self.top_k:
-            values["top"] = _likeliest(prediction, self.top_k) if prediction else None
-        if self.many:
-            values["digits"] = [_found_values(found) for found in answer.found]
-            values["text"] = _text(answer)
-        return values
 
 
 class CsvWriter:
@@ -163,7 +122,7 @@ class TableWriter:
 
         yield Text(printable(answer.path))
         if answer.found:
-            yield Text(_text(answer), "bold green")
+            yield Text(answer.text, "bold green")
             return
         style = "yellow" if answer.digit is None else "bold green"
         if self.many:
@@ -175,36 +134,14 @@ class TableWriter:
             yield half_blocks(answer.prediction.frame)
 
 
-def _likeliest(prediction: "Prediction", top_k: int) -> list[tuple[int, float]]:
-    """Return the `top_k` likeliest digits and their probabilities, the likeliest first."""
-    return sorted(enumerate(prediction.probabilities), key=lambda pair: -pair[1])[:top_k]
-
-
 def _verdict(answer: Answer, top_k: int) -> list[tuple[str, str]]:
     """Return the digit and how sure it is, or `?` and the reason, and what else the `top_k` likeliest are."""
     if answer.prediction is None:
         return [("?", str(answer.reason))]
     if answer.reason:
-        others = [] if answer.reason == "no ink" else _likeliest(answer.prediction, top_k)
+        others = [] if answer.reason == "no ink" else likeliest(answer.prediction, top_k)
         return [("?", answer.reason), *((str(digit), percent(share, 1)) for digit, share in others)]
-    return [(str(digit), percent(share, 1)) for digit, share in _likeliest(answer.prediction, max(top_k, 1))]
-
-
-def _text(answer: Answer) -> str:
-    """Return what the digits in a picture read, line by line."""
-    from mnist_cli import pages
-
-    return pages.text_of(answer.found)
-
-
-def _found_values(found: "Found") -> dict[str, Any]:
-    prediction = found.prediction
-    return {
-        "digit": prediction.digit,
-        "confidence": prediction.confidence,
-        "box": list(found.box),
-        "reason": prediction.reason,
-    }
+    return [(str(digit), percent(share, 1)) for digit, share in likeliest(answer.prediction, max(top_k, 1))]
 
 
 def _print_row(cells: Iterable[object]) -> None:

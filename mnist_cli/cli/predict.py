@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnist_cli import runs
-from mnist_cli.cli.answers import Answer, CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
+from mnist_cli.answers import Answer
+from mnist_cli.cli.answers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.cli.terminal import Device, percent, say, show_error
 from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED
 from mnist_cli.errors import ConfigError, ImageError
