@@ -33,6 +33,11 @@ class Run:
         return self.checkpoint_dir / "best.pt"
 
     @property
+    def result_path(self) -> Path:
+        """The checkpoint to use: the best epoch's, or the last's of a run that looks for none."""
+        return self.best_path if self.best_path.exists() else self.last_path
+
+    @property
     def log_dir(self) -> Path:
         """The folder of the TensorBoard events."""
         return RUNS_DIR / self.name
@@ -43,17 +48,19 @@ def of(checkpoint_path: Path) -> Run:
     return Run(checkpoint_path.parent.name, checkpoint_path.parent)
 
 
+def find(checkpoints_dir: Path) -> list[Run]:
+    """Return the runs below `checkpoints_dir` that have a checkpoint, the one that was saved last first."""
+    found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
+    return [of(path) for _, path in sorted(found, reverse=True)]
+
+
 def find_newest(checkpoints_dir: Path) -> Path:
-    """Return the checkpoint of the run below `checkpoints_dir` that was saved last: its best, if it has one.
+    """Return the checkpoint of the run below `checkpoints_dir` that was saved last.
 
     Where there is none, that is the model that ships with the program.
     """
-    found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
-    if not found:
-        return PRETRAINED
-    last = max(found)[1]
-    best = last.with_name("best.pt")
-    return best if best.exists() else last
+    found = find(checkpoints_dir)
+    return found[0].result_path if found else PRETRAINED
 
 
 def check_name(name: str | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_cli import checkpoints, models, training
+from mnist_cli import checkpoints, headers, models, training
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import CheckpointError
 from mnist_cli.training import EpochResult, Trainer
@@ -203,7 +203,7 @@ def test_a_checkpoint_without_a_calibration_is_read(trained, tmp_path):
 
 
 def test_the_model_that_ships_is_small_and_meant_by_its_name(val, tmp_path, monkeypatch):
-    assert checkpoints.BUNDLED.stat().st_size <= 2_000_000
+    assert headers.BUNDLED.stat().st_size <= 2_000_000
     shipped = checkpoints.load(PRETRAINED)
     assert shipped.val_accuracy >= 0.996
     assert training.evaluate(shipped.model, val[:2_000]).accuracy >= 0.99

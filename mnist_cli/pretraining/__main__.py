@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mnist_cli import checkpoints, data, idx, models, training
+from mnist_cli import checkpoints, data, headers, idx, models, training
 from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.data import Digits
 from mnist_cli.models import Classifier
@@ -48,7 +48,7 @@ class AgainstNothing(nn.Module):
 def main() -> None:
     """Make the examples, train, calibrate, measure, save."""
     parser = argparse.ArgumentParser(prog="python -m mnist_cli.pretraining", description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=checkpoints.BUNDLED, help="where the checkpoint goes")
+    parser.add_argument("--output", type=Path, default=headers.BUNDLED, help="where the checkpoint goes")
     parser.add_argument(
         "--precision", choices=["fp32", "bf16"], default="fp32", help="bf16 where the CPU is quick at it"
     )

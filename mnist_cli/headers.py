@@ -1,0 +1,132 @@
+"""What a checkpoint says of itself, read without its weights and without torch: at once, and from hundreds of files."""
+
+import math
+import pickle
+import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_cli import __version__
+from mnist_cli.config import PRETRAINED, TrainConfig
+from mnist_cli.errors import CheckpointError
+
+FORMAT = "mnist-cli checkpoint"
+VERSION = 1
+BUNDLED = Path(__file__).with_name("bundled") / "pretrained.pt"
+LARGEST = 50_000_000  # bytes of plain values; a run of 100,000 epochs has less
+LEARNED = (".weight", ".bias")  # how the names of parameters end; batch norm and preprocessing have other tensors
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that is in a checkpoint but the numbers in its tensors."""
+
+    path: Path
+    model: str  # the architecture
+    arguments: dict[str, Any]  # that it is built with
+    shapes: dict[str, Shape]  # of its weights and of the other tensors beside them
+    parameters: int  # numbers that were learned
+    config: TrainConfig
+    metrics: list[dict[str, Any]]  # one per finished epoch: the values of an EpochResult
+    versions: dict[str, str]  # of the programs that wrote it
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """The accuracy on the val images after the last finished epoch, 0 to 1; None before the first."""
+        return self.metrics[-1]["val_accuracy"] if self.metrics else None
+
+
+def locate(path: Path) -> Path:
+    """Return the file that `path` means: PRETRAINED stands for the model that ships with the program."""
+    return BUNDLED if path == PRETRAINED and not path.exists() else path
+
+
+def read(path: Path) -> Header:
+    """Return what the checkpoint at `path` says of itself.
+
+    Raises CheckpointError when there is no such file, or it is not one that this version can read.
+    """
+    content = _read_content(path)
+    try:
+        if not all(isinstance(result["val_accuracy"], float) for result in content["metrics"]):
+            raise TypeError("an accuracy is not a number")
+        shapes = dict(content["weights"])
+        return Header(
+            path,
+            str(content["model"]["name"]),
+            dict(content["model"]["arguments"]),
+            shapes,
+            sum(math.prod(shape) for name, shape in shapes.items() if name.endswith(LEARNED)),
+            TrainConfig(**{**content["config"], "hidden": tuple(content["config"]["hidden"])}),
+            list(content["metrics"]),
+            {str(program): str(version) for program, version in content["versions"].items()},
+        )
+    # Whatever is wrong with a stranger's file, that is what has to be said.
+    except Exception as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, short of the details torch lists below it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """Return the dict in a checkpoint of this program and format version, with a Shape in place of each tensor."""
+    file = locate(path)
+    if not file.exists():
+        raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints")
+    if file.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the file in it, such as {path / 'last.pt'}")
+    # torch.save writes a zip; insisting on one keeps bare pickles out before anything looks inside.
+    if not file.is_file() or not zipfile.is_zipfile(file):
+        raise CheckpointError(f"{path} is not a checkpoint, or not a whole one; `mnist train` makes checkpoints")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            (entry,) = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
+            if entry.file_size > LARGEST:
+                raise ValueError(f"it has {entry.file_size:,} bytes beside its weights")
+            with archive.open(entry) as pickled:
+                content = _Unpickler(pickled).load()
+    except _ForeignCodeError as error:
+        raise CheckpointError(
+            f"{path} is refused: opening it would run code of its own ({error}), and a checkpoint needs none"
+        ) from error
+    # Pickle and zipfile raise a dozen kinds of error on broken files, some of them by accident.
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {first_line(error)}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` makes ours")
+    version = content.get("version")
+    if not isinstance(version, int) or version != VERSION:
+        raise CheckpointError(f"{path} has a format version that mnist {__version__} does not read; it reads {VERSION}")
+    return content
+
+
+class _ForeignCodeError(Exception):
+    """A pickle asks for a function or class that no checkpoint of ours has."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads plain values, and of each tensor its shape; it can call nothing but the two functions below."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a name in the pickle."""
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _shape
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch" and name.endswith("Storage"):  # only named, never called
+            return name
+        raise _ForeignCodeError(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> None:
+        """Leave out the numbers of a tensor."""
+
+
+def _shape(storage: None, offset: int, size: Shape, *rest: object) -> Shape:
+    return tuple(size)

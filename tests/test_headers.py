@@ -1,0 +1,85 @@
+import pickle
+import zipfile
+
+import pytest
+from test_checkpoints import RunsCode, change
+
+from mnist_cli import checkpoints, headers, models
+from mnist_cli.config import PRETRAINED
+from mnist_cli.errors import CheckpointError
+from mnist_cli.training import EpochResult, Trainer
+
+
+def test_a_header_is_what_the_checkpoint_holds_without_its_numbers(trained):
+    header, checkpoint = headers.read(trained), checkpoints.load(trained)
+    assert (header.model, header.arguments) == (checkpoint.model.name, checkpoint.model.arguments)
+    assert header.config == checkpoint.config
+    assert [EpochResult(**result) for result in header.metrics] == checkpoint.metrics
+    assert header.val_accuracy == checkpoint.val_accuracy
+    assert header.versions == checkpoint.versions
+    assert header.shapes == {name: tuple(weights.shape) for name, weights in checkpoint.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "cnn"])
+def test_the_parameters_are_those_that_the_optimizer_moves(trained, val, tmp_path, name):
+    model = models.build(name)
+    checkpoints.save(tmp_path / "a.pt", Trainer(model, val[:1], val[:1], checkpoints.load(trained).config))
+    assert headers.read(tmp_path / "a.pt").parameters == sum(tensor.numel() for tensor in model.parameters())
+    assert headers.read(tmp_path / "a.pt").val_accuracy is None  # before the first epoch
+
+
+def test_the_model_that_ships_has_a_header():
+    assert headers.read(PRETRAINED).model == "cnn"
+    assert headers.read(PRETRAINED).parameters > 100_000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": {"layers.1.weight": 7}},
+        {"weights": {"layers.1.weight": ("a",)}},
+        {"weights": None},
+        {"metrics": [{}]},
+        {"metrics": [{"val_accuracy": "good"}]},
+        {"model": None},
+        {"config": {}},
+        {"versions": [1]},
+    ],
+)
+def test_a_header_with_a_wrong_entry_is_called_damaged(trained, tmp_path, changes):
+    with pytest.raises(CheckpointError, match=r"odd\.pt is a damaged checkpoint"):
+        headers.read(change(trained, tmp_path / "odd.pt", **changes))
+
+
+def zip_of(path, pickled):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", pickled)
+    return path
+
+
+def test_foreign_code_is_named_and_does_not_run(tmp_path):
+    path = zip_of(tmp_path / "evil.pt", pickle.dumps({"weights": RunsCode(str(tmp_path / "planted"))}))
+    with pytest.raises(CheckpointError, match=r"would run code of its own \(posix.mkdir\)"):
+        headers.read(path)
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("function", ["torch.load", "builtins.eval", "torch.os.system", "collections.Counter"])
+def test_no_other_name_is_looked_up(tmp_path, function):
+    module, name = function.rsplit(".", 1)
+    call = f"c{module}\n{name}\n(S'{tmp_path}/x'\ntR.".encode()
+    with pytest.raises(CheckpointError, match=rf"of its own \({function}\)"):
+        headers.read(zip_of(tmp_path / "evil.pt", call))
+
+
+def test_a_storage_is_a_word_that_cannot_be_called(tmp_path):
+    with pytest.raises(CheckpointError, match="not callable"):
+        headers.read(zip_of(tmp_path / "evil.pt", b"ctorch\nFloatStorage\n(tR."))
+
+
+def test_a_small_file_cannot_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(headers, "LARGEST", 1_000)
+    path = zip_of(tmp_path / "bomb.pt", pickle.dumps("a" * 100_000))
+    assert path.stat().st_size < 1_000
+    with pytest.raises(CheckpointError, match=r"100,0\d\d bytes beside its weights"):
+        headers.read(path)
