@@ -1,0 +1,363 @@
+import * as service from "./service.js";
+import { Sheet, toImage } from "./sheet.js";
+import { STRINGS, fill } from "./strings.js";
+
+const DIGITS = [...Array(10).keys()];
+const READABLE = ".png,.jpg,.jpeg,.webp,.bmp,.gif,.tif,.tiff,image/png,image/jpeg,image/webp,image/bmp,image/gif,image/tiff";
+const PAUSE = 80; // ms, at least, between two questions while a stroke is drawn
+const AGAIN = 2000; // ms between two looks whether the server is back
+
+const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
+const $ = (id) => document.getElementById(id);
+const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => (isFinished ? ask() : askMeanwhile()));
+
+let language = remembered("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+let model = null; // what GET /api/model said
+let shown = null; // what is on the page: { answer, ms, isFinished }, { failure }, or null
+let question = null; // the newest one, while it is under way: an AbortController
+let lastAsked = 0;
+let isWaitingForServer = false;
+
+// Asking ---------------------------------------------------------------------------------------------------------
+
+/** Ask about the sheet as it is. What was asked before no longer matters. */
+async function ask({ isFinished = true, many = false } = {}) {
+  question?.abort();
+  const { signal } = (question = new AbortController());
+  refreshTools();
+  if (sheet.isEmpty) return show(null);
+  lastAsked = performance.now();
+  try {
+    const picture = await sheet.picture();
+    let answer = await service.predict(picture, { many, signal });
+    if (answer.reason === "several digits" && !many) answer = await service.predict(picture, { many: true, signal });
+    if (signal.aborted) return;
+    show({ answer, ms: performance.now() - lastAsked, isFinished });
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!(error instanceof service.Failure)) throw error;
+    if (error.kind === "offline") waitForServer();
+    else show({ failure: error.kind });
+    if (error.kind === "busy") setTimeout(() => signal.aborted || ask({ isFinished, many }), 1000 * error.retryAfter);
+  } finally {
+    if (question?.signal === signal) question = null;
+  }
+}
+
+/** Ask while a stroke is drawn, unless an answer is still to come. */
+function askMeanwhile() {
+  refreshTools();
+  if (!question && performance.now() - lastAsked >= PAUSE) ask({ isFinished: false });
+}
+
+async function waitForServer() {
+  if (isWaitingForServer) return;
+  isWaitingForServer = true;
+  translate();
+  while (!(await service.isUp())) await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  isWaitingForServer = false;
+  translate();
+  describeModel();
+  ask();
+}
+
+async function describeModel() {
+  try {
+    model = await service.describeModel();
+    translate();
+  } catch (error) {
+    if (error.kind === "offline") waitForServer();
+  }
+}
+
+// Pictures -------------------------------------------------------------------------------------------------------
+
+async function open(file) {
+  if (!file) return;
+  try {
+    const image = await createImageBitmap(file);
+    sheet.lay({ file, image, isDark: brightness(image) < 128 });
+  } catch {
+    show({ failure: "noPicture" });
+  }
+}
+
+async function openExample(address) {
+  const file = await (await fetch(address)).blob();
+  const image = await createImageBitmap(file);
+  sheet.lay({ file, image, values: levels(image, 28) });
+}
+
+/** The red channel of a picture drawn into a square of so many pixels: an example is grey, 0 = paper to 255 = ink. */
+function levels(image, side) {
+  const context = new OffscreenCanvas(side, side).getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, side, side);
+  context.drawImage(image, 0, 0, side, side);
+  return [...context.getImageData(0, 0, side, side).data].filter((_, index) => index % 4 === 0);
+}
+
+function brightness(image) {
+  const values = levels(image, 16);
+  return values.reduce((sum, value) => sum + value) / values.length;
+}
+
+// Showing --------------------------------------------------------------------------------------------------------
+
+const text = (key, values = {}) => fill(STRINGS[language][key], values);
+const number = (value, options) => new Intl.NumberFormat(language, options).format(value);
+
+/** A share as a percentage with one decimal, never rounded up to all. */
+function percent(share) {
+  const short = number(Math.min(share, 0.999), { style: "percent", minimumFractionDigits: 1 });
+  return share > 0.9995 ? `> ${short}` : short;
+}
+
+/** What to say of an answer: the large sign, the line beside it, the sentence below, and what is read aloud. */
+function word({ answer, failure, isFinished } = {}) {
+  if (failure) return { sign: "!", sure: text("failed"), why: text(failure) };
+  if (!answer) return { sign: "", sure: text("waiting"), why: text("waitingMore") };
+  const values = { digit: likeliest(answer), percent: percent(answer.confidence ?? 0) };
+  if (answer.digits?.length > 1) {
+    const several = { count: answer.digits.length, text: answer.text.replaceAll("\n", ", ") };
+    const spoken = text("spokenSeveral", several);
+    return { sign: answer.text, sure: text("several", several), why: text("severalMore"), spoken };
+  }
+  if (answer.reason === null) return { sign: answer.digit, sure: text("sure", values), why: "", spoken: text("spoken", values) };
+  if (!isFinished) return { sign: "?", sure: text("notYet"), why: "" };
+  const reasons = { "no ink": "noInk", "not a digit": "notADigit", unclear: "unclear" };
+  const key = reasons[answer.reason] ?? "notADigit";
+  return { sign: "?", sure: text(key), why: text(`${key}More`, values) };
+}
+
+function likeliest({ probabilities }) {
+  return probabilities ? probabilities.indexOf(Math.max(...probabilities)) : "?";
+}
+
+function show(what) {
+  shown = what;
+  render();
+  if (what?.answer && !what.isFinished) return; // one who listens wants to hear what comes of the whole stroke
+  const { sure, why, spoken } = word(what ?? undefined);
+  $("spoken").textContent = what ? (spoken ?? `${sure}. ${why}`) : "";
+}
+
+function render() {
+  const { answer, ms, isFinished } = shown ?? {};
+  const { sign, sure, why } = word(shown ?? undefined);
+  const digits = answer?.digits?.length > 1 ? answer.digits : [];
+  const isRead = answer?.reason === null || digits.length > 0;
+  $("answer").dataset.state = !shown ? "waiting" : isRead ? "read" : answer && !isFinished ? "drawing" : "doubt";
+  setSign(String(sign));
+  $("sure").textContent = sure;
+  $("why").textContent = why;
+  $("several").hidden = answer?.reason !== "not a digit" || !isFinished || Boolean(answer.digits);
+  renderBars(digits.length ? null : answer?.probabilities, isRead);
+  renderFound(digits);
+  renderFrame(digits.length ? null : answer?.frame, ms);
+  $("correct").hidden = !model?.collect || !answer || digits.length > 0;
+  $("corrections").querySelectorAll("button").forEach((button) => button.removeAttribute("aria-pressed"));
+}
+
+function setSign(sign) {
+  const element = $("numeral");
+  if (element.textContent === sign) return;
+  element.textContent = sign;
+  element.classList.toggle("long", sign.length > 1);
+  element.classList.remove("new");
+  void element.offsetWidth; // lets the same animation begin again
+  element.classList.add("new");
+}
+
+function renderBars(probabilities, isRead) {
+  $("bars").hidden = probabilities === null;
+  const most = probabilities ? Math.max(...probabilities) : 1;
+  [...$("bars").children].forEach((bar, digit) => {
+    const share = probabilities?.[digit] ?? 0;
+    bar.classList.toggle("most", isRead && share === most);
+    bar.querySelector(".fill").style.transform = `scaleY(${share})`;
+    const value = bar.querySelector(".value");
+    value.textContent = probabilities && share >= 0.005 ? (share > 0.995 ? "> 99" : number(100 * share, { maximumFractionDigits: 0 })) : "";
+    value.style.bottom = `${100 * share}%`;
+    bar.querySelector(".unseen").textContent = probabilities ? `: ${percent(share)}` : "";
+  });
+}
+
+function renderFound(digits) {
+  $("found").hidden = !digits.length;
+  $("found").replaceChildren(
+    ...digits.map(({ digit, confidence, reason }) => {
+      const item = create("li", { className: reason ? "doubt" : "" });
+      item.append(create("b", { textContent: digit ?? "?" }), create("span", { textContent: reason ? text("notADigit") : percent(confidence) }));
+      return item;
+    }),
+  );
+  $("boxes").replaceChildren(
+    ...digits.map(({ digit, box, reason }) => {
+      const frame = create("div", { className: reason ? "box doubt" : "box" });
+      const [left, top, width, height] = sheet.locate(box).map((share) => `${100 * share}%`);
+      Object.assign(frame.style, { left, top, width, height });
+      frame.append(create("b", { textContent: digit ?? "?" }));
+      return frame;
+    }),
+  );
+}
+
+function renderFrame(frame, ms) {
+  const context = $("frame").getContext("2d");
+  context.clearRect(0, 0, 28, 28);
+  if (frame) context.drawImage(toImage(frame.flat(), getComputedStyle($("frame")).color), 0, 0);
+  $("saw").hidden = frame === null && shown !== null;
+  $("took").textContent = ms ? text("took", { ms: number(ms, { maximumFractionDigits: 0 }) }) : "";
+}
+
+function refreshTools() {
+  $("sheet").classList.toggle("empty", sheet.isEmpty);
+  $("undo").disabled = !sheet.canUndo;
+  $("clear").disabled = sheet.isEmpty;
+}
+
+function translate() {
+  document.documentElement.lang = language;
+  document.title = text("title");
+  for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
+  for (const element of document.querySelectorAll("[data-label]")) {
+    element.setAttribute("aria-label", text(element.dataset.label, element.dataset));
+    if (element.matches("button")) element.title = element.getAttribute("aria-label");
+  }
+  $("offline").hidden = !isWaitingForServer;
+  $("offline").textContent = isWaitingForServer ? text("offline") : "";
+  $("privacy").textContent = text(model?.collect ? "keepsCorrected" : "keepsNone");
+  const accuracy = model?.val_accuracy ? number(model.val_accuracy, { style: "percent", minimumFractionDigits: 2 }) : "?";
+  $("model").textContent = model ? text("model", { ...model, parameters: number(model.parameters), accuracy }) : "";
+  render();
+}
+
+function create(tag, properties, data = {}) {
+  const element = Object.assign(document.createElement(tag), properties);
+  Object.assign(element.dataset, data);
+  return element;
+}
+
+// What is remembered until the next visit; where the browser forbids it, nothing is.
+
+function remembered(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // the choice holds until the page is closed
+  }
+}
+
+// Beginning ------------------------------------------------------------------------------------------------------
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  refreshColours();
+}
+
+/** What is painted, and not styled, has to be painted again. */
+function refreshColours() {
+  sheet.draw();
+  render();
+}
+
+function isDark() {
+  return document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : systemIsDark.matches;
+}
+
+function build() {
+  for (const digit of DIGITS) {
+    const bar = create("li");
+    const track = create("span", { className: "track" });
+    track.append(create("span", { className: "fill" }), create("span", { className: "value" }));
+    track.setAttribute("aria-hidden", "true");
+    bar.append(track, create("span", { className: "digit", textContent: digit }), create("span", { className: "unseen" }));
+    $("bars").append(bar);
+
+    const address = `examples/${digit}.png`;
+    const example = create("button", { type: "button" }, { label: "example", digit });
+    example.append(create("span"));
+    example.firstChild.style.maskImage = `url(${address})`;
+    example.addEventListener("click", () => openExample(address));
+    $("examples").append(example);
+
+    const correction = create("button", { type: "button", textContent: digit }, { label: "correctAs", digit });
+    correction.addEventListener("click", () => sendCorrection(correction, digit));
+    $("corrections").append(correction);
+  }
+}
+
+async function sendCorrection(button, digit) {
+  try {
+    await service.correct(await sheet.picture(), digit);
+    button.setAttribute("aria-pressed", "true");
+    $("why").textContent = $("spoken").textContent = text("thanks", { digit });
+  } catch (error) {
+    if (error.kind === "offline") waitForServer();
+    else $("why").textContent = $("spoken").textContent = text("notKept");
+  }
+}
+
+function listen() {
+  $("undo").addEventListener("click", () => sheet.undo());
+  $("clear").addEventListener("click", () => sheet.clear());
+  $("several").addEventListener("click", () => ask({ many: true }));
+  $("thickness").addEventListener("input", (event) => (sheet.thickness = setThickness(event.target.value)));
+  for (const input of [$("choose"), $("photograph")]) {
+    input.accept = READABLE;
+    input.addEventListener("change", () => {
+      open(input.files[0]);
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
+  $("language").addEventListener("click", () => {
+    language = language === "en" ? "zh" : "en";
+    remember("language", language);
+    translate();
+  });
+  $("theme").addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    remember("theme", theme);
+    setTheme(theme);
+  });
+  systemIsDark.addEventListener("change", refreshColours);
+
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") sheet.undo();
+    else if (event.key === "Delete" || event.key === "Backspace") sheet.clear();
+    else return;
+    event.preventDefault();
+  });
+  document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    open(event.dataTransfer.files[0]);
+  });
+}
+
+function setThickness(value) {
+  return value * 0.02;
+}
+
+build();
+listen();
+if (remembered("theme")) setTheme(remembered("theme"));
+sheet.thickness = setThickness($("thickness").value);
+refreshTools();
+translate();
+describeModel();

@@ -1,0 +1,42 @@
+// What the page asks the server. A failure is a Failure, whose `kind` is the name of a text.
+
+export class Failure extends Error {
+  constructor(kind, retryAfter = 0) {
+    super(kind);
+    this.kind = kind;
+    this.retryAfter = retryAfter; // seconds
+  }
+}
+
+const KINDS = { 413: "tooLarge", 415: "noPicture", 422: "noPicture", 503: "busy" };
+
+export async function predict(picture, { many = false, signal } = {}) {
+  return (await post(`api/predict?frame=true${many ? "&many=true" : ""}`, picture, signal)).json();
+}
+
+export async function correct(picture, digit) {
+  await post(`api/corrections?digit=${digit}`, picture);
+}
+
+export async function describeModel() {
+  return (await request("api/model")).json();
+}
+
+export async function isUp() {
+  return (await fetch("healthz", { cache: "no-store" }).catch(() => null))?.ok ?? false;
+}
+
+function post(path, picture, signal) {
+  return request(path, { method: "POST", body: picture, headers: { "Content-Type": picture.type || "image/png" }, signal });
+}
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Failure("offline");
+  }
+  if (!response.ok) throw new Failure(KINDS[response.status] ?? "failed", Number(response.headers.get("Retry-After")) || 1);
+  return response;
+}
