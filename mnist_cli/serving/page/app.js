@@ -125,7 +125,7 @@ function word({ answer, failure, isFinished } = {}) {
   }
   if (answer.reason === null) return { sign: answer.digit, sure: text("sure", values), why: "", spoken: text("spoken", values) };
   if (!isFinished) return { sign: "?", sure: text("notYet"), why: "" };
-  const reasons = { "no ink": "noInk", "not a digit": "notADigit", unclear: "unclear" };
+  const reasons = { "no ink": "noInk", "not a digit": "notADigit", unclear: "unclear", "no digit": "noDigit" };
   const key = reasons[answer.reason] ?? "notADigit";
   return { sign: "?", sure: text(key), why: text(`${key}More`, values) };
 }
