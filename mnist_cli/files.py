@@ -1,10 +1,18 @@
 """Writing files so that a reader, a crash or a full disk never meets half of one."""
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+STALE = 3600  # seconds after which a temporary file is nobody's: no file here takes so long to write
 
 
 @contextmanager
@@ -15,6 +23,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     old content or the new, whole. Raises OSError, with the temporary file removed, when it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -27,3 +36,28 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def lock(descriptor: int) -> bool:
+    """Take an open file or folder for this process until it is closed, even by a kill; False when another one has it.
+
+    Where the system or the disk has no locks, everybody gets it.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the temporary files of programs that were killed while they wrote `path`."""
+    with suppress(OSError):
+        for entry in os.scandir(path.parent):
+            is_temporary = entry.name.startswith(f".{path.name}.") and entry.name.endswith(".tmp")
+            if is_temporary and entry.stat().st_mtime < time.time() - STALE:
+                os.unlink(entry)

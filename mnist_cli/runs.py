@@ -1,15 +1,17 @@
 """A training run on disk: a name, a folder for its checkpoint and one for its curves. Standard library only."""
 
+import os
 import re
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED, RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import ConfigError
-from mnist_cli.files import replacing
+from mnist_cli.files import lock, replacing
 
 # A folder's name: no separator, no dot or dash before it, no dot or space behind it, short in any script.
 NAME = re.compile(r"[^\W_]([\w.+= -]{0,58}[\w+=-])?")
@@ -21,6 +23,7 @@ class Run:
 
     name: str
     checkpoint_dir: Path
+    descriptor: int | None = field(default=None, repr=False)  # of the folder, locked as long as the run goes on
 
     @property
     def last_path(self) -> Path:
@@ -48,6 +51,17 @@ def of(checkpoint_path: Path) -> Run:
     return Run(checkpoint_path.parent.name, checkpoint_path.parent)
 
 
+def take_up(checkpoint_path: Path) -> Run:
+    """Return the run that a checkpoint belongs to, which is this program's until it is released.
+
+    Raises ConfigError when another program is at it.
+    """
+    run = _locked(of(checkpoint_path))
+    if run is None:
+        raise ConfigError(f"another program goes on with {checkpoint_path} already; wait for it to end")
+    return run
+
+
 def find(checkpoints_dir: Path) -> list[Run]:
     """Return the runs below `checkpoints_dir` that have a checkpoint, the one that was saved last first."""
     found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
@@ -70,10 +84,13 @@ def check_name(name: str | None) -> None:
 
 
 def release(run: Run) -> None:
-    """Give the name of a run back if it ended without a checkpoint."""
+    """Let others have the run, and give its name back if it ended without a checkpoint."""
     with suppress(OSError):  # there is one: the folder is not empty
+        for temporary in run.checkpoint_dir.glob(".*.pt.*.tmp"):  # of one that was killed
+            temporary.unlink()
         run.checkpoint_dir.rmdir()
         shutil.rmtree(run.log_dir)
+    _unlock(run)
 
 
 def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Run:
@@ -95,37 +112,59 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
 def _create_named(name: str, overwrite: bool) -> Run:
     """Claim `name`, if it can be had."""
     check_name(name)
-    run = Run(name, CHECKPOINTS_DIR / name)
-    if overwrite:
-        shutil.rmtree(run.log_dir, ignore_errors=True)
-    try:
-        _claim(run, exist_ok=overwrite)
-    except FileExistsError as error:
-        raise ConfigError(
-            f"there is a run {name!r} already; give another --name, or --overwrite to replace it"
-        ) from error
+    run = _claim(Run(name, CHECKPOINTS_DIR / name), overwrite)
+    if run is None and overwrite:
+        raise ConfigError(f"the run {name!r} is going on in another program; wait for it, or give another --name")
+    if run is None:
+        raise ConfigError(f"there is a run {name!r} already; give another --name, or --overwrite to replace it")
     return run
 
 
 def _create_unnamed(stem: str) -> Run:
     """Claim `stem`, or `stem-2`, `stem-3` and so on when another run started in the same second."""
-    number = 1
-    while True:
+    for number in count(1):
         name = stem if number == 1 else f"{stem}-{number}"
-        run = Run(name, CHECKPOINTS_DIR / name)
-        try:
-            _claim(run)
+        if run := _claim(Run(name, CHECKPOINTS_DIR / name)):
             return run
-        except FileExistsError:
-            number += 1
+    raise AssertionError("unreachable")
 
 
-def _claim(run: Run, exist_ok: bool = False) -> None:
-    """Make the run's folders; of two programs that claim one name at once, one gets FileExistsError."""
-    run.checkpoint_dir.mkdir(parents=True, exist_ok=exist_ok)
+def _claim(run: Run, overwrite: bool = False) -> Run | None:
+    """Make the run's folders and lock them, or return None when there is such a run.
+
+    What a run left that was killed in its first epoch is nothing to keep. Of two programs that claim one name at once,
+    one gets it.
+    """
+    if not (overwrite or run.checkpoint_dir.exists()) and run.log_dir.exists():
+        return None
+    run.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    claimed = _locked(run)
+    if claimed is None:
+        return None
+    if not overwrite and (any(run.checkpoint_dir.glob("[!.]*")) or (run.log_dir / "metrics.csv").exists()):
+        _unlock(claimed)
+        return None
     try:
-        run.log_dir.mkdir(parents=True, exist_ok=exist_ok)
+        shutil.rmtree(run.log_dir, ignore_errors=True)
+        run.log_dir.mkdir(parents=True, exist_ok=True)
     except OSError:
-        with suppress(OSError):
-            run.checkpoint_dir.rmdir()
+        release(claimed)
         raise
+    return claimed
+
+
+def _locked(run: Run) -> Run | None:
+    """Return the run with its folder locked until the program ends, however it does; None when another one has it."""
+    try:
+        descriptor = os.open(run.checkpoint_dir, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return run
+    if lock(descriptor):
+        return replace(run, descriptor=descriptor)
+    os.close(descriptor)
+    return None
+
+
+def _unlock(run: Run) -> None:
+    if run.descriptor is not None:
+        os.close(run.descriptor)

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import draw_seven
@@ -32,6 +33,30 @@ def test_an_unknown_command_is_status_2(mnist):
 def test_a_bug_keeps_its_traceback(mnist, monkeypatch):
     monkeypatch.setattr(idx, "find_faults", lambda data_dir: 1 / 0)
     assert isinstance(mnist("download").exception, ZeroDivisionError)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"]])
+def test_no_room_for_the_help_is_one_line(arguments):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "mnist_cli", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "Error: No space left on device; free some space, or work in another folder\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 40 bytes.")],
+)
+def test_too_little_memory_is_no_bug(mnist, monkeypatch, error):
+    def fail(data_dir):
+        raise error
+
+    monkeypatch.setattr(idx, "find_faults", fail)
+    done = mnist("download")
+    assert done.exit_code == 1
+    assert "not enough memory" in done.stderr
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path, trained):

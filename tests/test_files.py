@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from mnist_cli.files import replacing
+from mnist_cli.files import lock, replacing
 
 
 def test_a_file_is_written_whole_in_a_new_folder(tmp_path):
@@ -19,3 +21,21 @@ def test_an_error_leaves_the_old_content_and_no_litter(tmp_path):
         file.write("not bytes")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_program_left_is_removed_when_it_is_old(tmp_path):
+    for name, modified in {".file.1.tmp": 0, ".file.2.tmp": None, ".other.1.tmp": 0}.items():
+        (tmp_path / name).touch()
+        if modified is not None:
+            os.utime(tmp_path / name, (modified, modified))
+    with replacing(tmp_path / "file") as file:
+        file.write(b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", ".file.2.tmp", ".other.1.tmp"}
+
+
+def test_a_locked_file_is_nobody_elses_until_it_is_closed(tmp_path):
+    with open(tmp_path / "file", "wb") as mine, open(tmp_path / "file", "ab") as theirs:
+        assert lock(mine.fileno())
+        assert not lock(theirs.fileno())
+        mine.close()
+        assert lock(theirs.fileno())

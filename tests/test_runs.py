@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,7 @@ def test_an_existing_run_is_kept_unless_overwriting_is_asked_for():
     run = runs.create("one", CONFIG)
     run.last_path.write_text("a model")
     (run.log_dir / "events").write_text("curves")
+    runs.release(run)
     with pytest.raises(ConfigError, match=r"a run 'one' already.*--overwrite"):
         runs.create("one", CONFIG)
     assert (run.log_dir / "events").exists()
@@ -65,3 +67,35 @@ def test_the_newest_checkpoint_is_the_one_written_last(tmp_path):
 
 def test_without_checkpoints_the_newest_is_the_one_that_ships(tmp_path):
     assert runs.find_newest(tmp_path / "nowhere") == PRETRAINED
+
+
+def test_the_name_of_a_run_that_was_killed_before_its_first_checkpoint_is_free():
+    killed = runs.create("one", CONFIG)
+    (killed.checkpoint_dir / ".last.pt.123.tmp").write_text("half a checkpoint")
+    (killed.log_dir / "events").write_text("half a curve")
+    os.close(killed.descriptor)  # as the end of the process does
+    run = runs.create("one", CONFIG)
+    assert [path.name for path in run.log_dir.iterdir()] == ["config.toml"]
+    runs.release(run)
+    assert not run.checkpoint_dir.exists()
+
+
+def test_curves_without_a_checkpoint_are_kept():
+    for name in ("ours", "of another program"):
+        (Path("runs") / name).mkdir(parents=True)
+        (Path("runs") / name / "metrics.csv").touch()
+    Path("checkpoints/ours").mkdir(parents=True)
+    for name in ("ours", "of another program"):
+        with pytest.raises(ConfigError, match="already"):
+            runs.create(name, CONFIG)
+
+
+def test_a_run_that_is_going_on_can_be_neither_replaced_nor_resumed_elsewhere():
+    run = runs.create("one", CONFIG)
+    with pytest.raises(ConfigError, match="going on in another program"):
+        runs.create("one", CONFIG, overwrite=True)
+    run.last_path.touch()
+    with pytest.raises(ConfigError, match=r"another program goes on with checkpoints/one/last\.pt"):
+        runs.take_up(run.last_path)
+    runs.release(run)
+    runs.release(runs.take_up(run.last_path))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -59,10 +60,29 @@ class FriendlyErrors(TyperGroup):
             show_error(str(error))
             raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
         except OSError as error:  # no room, no permission, a folder where a file should be
-            place = f"{error.filename}: " if error.filename else ""
-            hint = f"; {HINTS[error.errno]}" if error.errno in HINTS else ""
-            show_error(f"{place}{error.strerror or error}{hint}")
+            _show_os_error(error)
             raise typer.Exit(1) from error
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or re.search("allocate|out of memory", str(error))):
+                raise
+            show_error(
+                "there is not enough memory for this; try a smaller --batch-size or --hidden, or another --device"
+            )
+            raise typer.Exit(1) from error
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Parse a command line and run it; the help, too, may find no room where it is written to."""
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            _show_os_error(error)
+            sys.exit(1)
+
+
+def _show_os_error(error: OSError) -> None:
+    place = f"{error.filename}: " if error.filename else ""
+    hint = f"; {HINTS[error.errno]}" if error.errno in HINTS else ""
+    show_error(f"{place}{error.strerror or error}{hint}")
 
 
 def printable(text: object) -> str:

@@ -189,7 +189,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
             with _stopping_on_signals(trainer):
                 list(trainer.epochs())
             return
-        run = runs.of(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
+        run = runs.take_up(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
         say(f"Training {settings.model} on {place} as {run.name}.")
         _train_and_save(trainer, run)
     finally:
