@@ -18,7 +18,8 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.errors import CheckpointError
 from mnist_cli.files import replacing
 from mnist_cli.models import Classifier
-from mnist_cli.training import EpochResult, Trainer
+from mnist_cli.results import EpochResult
+from mnist_cli.training import Trainer
 
 # Of a model that was never calibrated; the first checkpoints do not have these.
 CALIBRATION = {"temperature": torch.tensor(models.UNCALIBRATED), "least_score": torch.tensor(models.ANYTHING)}
@@ -84,10 +85,9 @@ def load(path: Path) -> Checkpoint:
     try:
         model = models.build(header.model, **header.arguments)
         model.load_state_dict({**CALIBRATION, **content["weights"]})
-        metrics = [EpochResult(**result) for result in header.metrics]
         if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
             raise ValueError("it holds weights that are not numbers")
-        return Checkpoint(path, model.eval(), header.config, metrics, content["trainer"], header.versions)
+        return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {headers.first_line(error)}") from error

@@ -11,6 +11,7 @@ from typing import Any
 from mnist_cli import __version__
 from mnist_cli.config import PRETRAINED, TrainConfig
 from mnist_cli.errors import CheckpointError
+from mnist_cli.results import EpochResult
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
@@ -31,13 +32,13 @@ class Header:
     shapes: dict[str, Shape]  # of its weights and of the other tensors beside them
     parameters: int  # numbers that were learned
     config: TrainConfig
-    metrics: list[dict[str, Any]]  # one per finished epoch: the values of an EpochResult
+    metrics: list[EpochResult]  # one per finished epoch
     versions: dict[str, str]  # of the programs that wrote it
 
     @property
     def val_accuracy(self) -> float | None:
         """The accuracy on the val images after the last finished epoch, 0 to 1; None before the first."""
-        return self.metrics[-1]["val_accuracy"] if self.metrics else None
+        return self.metrics[-1].val_accuracy if self.metrics else None
 
 
 def locate(path: Path) -> Path:
@@ -52,8 +53,6 @@ def read(path: Path) -> Header:
     """
     content = _read_content(path)
     try:
-        if not all(isinstance(result["val_accuracy"], float) for result in content["metrics"]):
-            raise TypeError("an accuracy is not a number")
         shapes = dict(content["weights"])
         return Header(
             path,
@@ -62,12 +61,20 @@ def read(path: Path) -> Header:
             shapes,
             sum(math.prod(shape) for name, shape in shapes.items() if name.endswith(LEARNED)),
             TrainConfig(**{**content["config"], "hidden": tuple(content["config"]["hidden"])}),
-            list(content["metrics"]),
+            [_epoch_result(values) for values in content["metrics"]],
             {str(program): str(version) for program, version in content["versions"].items()},
         )
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {first_line(error)}") from error
+
+
+def _epoch_result(values: dict[str, Any]) -> EpochResult:
+    result = EpochResult(**values)
+    for name, value in vars(result).items():
+        if not isinstance(value, int | float) and (name, value) != ("held_out_loss", None):
+            raise TypeError(f"the {name} of an epoch is not a number")
+    return result
 
 
 def first_line(error: Exception) -> str:

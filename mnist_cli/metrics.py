@@ -12,7 +12,7 @@ from torch import nn
 from mnist_cli import training
 from mnist_cli.data import Digits
 from mnist_cli.models import CLASSES
-from mnist_cli.training import Evaluation
+from mnist_cli.results import Evaluation
 
 BINS = 15  # of confidence, as Guo et al. (2017) have them
 COMMONEST = 5  # confusions that are worth a line

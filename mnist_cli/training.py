@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,44 +18,11 @@ from mnist_cli.distributed import Group
 from mnist_cli.errors import DivergenceError
 from mnist_cli.graphs import GraphedStep
 from mnist_cli.models import CLASSES, Classifier
+from mnist_cli.results import EpochResult, Evaluation
 
 EVALUATION_BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 AUGMENTED_AT_ONCE = 2_048  # images, at least; so many share the cost of starting each operation
 ALONE = Group()
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How well a model does on a set of images."""
-
-    loss: float  # mean per image; cross-entropy in nats
-    errors: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        """The share of images that were classified right, 0 to 1."""
-        return (self.images - self.errors) / self.images
-
-    def interval(self, z: float = 1.96) -> tuple[float, float]:
-        """Return the Wilson score interval of the accuracy; z = 1.96 makes it the 95 % one."""
-        n, p = self.images, self.accuracy
-        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        reach = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        return centre - reach, centre + reach
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one pass over the training images came to."""
-
-    epoch: int  # counted from 1
-    train_loss: float  # mean per image, while the weights were changing
-    val_loss: float
-    val_accuracy: float
-    seconds: float  # of training, without the measuring
-    learning_rate: float  # at the last step
-    held_out_loss: float | None = None  # on the images that `holdout` took out of the training images
 
 
 def ignore(images: int) -> None:

@@ -14,7 +14,8 @@ from mnist_cli import checkpoints, data, idx, models, training
 from mnist_cli.cli import app
 from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
-from mnist_cli.training import EpochResult, Trainer
+from mnist_cli.results import EpochResult
+from mnist_cli.training import Trainer
 
 Mnist = Callable[..., Result]
 

@@ -13,7 +13,8 @@ from torch import nn
 from mnist_cli import checkpoints, headers, models, training
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import CheckpointError
-from mnist_cli.training import EpochResult, Trainer
+from mnist_cli.results import EpochResult
+from mnist_cli.training import Trainer
 
 
 class RunsCode:

@@ -7,14 +7,14 @@ from test_checkpoints import RunsCode, change
 from mnist_cli import checkpoints, headers, models
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import CheckpointError
-from mnist_cli.training import EpochResult, Trainer
+from mnist_cli.training import Trainer
 
 
 def test_a_header_is_what_the_checkpoint_holds_without_its_numbers(trained):
     header, checkpoint = headers.read(trained), checkpoints.load(trained)
     assert (header.model, header.arguments) == (checkpoint.model.name, checkpoint.model.arguments)
     assert header.config == checkpoint.config
-    assert [EpochResult(**result) for result in header.metrics] == checkpoint.metrics
+    assert header.metrics == checkpoint.metrics
     assert header.val_accuracy == checkpoint.val_accuracy
     assert header.versions == checkpoint.versions
     assert header.shapes == {name: tuple(weights.shape) for name, weights in checkpoint.model.state_dict().items()}

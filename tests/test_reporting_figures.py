@@ -7,7 +7,7 @@ from PIL import Image
 from test_metrics import made
 
 from mnist_cli.reporting import figures
-from mnist_cli.training import EpochResult
+from mnist_cli.results import EpochResult
 
 RESULTS = [EpochResult(1, 0.5, 0.4, 0.9, 1.5, 1e-3), EpochResult(2, 0.3, 0.2, 0.95, 1.5, 1e-3)]
 ANSWERS = made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1], [0.9, 0.8, 0.7, 0.6, 0.5, 0.99])

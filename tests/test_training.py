@@ -6,7 +6,8 @@ from mnist_cli import models, training
 from mnist_cli.config import TrainConfig
 from mnist_cli.distributed import Group
 from mnist_cli.errors import DivergenceError
-from mnist_cli.training import EpochResult, Evaluation, Trainer
+from mnist_cli.results import EpochResult
+from mnist_cli.training import Trainer
 
 PLAIN = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "augment": "none"}
 
@@ -243,18 +244,6 @@ def test_cuda_learns_as_the_cpu_does(train):
     digits = train[:10_000].to(device)
     done = next(Trainer(models.build_from(config).to(device), digits, digits, config).epochs())
     assert done.val_accuracy > 0.8
-
-
-def test_the_interval_is_wilsons():
-    # Worked by hand from Wilson (1927): 20 of 100 wrong, z = 1.96.
-    low, high = Evaluation(loss=0, errors=20, images=100).interval()
-    assert (low, high) == (pytest.approx(0.7112, abs=1e-4), pytest.approx(0.8666, abs=1e-4))
-
-
-def test_the_interval_of_a_flawless_model_ends_at_one():
-    low, high = Evaluation(loss=0, errors=0, images=10_000).interval()
-    assert high == pytest.approx(1)
-    assert low == pytest.approx(0.99962, abs=1e-5)
 
 
 def test_a_temperature_makes_an_overconfident_model_honest(train, val):

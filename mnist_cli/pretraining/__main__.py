@@ -20,7 +20,8 @@ from mnist_cli.data import Digits
 from mnist_cli.models import Classifier
 from mnist_cli.pretraining import examples
 from mnist_cli.pretraining.examples import Mixture
-from mnist_cli.training import EpochResult, Trainer
+from mnist_cli.results import EpochResult, Evaluation
+from mnist_cli.training import Trainer
 
 TRAIN = Mixture(mnist=38_000, drawn=25_000, writing=12_000, things=5_000)
 HELD_OUT = Mixture(mnist=3_000, drawn=1_000, writing=700, things=300)
@@ -90,7 +91,7 @@ def joined(*parts: Digits) -> Digits:
     return Digits(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
 
-def save(model: Classifier, config: TrainConfig, val: training.Evaluation, path: Path) -> None:
+def save(model: Classifier, config: TrainConfig, val: Evaluation, path: Path) -> None:
     """Write the model as a checkpoint, without the optimizer's state, which is twice as large as the weights."""
     nobody = Digits(torch.empty(0, 1, 28, 28, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
     trainer = Trainer(model, nobody, nobody, config)

@@ -1,0 +1,15 @@
+import pytest
+
+from mnist_cli.results import Evaluation
+
+
+def test_the_interval_is_wilsons():
+    # Worked by hand from Wilson (1927): 20 of 100 wrong, z = 1.96.
+    low, high = Evaluation(loss=0, errors=20, images=100).interval()
+    assert (low, high) == (pytest.approx(0.7112, abs=1e-4), pytest.approx(0.8666, abs=1e-4))
+
+
+def test_the_interval_of_a_flawless_model_ends_at_one():
+    low, high = Evaluation(loss=0, errors=0, images=10_000).interval()
+    assert high == pytest.approx(1)
+    assert low == pytest.approx(0.99962, abs=1e-5)
