@@ -71,6 +71,11 @@ def raw_dir(data_dir: Path) -> Path:
     return data_dir / "MNIST" / "raw"
 
 
+def part_path(data_dir: Path, file: IdxFile) -> Path:
+    """Return where what was downloaded of the archive of a file waits for the rest."""
+    return raw_dir(data_dir) / f"{file.name}.gz.part"
+
+
 def find_fault(file: IdxFile, size: int, sha256: str) -> str | None:
     """Say how content of that size and hash differs from the published file, or return None when it does not."""
     if size > file.size:
@@ -137,6 +142,7 @@ def install(content: bytes, file: IdxFile, data_dir: Path, source: str) -> None:
         raise DataError(f"{source} {fault}")
     with replacing(raw_dir(data_dir) / file.name) as target:
         target.write(content)
+    part_path(data_dir, file).unlink(missing_ok=True)
 
 
 def install_bundled(file: IdxFile, data_dir: Path) -> None:

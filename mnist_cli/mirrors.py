@@ -3,17 +3,24 @@
 import gzip
 import hashlib
 import http.client
+import os
+import queue
+import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from mnist_cli import __version__, idx
 from mnist_cli.errors import ConfigError, DataError
+from mnist_cli.files import lock
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -23,9 +30,9 @@ TIMEOUT = 10  # seconds to connect, and to wait for the next bytes
 ATTEMPTS = 3  # per archive, when a mirror fails in a way that may pass
 FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled for each further one
 LONGEST_PAUSE = 10.0  # seconds, also when the mirror asks for more with Retry-After
-SLOWEST = 2_000  # bytes per second; a mirror that is slower is given up
-PATIENCE = 20  # seconds before a mirror counts as slow
-TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+SLOWEST = 10_000  # bytes per second; a mirror that is slower is given up
+PATIENCE = 20  # seconds before a mirror counts as slow, and in which it has to begin
+TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
 
 Progress = Callable[[str, int, int], object]
 """Called with the archive's name, the bytes received and the bytes expected."""
@@ -70,16 +77,37 @@ def download(
     for mirror in mirrors:
         try:
             while missing:
-                archive = fetch(mirror, missing[0], progress)
-                _install(archive, missing[0], data_dir, mirror)
+                with _part(missing[0], data_dir) as part:
+                    fetch(mirror, missing[0], part, progress)
+                    _install(part, missing[0], data_dir, mirror)
                 missing.pop(0)
         except MirrorError as error:
             failures[mirror] = str(error)
     return missing, failures
 
 
-def fetch(mirror: str, file: idx.IdxFile, progress: Progress) -> bytes:
-    """Return the archive of `file` as `mirror` serves it, its MD5 verified.
+@contextmanager
+def _part(file: idx.IdxFile, data_dir: Path) -> Iterator[BinaryIO]:
+    """Open what there is of an archive already, to which bytes are added; it stays until the file is installed.
+
+    While another program fills it, this one begins a temporary file of its own.
+    """
+    path = idx.part_path(data_dir, file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "a+b") as part:
+            if lock(part.fileno()):
+                yield part
+            else:
+                with tempfile.TemporaryFile("a+b", dir=path.parent) as own:
+                    yield own
+    finally:
+        if path.exists() and path.stat().st_size == 0:
+            path.unlink(missing_ok=True)
+
+
+def fetch(mirror: str, file: idx.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Fill `part` with the archive of `file` as `mirror` serves it, its MD5 verified; what is there already is kept.
 
     Raises MirrorError when that fails for good or `ATTEMPTS` times.
     """
@@ -87,13 +115,13 @@ def fetch(mirror: str, file: idx.IdxFile, progress: Progress) -> bytes:
     pause = FIRST_PAUSE
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _fetch_once(url, file, progress)
+            _fetch_once(url, file, part, progress)
+            return
         except _TransientError as error:
             if attempt == ATTEMPTS:
                 raise MirrorError(f"{error} ({ATTEMPTS} attempts)") from error
             time.sleep(min(max(pause, error.retry_after), LONGEST_PAUSE))
             pause *= 2
-    raise AssertionError("unreachable")
 
 
 class _TransientError(MirrorError):
@@ -115,52 +143,115 @@ class _StaySecure(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
-def _fetch_once(url: str, file: idx.IdxFile, progress: Progress) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": f"mnist-cli/{__version__}"})
+def _fetch_once(url: str, file: idx.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Ask for what `part` lacks and verify the whole; what cannot be of the archive is thrown away."""
+    start = part.seek(0, os.SEEK_END)
+    if start < file.archive_size:
+        try:
+            start = _go_on(url, file, part, progress)
+        except TimeoutError as error:
+            raise _TransientError(f"sends nothing for {TIMEOUT} s") from error
+        except http.client.HTTPException as error:
+            raise _TransientError(f"broke off: {error or type(error).__name__}") from error
+    part.seek(0)
+    found = hashlib.md5(part.read(), usedforsecurity=False).hexdigest()
+    if found != file.archive_md5:
+        part.truncate(0)
+        # What was there before may be of another mirror, so once more without it.
+        failure = _TransientError if start else MirrorError
+        raise failure(f"sends a {file.name}.gz with MD5 {found[:12]}…, expected {file.archive_md5[:12]}…")
+
+
+def _go_on(url: str, file: idx.IdxFile, part: BinaryIO, progress: Progress) -> int:
+    """Add to `part` what it lacks, and return how many bytes of it were kept."""
+    start = part.seek(0, os.SEEK_END)
+    headers = {"User-Agent": f"mnist-cli/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
     try:
-        with urllib.request.build_opener(_StaySecure).open(request, timeout=TIMEOUT) as response:
-            archive = _receive(response, file, progress)
+        response = _open(urllib.request.Request(url, headers=headers))
     except urllib.error.HTTPError as error:
+        error.close()
         reason = f"answers {error.code} {error.reason} for {file.name}.gz"
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.truncate(0)
         if error.code in TRANSIENT:
             raise _TransientError(reason, _seconds(error.headers.get("Retry-After"))) from error
         raise MirrorError(reason) from error
-    except TimeoutError as error:
-        raise _TransientError(f"sends nothing for {TIMEOUT} s") from error
     except urllib.error.URLError as error:
         raise _TransientError(f"cannot be reached: {error.reason}") from error
     except (ValueError, http.client.InvalidURL) as error:  # UnicodeError among them
         raise MirrorError(f"is no address: {error}") from error
-    except (http.client.HTTPException, OSError) as error:
-        raise _TransientError(f"broke off: {error or type(error).__name__}") from error
-    found = hashlib.md5(archive, usedforsecurity=False).hexdigest()
-    if found != file.archive_md5:
-        raise MirrorError(f"sends a {file.name}.gz with MD5 {found[:12]}…, expected {file.archive_md5[:12]}…")
-    return archive
+    with response:
+        if response.status != http.client.PARTIAL_CONTENT:  # the whole again, as many servers do
+            part.truncate(start := 0)
+        elif start and not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
+            part.truncate(0)
+            raise _TransientError(f"sends another part of {file.name}.gz than was asked for")
+        _receive(response, file, part, progress)
+    return start
 
 
-def _receive(response: http.client.HTTPResponse, file: idx.IdxFile, progress: Progress) -> bytes:
-    """Read the body, never more than the published archive has, and give up on a trickle."""
-    start = time.monotonic()
-    archive = bytearray()
-    while chunk := response.read1(1 << 16):
-        archive += chunk
-        progress(file.name, len(archive), file.archive_size)
-        if len(archive) > file.archive_size:
-            raise MirrorError(f"sends more than the {file.archive_size:,} bytes of {file.name}.gz")
-        seconds = time.monotonic() - start
-        if seconds > PATIENCE and len(archive) < SLOWEST * seconds:
-            raise MirrorError(f"sends only {len(archive) / seconds:,.0f} bytes a second")
-    if len(archive) < file.archive_size:
-        raise _TransientError(f"sends {len(archive):,} of the {file.archive_size:,} bytes of {file.name}.gz")
-    return bytes(archive)
+def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
+    """Return the response to a request, its headers read; raises what urllib does.
 
+    The timeout of a socket is for each read, and a mirror may send a byte of its headers every second for hours.
+    """
+    answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
 
-def _install(archive: bytes, file: idx.IdxFile, data_dir: Path, mirror: str) -> None:
-    """Unpack a verified archive and put its verified content in place."""
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.build_opener(_StaySecure).open(request, timeout=TIMEOUT))
+        except Exception as error:  # noqa: BLE001  (raised where it is waited for)
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        idx.install(gzip.decompress(archive), file, data_dir, source=f"{file.name}.gz of {mirror}")
-    except (OSError, EOFError, DataError) as error:
+        answer = answers.get(timeout=PATIENCE)
+    except queue.Empty:
+        raise MirrorError(f"does not begin to answer within {PATIENCE} s") from None
+    if not isinstance(answer, Exception):
+        return answer
+    if isinstance(answer, OSError) and not isinstance(answer, urllib.error.URLError | TimeoutError):
+        raise _TransientError(f"broke off: {answer}") from answer
+    raise answer
+
+
+def _receive(response: http.client.HTTPResponse, file: idx.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Add the body to `part`, never more than the published archive has, and give up on a trickle."""
+    begin, before = time.monotonic(), part.seek(0, os.SEEK_END)
+    size = before
+    while chunk := _read(response):
+        size += len(chunk)
+        if size > file.archive_size:
+            part.truncate(0)
+            raise MirrorError(f"sends more than the {file.archive_size:,} bytes of {file.name}.gz")
+        part.write(chunk)
+        part.flush()
+        progress(file.name, size, file.archive_size)
+        seconds = time.monotonic() - begin
+        if seconds > PATIENCE and size - before < SLOWEST * seconds:
+            raise MirrorError(f"sends only {(size - before) / seconds:,.0f} bytes a second")
+    if size < file.archive_size:
+        raise _TransientError(f"sends {size:,} of the {file.archive_size:,} bytes of {file.name}.gz")
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Return the next bytes; an OSError here is of the network, and one elsewhere of the disk."""
+    try:
+        return response.read1(1 << 16)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise _TransientError(f"broke off: {error or type(error).__name__}") from error
+
+
+def _install(part: BinaryIO, file: idx.IdxFile, data_dir: Path, mirror: str) -> None:
+    """Unpack a verified archive and put its verified content in place."""
+    part.seek(0)
+    try:
+        with gzip.open(part) as archive:
+            content = archive.read(file.size + 1)
+        idx.install(content, file, data_dir, source=f"{file.name}.gz of {mirror}")
+    except (gzip.BadGzipFile, EOFError, zlib.error, DataError) as error:
         raise MirrorError(str(error)) from error
 
 

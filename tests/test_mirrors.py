@@ -1,5 +1,7 @@
+import errno
 import gzip
 import hashlib
+import io
 import re
 import socket
 import sys
@@ -12,6 +14,7 @@ import pytest
 from torchvision_or_skip import import_torchvision
 
 from mnist_cli import idx, mirrors
+from mnist_cli.files import lock
 
 
 class Mirror(ThreadingHTTPServer):
@@ -68,6 +71,7 @@ def start():
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(mirrors, "TIMEOUT", 0.3)
+    monkeypatch.setattr(mirrors, "PATIENCE", 1)
     monkeypatch.setattr(mirrors, "FIRST_PAUSE", 0.001)
 
 
@@ -106,6 +110,11 @@ def hang(request, count):
     request.server.closing.wait(5)
 
 
+def trickle_of_headers(request, count):
+    while not request.server.closing.wait(0.05):
+        request.wfile.write(b"x")
+
+
 def hang_in_the_body(request, count):
     request.send_response(200)
     request.end_headers()
@@ -126,6 +135,7 @@ FAULTS = {
     "403": (lambda request, count: request.send(b"", 403), "answers 403 Forbidden", 1),
     "503": (lambda request, count: request.send(b"", 503), r"answers 503 .*\(3 attempts\)", 3),
     "hanging": (hang, "sends nothing for 0.3 s", 3),
+    "hanging after a byte": (trickle_of_headers, "does not begin to answer", 1),
     "hanging in the body": (hang_in_the_body, "sends nothing for 0.3 s", 3),
     "reset": (reset, "broke off", 3),
     "truncated": (lambda request, count: request.send(b"short"), r"sends 5 of the [\d,]+ bytes", 3),
@@ -154,12 +164,97 @@ def test_a_bad_mirror_is_named_with_the_reason_and_the_next_one_asked(
         assert len(bad.requests) == attempts
 
 
+def ranged(request, archive, start):
+    request.send(archive[start:], 206, Content_Range=f"bytes {start}-{len(archive) - 1}/{len(archive)}")
+
+
+def test_a_download_goes_on_where_it_stopped_also_in_another_program(start, archive, file, tmp_path, data_dir):
+    stop = len(archive) // 2
+    asked = []
+
+    def answer(request, count):
+        asked.append(request.headers["Range"])
+        if count <= mirrors.ATTEMPTS:
+            request.send(
+                archive[:stop] if count == 1 else b"",
+                206 if count > 1 else 200,
+                **({"Content_Range": f"bytes {stop}-"} if count > 1 else {}),
+            )
+        else:
+            ranged(request, archive, stop)
+
+    server = start(answer)
+    assert download(file, tmp_path, server)[0] == [file]
+    assert idx.part_path(tmp_path, file).read_bytes() == archive[:stop]
+    assert download(file, tmp_path, server) == ([], {})
+    assert asked == [None, *[f"bytes={stop}-"] * mirrors.ATTEMPTS]
+    assert idx.read(tmp_path, file) == idx.read(data_dir, idx.VAL_LABELS)
+    assert [path.name for path in idx.raw_dir(tmp_path).iterdir()] == [file.name]
+
+
+WRONG_RANGES = {
+    "ignored": lambda request, archive: request.send(archive),
+    "wrong": lambda request, archive: ranged(request, archive, 7),
+    "unnamed": lambda request, archive: request.send(archive[10:], 206),
+    "not satisfiable": lambda request, archive: request.send(b"", 416),
+    "wrong bytes": lambda request, archive: request.send(
+        bytes(len(archive) - 10), 206, Content_Range=f"bytes 10-{len(archive) - 1}/{len(archive)}"
+    ),
+}
+
+
+@pytest.mark.parametrize("resumed", WRONG_RANGES.values(), ids=WRONG_RANGES)
+@pytest.mark.parametrize("had", ["the first ten", "ten wrong"])
+def test_a_wrong_answer_on_resume_costs_no_more_than_another_attempt(start, archive, file, tmp_path, resumed, had):
+    part = idx.part_path(tmp_path, file)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(archive[:10] if had == "the first ten" else b"<html>----")
+    server = start(
+        lambda request, count: resumed(request, archive) if request.headers["Range"] else request.send(archive)
+    )
+    assert download(file, tmp_path, server) == ([], {})
+    assert len(server.requests) <= 2
+
+
+def test_a_part_that_is_whole_needs_no_mirror(archive, file, tmp_path):
+    part = idx.part_path(tmp_path, file)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(archive)
+    assert mirrors.download([file], tmp_path, ["http://127.0.0.1:9"], lambda *received: None) == ([], {})
+
+
+def test_a_part_that_another_program_is_filling_is_left_to_it(start, archive, file, tmp_path):
+    part = idx.part_path(tmp_path, file)
+    part.parent.mkdir(parents=True)
+    server = start(lambda request, count: request.send(archive))
+    with open(part, "a+b") as theirs:
+        assert lock(theirs.fileno())
+        theirs.write(archive[:10])
+        theirs.flush()
+        assert download(file, tmp_path, server) == ([], {})
+        theirs.seek(0)
+        assert theirs.read() == archive[:10]
+
+
+class FullDisk(io.BytesIO):
+    def write(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_no_room_for_a_download_is_not_the_mirrors_fault(start, archive, file, tmp_path, monkeypatch):
+    server = start(lambda request, count: request.send(archive))
+    monkeypatch.setattr(mirrors, "_part", lambda *_: FullDisk())
+    with pytest.raises(OSError, match="No space left"):
+        download(file, tmp_path, server)
+    assert len(server.requests) == 1
+
+
 def test_when_no_mirror_answers_the_files_are_given_back_as_missing(start, file, tmp_path):
     bad = start(lambda request, count: request.send(b"", 404))
     missing, failures = download(file, tmp_path, bad)
     assert missing == [file]
     assert list(failures) == [bad.url]
-    assert not list(tmp_path.iterdir())
+    assert not list(idx.raw_dir(tmp_path).iterdir())
 
 
 def test_a_port_where_nobody_listens_is_a_reason(file, tmp_path):
