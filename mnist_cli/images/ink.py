@@ -4,8 +4,10 @@ No one way serves all: what evens out the shadow on a photo hollows a thick mark
 form may take the bar of a 7. So a picture gives several candidates, and the model says which of them is a digit.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,29 +99,45 @@ def separate(levels: Levels) -> Ink:
 
     Raises ImageError when there is none.
     """
-    ink = levels.clip(0, 255)
+    whole = levels.clip(0, 255)
+    strokes = np.zeros_like(whole)
+    blur = max(whole.shape) / GRAIN
+    box = _box(whole >= 1, margin=3 * math.ceil(blur + 1))  # as far as a blur reaches; beyond is nothing to look at
+    ink = whole[box]
+    if ink.size == 0:
+        raise ImageError(NO_INK)
     smooth = Image.fromarray(ink.astype(np.uint8))
-    if max(ink.shape) >= GRAIN / 6:
+    if max(whole.shape) >= GRAIN / 6:
         # A stroke is wider than the grain of paper or sensor, so a slight blur leaves the one and evens out the other.
-        smooth = smooth.filter(ImageFilter.GaussianBlur(max(ink.shape) / GRAIN))
-    values = np.asarray(smooth)
-    counts = np.bincount(values.ravel(), minlength=256)
+        smooth = smooth.filter(ImageFilter.GaussianBlur(blur))
+    counts = np.array(smooth.histogram())
+    counts[0] += whole.size - ink.size
     # The darkest of all may be a glint or a grain; but a thin line is little of a picture.
-    peak = int(np.flatnonzero(counts[::-1].cumsum()[::-1] > values.size / PEAKS)[-1])
+    peak = int(np.flatnonzero(counts[::-1].cumsum()[::-1] > whole.size / PEAKS)[-1])
     if peak < FAINTEST:
         raise ImageError(NO_INK)
     # Half of the threshold, because the soft edge of a stroke belongs to the stroke.
     level = max(otsu_threshold(counts) / 2, FAINTEST / 2)
-    strokes: Ink = np.where(values < level, 0, ink / peak).clip(0, 1)
+    strokes[box] = np.where(np.asarray(smooth) < level, 0, ink / peak).clip(0, 1)
     return strokes
 
 
 def _cut_out(ink: Ink) -> tuple[Ink, int]:
     """Return the part with ink, with a margin wherever the picture has one, and by how much it was reduced."""
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    part = ink[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    part = ink[_box(ink, margin=1)]
     factor = max(part.shape) // LARGEST_INK
     return (part, 1) if factor <= 1 else (np.asarray(Image.fromarray(part).reduce(factor)), factor)
+
+
+def _box(marked: NDArray[Any], margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of all that is not zero, with a margin wherever the picture has one."""
+    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+    if rows.size == 0:
+        return slice(0), slice(0)
+    return (
+        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+    )
 
 
 def otsu_threshold(counts: NDArray[np.int64]) -> float:
