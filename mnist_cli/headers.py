@@ -36,6 +36,16 @@ class Header:
     versions: dict[str, str]  # of the programs that wrote it
 
     @property
+    def epochs(self) -> int:
+        """The number of finished epochs."""
+        return self.metrics[-1].epoch if self.metrics else 0
+
+    @property
+    def seconds(self) -> float:
+        """How long training took, without the measuring."""
+        return sum(result.seconds for result in self.metrics)
+
+    @property
     def val_accuracy(self) -> float | None:
         """The accuracy on the val images after the last finished epoch, 0 to 1; None before the first."""
         return self.metrics[-1].val_accuracy if self.metrics else None
@@ -72,8 +82,10 @@ def read(path: Path) -> Header:
 def _epoch_result(values: dict[str, Any]) -> EpochResult:
     result = EpochResult(**values)
     for name, value in vars(result).items():
-        if not isinstance(value, int | float) and (name, value) != ("held_out_loss", None):
-            raise TypeError(f"the {name} of an epoch is not a number")
+        if (name, value) == ("held_out_loss", None):
+            continue
+        if not (math.isfinite(value) or name.endswith("loss")):  # which is what may become infinite
+            raise ValueError(f"the {name} of an epoch is {value}")
     return result
 
 

@@ -11,7 +11,9 @@ import typer
 from mnist_cli import __version__
 from mnist_cli.cli.download import download
 from mnist_cli.cli.evaluate import evaluate
+from mnist_cli.cli.info import info
 from mnist_cli.cli.predict import predict
+from mnist_cli.cli.runs import runs
 from mnist_cli.cli.serve import serve
 from mnist_cli.cli.terminal import FriendlyErrors
 from mnist_cli.cli.train import train
@@ -27,6 +29,8 @@ app.command()(download)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(runs)
+app.command()(info)
 app.command()(serve)
 
 

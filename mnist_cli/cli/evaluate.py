@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_cli.cli.terminal import DataDir, Device, percent, printable, repair_data, say
+from mnist_cli.cli.terminal import DataDir, Device, columns, percent, repair_data, say
 from mnist_cli.config import DATA_DIR
 
 if TYPE_CHECKING:
@@ -150,13 +150,11 @@ def _table(measured: "list[Measured]") -> str:
                 f"{evaluation.errors:,}",
                 f"{evaluation.loss:.4f}",
                 "" if is_first else f"{metrics.mcnemar(measured[0].answers, model.answers):.2g}",
-                printable(model.name),
+                model.name,
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join([*(cell.rjust(w) for cell, w in zip(row[:-1], widths, strict=False)), row[-1]]) for row in rows]
     note = "p: how probable so large a difference from the first is by chance (McNemar's exact test)"
-    return "\n".join([*lines, note])
+    return f"{columns(rows, left={len(rows[0]) - 1})}\n{note}"
 
 
 def _corruption_table(measured: "list[Measured]") -> str:

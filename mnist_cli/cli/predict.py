@@ -1,6 +1,5 @@
 """`mnist predict`: say which digit is in a picture."""
 
-import io
 import os
 import sys
 from collections import Counter
@@ -14,7 +13,7 @@ import typer
 from mnist_cli import runs
 from mnist_cli.answers import Answer
 from mnist_cli.cli.answers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
-from mnist_cli.cli.terminal import Device, percent, say, show_error
+from mnist_cli.cli.terminal import Device, any_name, percent, say, show_error
 from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED
 from mnist_cli.errors import ConfigError, ImageError
 
@@ -95,8 +94,7 @@ def predict(
     say(_describe(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file may be no text: it is printed as it is
+    any_name()
     names = _find_pictures(files)
     writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
     saved: Counter[str] = Counter()

@@ -1,11 +1,13 @@
 """What the commands share: the two streams, the options all of them have, and the one place where errors are shown."""
 
 import errno
+import io
 import os
 import re
 import shlex
 import shutil
 import sys
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,6 +117,23 @@ def command(*arguments: object) -> str:
 def percent(share: float, digits: int = 2) -> str:
     """Write 0.9921 as `99.21 %`."""
     return f"{100 * share:.{digits}f} %"
+
+
+def columns(rows: Sequence[Sequence[str]], left: Container[int], indent: int = 0) -> str:
+    """Return rows of cells as lines in which the columns line up, those of the numbers `left` on their left sides."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        places = enumerate(zip(map(printable, row), widths, strict=True))
+        return "  ".join(cell.ljust(width) if place in left else cell.rjust(width) for place, (cell, width) in places)
+
+    return "\n".join(" " * indent + line(row).rstrip() for row in rows)
+
+
+def any_name() -> None:
+    """Let the names of files be printed that are no text in any encoding: as they are."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def repair_data(data_dir: Path, *splits: "Split") -> None:

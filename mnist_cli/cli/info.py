@@ -1,0 +1,82 @@
+"""`mnist info`: what a checkpoint is."""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mnist_cli import headers
+from mnist_cli.cli.terminal import any_name, columns, percent
+from mnist_cli.config import to_toml
+from mnist_cli.headers import Header
+
+
+def info(
+    checkpoint: Annotated[
+        Path, typer.Argument(readable=False, help="A file that `mnist train` wrote, or `pretrained`.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, which also has the results of all epochs.")
+    ] = False,
+) -> None:
+    """Say what a checkpoint is: its model, its scores, its layers, the configuration of its run.
+
+    The model is not built, and nothing in the file is run. `pretrained` is the model that ships with the program.
+    """
+    header = headers.read(checkpoint)
+    with headers.locate(checkpoint).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+    any_name()
+    typer.echo(json.dumps(_values(header, size, sha256), default=str) if as_json else _lines(header, size, sha256))
+
+
+def _values(header: Header, size: int, sha256: str) -> dict[str, Any]:
+    return {
+        "path": str(header.path),
+        "size": size,
+        "sha256": sha256,
+        "model": header.model,
+        "arguments": header.arguments,
+        "parameters": header.parameters,
+        "layers": header.shapes,
+        "metrics": [_finite(asdict(result)) for result in header.metrics],
+        "config": asdict(header.config),
+        "versions": header.versions,
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with null for what JSON has no number for."""
+    return {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
+
+
+def _lines(header: Header, size: int, sha256: str) -> str:
+    facts = [
+        ("checkpoint", str(header.path)),
+        ("size", f"{size:,} bytes"),
+        ("SHA-256", sha256),
+        ("written by", ", ".join(f"{program} {version}" for program, version in header.versions.items())),
+        ("model", f"{header.model} with {header.parameters:,} parameters"),
+        ("epochs", f"{header.epochs:,} of {header.config.epochs:,}"),
+    ]
+    if header.metrics:
+        last = header.metrics[-1]
+        facts += [("val accuracy", percent(last.val_accuracy)), ("val loss", f"{last.val_loss:.4f}")]
+    if header.seconds:
+        facts.append(("trained for", f"{header.seconds:,.0f} s"))
+    layers = [(name, " x ".join(map(str, shape)) or "1") for name, shape in header.shapes.items()]
+    lines = [
+        columns(facts, left={0, 1}),
+        "",
+        "weights",
+        columns(layers, left={0, 1}, indent=2),
+        "",
+        "configuration",
+        *(f"  {line}" for line in to_toml(header.config).splitlines()),
+    ]
+    return "\n".join(lines)
