@@ -96,7 +96,7 @@ def letters(count: int, seed: int, alphabet: str) -> Iterator[Image.Image]:
 def clothes(count: int) -> Iterator[Image.Image]:
     """Yield the first val images of Fashion-MNIST."""
     if FASHION.exists():
-        for image in data.parse_idx(gzip.decompress(FASHION.read_bytes()), FASHION.name).numpy()[:count]:
+        for image in idx.parse(gzip.decompress(FASHION.read_bytes()), FASHION.name)[:count]:
             yield Image.fromarray(image)
 
 

@@ -19,10 +19,11 @@ from mnist_cli.errors import CheckpointError
 from mnist_cli.files import replacing
 from mnist_cli.models import Classifier
 from mnist_cli.results import EpochResult
+from mnist_cli.runtimes import ANYTHING
 from mnist_cli.training import Trainer
 
 # Of a model that was never calibrated; the first checkpoints do not have these.
-CALIBRATION = {"temperature": torch.tensor(models.UNCALIBRATED), "least_score": torch.tensor(models.ANYTHING)}
+CALIBRATION = {"temperature": torch.tensor(models.UNCALIBRATED), "least_score": torch.tensor(ANYTHING)}
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mnist_cli.augmentation import SIDE
-from mnist_cli.data import Digits
+from mnist_cli.images import FRAME
+from mnist_cli.runtimes import Frames
 
 Pixels = NDArray[np.float64]
 Points = tuple[Pixels, Pixels]  # columns and rows, each (N,)
@@ -26,18 +25,17 @@ CHUNK = 200  # images corrupted at once
 MAP = 256  # px, side of the map that a patch of fog is cut from
 
 
-def corrupt(digits: Digits, name: str, seed: int) -> Digits:
-    """Return the digits with one of CORRUPTIONS; what happens to an image depends on it, its place and the seed."""
-    images = digits.images[:, 0].cpu().numpy() / 255
-    corrupted = np.empty(images.shape, np.uint8)
-    for start in range(0, len(images), CHUNK):
-        some = images[start : start + CHUNK]
+def corrupt(frames: Frames, name: str, seed: int) -> Frames:
+    """Return digits with one of CORRUPTIONS; what happens to an image depends on it, its place and the seed."""
+    corrupted = np.empty_like(frames)
+    for start in range(0, len(frames), CHUNK):
+        some = frames[start : start + CHUNK, 0] / 255
         # Random numbers are drawn for a whole chunk, so that no image depends on how many follow it.
-        whole = np.zeros((CHUNK, SIDE, SIDE))
+        whole = np.zeros((CHUNK, FRAME, FRAME))
         whole[: len(some)] = some
         result = CORRUPTIONS[name](whole, np.random.default_rng([seed, start]))
-        corrupted[start : start + CHUNK] = (result[: len(some)] * 255).round()
-    return Digits(torch.from_numpy(corrupted).unsqueeze(1).to(digits.images.device), digits.labels)
+        corrupted[start : start + CHUNK, 0] = (result[: len(some)] * 255).round()
+    return corrupted
 
 
 def shot_noise(images: Pixels, rng: Rng) -> Pixels:
@@ -57,9 +55,9 @@ def glass_blur(images: Pixels, rng: Rng) -> Pixels:
     flat = blurred.reshape(len(images), -1).T.copy()  # a row for each pixel, with all images side by side
     everyone = np.arange(len(images))
     # Every second pixel changes places: with itself, or with the one to the left, above, or above left.
-    back = np.array([0, 0, 0, 0, 0, 1, SIDE, SIDE + 1])
+    back = np.array([0, 0, 0, 0, 0, 1, FRAME, FRAME + 1])
     # One pixel after the other, last to first, so that some ink travels far.
-    pixels = [row * SIDE + column for row in range(SIDE - 1, 1, -1) for column in range(SIDE - 1, 1, -1)]
+    pixels = [row * FRAME + column for row in range(FRAME - 1, 1, -1) for column in range(FRAME - 1, 1, -1)]
     for _ in range(2):
         draws = rng.integers(0, len(back), (len(pixels), len(images)))
         for pixel, others in zip(pixels, np.reshape(pixels, (-1, 1)) - back[draws], strict=True):
@@ -133,15 +131,15 @@ def spatter(images: Pixels, rng: Rng) -> Pixels:
 
 def dotted_line(images: Pixels, rng: Rng) -> Pixels:
     """Draw a straight line from the left edge to the right one, two columns on after two off."""
-    rows = rng.integers(0, SIDE - 1, (2, len(images))).astype(np.float64)
-    left, right = np.zeros(len(images)), np.full(len(images), SIDE - 1.0)
-    dots = np.arange(SIDE) % 4 >= 2
+    rows = rng.integers(0, FRAME - 1, (2, len(images))).astype(np.float64)
+    left, right = np.zeros(len(images)), np.full(len(images), FRAME - 1.0)
+    dots = np.arange(FRAME) % 4 >= 2
     return np.minimum(images + dots * _lines((left, rows[0]), (right, rows[1])), 1)
 
 
 def zigzag(images: Pixels, rng: Rng) -> Pixels:
     """Draw a line from column 2 to column 25 that goes 2 px to either side of its way, and turns every 4 px."""
-    row, rise = rng.integers(0, SIDE - 1, len(images)), rng.integers(-5, 5, len(images))
+    row, rise = rng.integers(0, FRAME - 1, len(images)), rng.integers(-5, 5, len(images))
     length = np.hypot(23, rise)
     # Along the way and across it; the last corner is where the published images have it, a little off the way.
     corners: list[tuple[float | Pixels, float | Pixels]]
@@ -189,16 +187,16 @@ def _blurred(images: Pixels, deviation: float) -> Pixels:
 def _moved(images: Pixels, down: NDArray[np.int64], right: NDArray[np.int64]) -> Pixels:
     """Move each image by whole pixels; paper comes in."""
     framed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    places = np.arange(1, SIDE + 1)
-    rows, columns = ((places - move[:, None]).clip(0, SIDE + 1) for move in (down, right))
+    places = np.arange(1, FRAME + 1)
+    rows, columns = ((places - move[:, None]).clip(0, FRAME + 1) for move in (down, right))
     moved: Pixels = framed[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
     return moved
 
 
 def _sampled(images: Pixels, matrix: list[list[Pixels]]) -> Pixels:
     """Sample each image at `matrix` times (row, column), counted from its middle; the entries are (N,)."""
-    middle = (SIDE - 1) / 2
-    places = np.indices((SIDE, SIDE)) - middle
+    middle = (FRAME - 1) / 2
+    places = np.indices((FRAME, FRAME)) - middle
     rows, columns = np.einsum("ijn,jyx->inyx", matrix, places) + middle
     everyone = np.broadcast_to(np.arange(len(images))[:, None, None], images.shape)
     return np.asarray(ndimage.map_coordinates(images, [everyone, rows, columns], order=1, mode="grid-constant"))
@@ -210,7 +208,7 @@ def _lines(start: Points, end: Points) -> Pixels:
     The ink fades with the distance along the column, and is gone after 1.45 px.
     """
     (column0, row0), (column1, row1) = ([value[:, None, None] for value in point] for point in (start, end))
-    rows, columns = np.indices((SIDE, SIDE))
+    rows, columns = np.indices((FRAME, FRAME))
     distance = np.abs(rows - row0 - (row1 - row0) / (column1 - column0) * (columns - column0))
     ink = 1 + np.log1p(-np.minimum(distance, 2) / 2.3)
     return np.where((columns >= np.floor(column0)) & (columns < np.ceil(column1)), ink.clip(0), 0)
@@ -222,7 +220,7 @@ def _clouds(count: int, rng: Rng) -> Pixels:
     They are made by the diamond-square algorithm (Fournier, Fussell and Carpenter 1982, "Computer rendering of
     stochastic models"): each place is the mean of the four around it, which are half a step away, plus noise.
     """
-    clouds = np.empty((count, SIDE, SIDE))
+    clouds = np.empty((count, FRAME, FRAME))
     for cloud in clouds:  # one by one: a map is as much as fits a processor's cache
         heights = rng.uniform(-1, 1, (MAP, MAP))
         heights[0, 0] = 0
@@ -236,7 +234,7 @@ def _clouds(count: int, rng: Rng) -> Pixels:
             _settle(sides, amount, pairs[0] + middles + np.roll(middles, 1, axis=1))
             step, amount = step // 2, amount / 1.4**2
         low, high = heights.min(), heights.max()
-        cloud[:] = (heights[:SIDE, :SIDE] - low) / (high - low)
+        cloud[:] = (heights[:FRAME, :FRAME] - low) / (high - low)
     return clouds
 
 

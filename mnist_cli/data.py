@@ -1,24 +1,19 @@
 """MNIST in memory: a split is two tensors, a batch is an index into them."""
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist_cli import idx
 from mnist_cli.config import TrainConfig
-from mnist_cli.errors import ConfigError, DataError
-
-Split = Literal["train", "val"]
-SPLITS: dict[Split, tuple[idx.IdxFile, idx.IdxFile]] = {
-    "train": (idx.TRAIN_IMAGES, idx.TRAIN_LABELS),
-    "val": (idx.VAL_IMAGES, idx.VAL_LABELS),
-}
-UINT8 = 8  # the type code of IDX for unsigned bytes
+from mnist_cli.errors import ConfigError
+from mnist_cli.idx import Split
+from mnist_cli.runtimes import Frames
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,10 @@ class Digits:
     def to(self, device: torch.device) -> "Digits":
         """Return the same digits on `device`."""
         return Digits(self.images.to(device), self.labels.to(device))
+
+    def arrays(self) -> tuple[Frames, NDArray[np.int64]]:
+        """Return images and labels as numpy has them."""
+        return self.images.cpu().numpy(), self.labels.cpu().numpy()
 
     def shuffled(self, generator: torch.Generator) -> "Digits":
         """Return the digits in a new order, drawn on the CPU so that every device sees the same one."""
@@ -84,31 +83,5 @@ def load(data_dir: Path, split: Split) -> Digits:
 
     Raises DataError when a file is missing or damaged; `idx.repair` mends both.
     """
-    images_file, labels_file = SPLITS[split]
-    images = parse_idx(idx.read(data_dir, images_file), source=images_file.name)
-    labels = parse_idx(idx.read(data_dir, labels_file), source=labels_file.name)
-    return Digits(images.unsqueeze(1), labels.long())
-
-
-def parse_idx(raw: bytes, source: str) -> Tensor:
-    """Return the uint8 tensor stored in an IDX file: (N, 28, 28) for images, (N,) for labels.
-
-    Layout: two zero bytes, a type code (8 = uint8), the number of axes, then one big-endian uint32 per axis, then the
-    values, last axis fastest (LeCun, Cortes and Burges, "The MNIST database of handwritten digits").
-
-    Raises DataError, naming `source`, when the header and the length of `raw` disagree.
-    """
-    if len(raw) < 4 or raw[:3] != bytes([0, 0, UINT8]):
-        raise DataError(f"{source} is not an IDX file of unsigned bytes")
-    axes = raw[3]
-    header = 4 + 4 * axes  # bytes
-    if len(raw) < header:
-        raise DataError(f"{source} ends inside its header")
-    shape = struct.unpack_from(f">{axes}I", raw, offset=4)
-    expected = 1
-    for length in shape:
-        expected *= length
-    if len(raw) - header != expected:
-        raise DataError(f"{source} has {len(raw) - header:,} values, its header says {expected:,}")
-    # A bytearray, because a tensor may be written to and bytes may not.
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8)[header:].reshape(shape)
+    images, labels = map(torch.from_numpy, idx.load(data_dir, split))
+    return Digits(images, labels.long())

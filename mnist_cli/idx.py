@@ -1,22 +1,31 @@
 """The four files of MNIST on disk: what must be in them, and how they get there without a network.
 
 They lie in torchvision's layout, `<data_dir>/MNIST/raw/train-images-idx3-ubyte` and so on, so that either program
-reads what the other wrote. A file is used only if its content has the published SHA-256. Standard library only:
-`mnist download` on a complete folder answers at once.
+reads what the other wrote. A file is used only if its content has the published SHA-256. Standard library only, but for
+`load`: `mnist download` on a complete folder answers at once.
 """
 
 import gzip
 import hashlib
 import lzma
+import math
+import struct
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from mnist_cli.errors import DataError
 from mnist_cli.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Split = Literal["train", "val"]
+UINT8 = 8  # the type code of IDX for unsigned bytes
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,10 @@ VAL_LABELS = IdxFile(
     archive_md5="ec29112dd5afa0611ce80d1b7f02629c",
 )
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, VAL_IMAGES, VAL_LABELS)
+SPLITS: dict[Split, tuple[IdxFile, IdxFile]] = {
+    "train": (TRAIN_IMAGES, TRAIN_LABELS),
+    "val": (VAL_IMAGES, VAL_LABELS),
+}
 OPENERS: dict[str, Callable[[Path, Literal["rb"]], BinaryIO | gzip.GzipFile | lzma.LZMAFile]] = {
     "": open,
     ".gz": gzip.open,
@@ -179,3 +192,35 @@ def repair(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, st
     for file in faults:
         install_bundled(file, data_dir)
     return faults
+
+
+def load(data_dir: Path, split: Split) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]]":
+    """Return the images (N, 1, 28, 28) and labels (N,) of a split, from verified files.
+
+    Raises DataError when a file is missing or damaged; `repair` mends both.
+    """
+    images, labels = (parse(read(data_dir, file), source=file.name) for file in SPLITS[split])
+    return images[:, None], labels
+
+
+def parse(raw: bytes, source: str) -> "NDArray[np.uint8]":
+    """Return the array stored in an IDX file: (N, 28, 28) for images, (N,) for labels.
+
+    Layout: two zero bytes, a type code (8 = uint8), the number of axes, then one big-endian uint32 per axis, then the
+    values, last axis fastest (LeCun, Cortes and Burges, "The MNIST database of handwritten digits").
+
+    Raises DataError, naming `source`, when the header and the length of `raw` disagree.
+    """
+    import numpy as np
+
+    if len(raw) < 4 or raw[:3] != bytes([0, 0, UINT8]):
+        raise DataError(f"{source} is not an IDX file of unsigned bytes")
+    axes = raw[3]
+    header = 4 + 4 * axes  # bytes
+    if len(raw) < header:
+        raise DataError(f"{source} ends inside its header")
+    shape = struct.unpack_from(f">{axes}I", raw, offset=4)
+    if len(raw) - header != math.prod(shape):
+        raise DataError(f"{source} has {len(raw) - header:,} values, its header says {math.prod(shape):,}")
+    # A bytearray, because tensors will share this memory, and they may be written to.
+    return np.frombuffer(bytearray(raw), dtype=np.uint8, offset=header).reshape(shape)

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from mnist_cli import training
-from mnist_cli.data import Digits
-from mnist_cli.models import CLASSES
 from mnist_cli.results import Evaluation
+from mnist_cli.runtimes import CLASSES, Frames, Model
 
 BINS = 15  # of confidence, as Guo et al. (2017) have them
+BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 COMMONEST = 5  # confusions that are worth a line
 
 Floats = NDArray[np.float64]
@@ -170,10 +168,11 @@ class Measured:
         return sum(self.corrupted.values()) / len(self.corrupted)
 
 
-def ask(model: nn.Module, digits: Digits) -> Answers:
-    """Return what a model says of `digits`, image by image whatever the batches."""
-    logits = training.logits_of(model, digits)
-    return Answers(logits.double().log_softmax(dim=1).cpu().numpy(), digits.labels.cpu().numpy())
+def ask(model: Model, images: Frames, labels: NDArray[np.integer]) -> Answers:
+    """Return what a model says of images (N, 1, 28, 28) that show `labels` (N,)."""
+    batches = [model.logits(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+    logits = np.concatenate(batches).astype(np.float64)
+    return Answers(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels.astype(np.int64))
 
 
 def mcnemar(one: Answers, other: Answers) -> float:

@@ -1,6 +1,5 @@
 """The networks. Each takes uint8 images (N, 1, 28, 28) and returns logits (N, 10)."""
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,15 +9,13 @@ from torch import Tensor, nn
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError
-from mnist_cli.runtimes import Frames, Logits
+from mnist_cli.runtimes import ANYTHING, CLASSES, Frames, Logits
 
 PIXELS = 28 * 28
-CLASSES = 10
 # Mean and standard deviation of the pixels of the 60,000 training images, in units of 0 = paper .. 255 = ink.
 PIXEL_MEAN = 33.3184
 PIXEL_STD = 78.5675
 UNCALIBRATED = 1.0  # a temperature that changes nothing
-ANYTHING = -1e9  # a least score that every picture has
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -58,7 +55,10 @@ class Classifier(nn.Module):
     @torch.inference_mode()
     def logits(self, frames: Frames) -> Logits:
         """Return logits (N, 10) for frames (N, 1, 28, 28), both numpy arrays, in evaluation mode."""
+        was_training = self.training
+        self.eval()
         logits: Logits = self(torch.from_numpy(frames).to(self.pixel_mean.device)).cpu().numpy()
+        self.train(was_training)
         return logits
 
     def features(self, images: Tensor) -> Tensor:
@@ -68,24 +68,6 @@ class Classifier(nn.Module):
 
     def _standardized(self, images: Tensor) -> Tensor:
         return images.float().sub_(self.pixel_mean).div_(self.pixel_std)
-
-
-class Ensemble(nn.Module):
-    """Several classifiers as one: the mean of their probabilities, and if wanted of slightly shifted images."""
-
-    SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
-
-    def __init__(self, members: Sequence[Classifier], test_time_augmentation: bool = False) -> None:
-        """Ask every one of `members`."""
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.shifts = self.SHIFTS if test_time_augmentation else self.SHIFTS[:1]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logarithms of the mean probabilities, (N, 10), which serve as logits."""
-        views = [images.roll(shift, dims=(2, 3)) for shift in self.shifts]
-        votes = [member(view).log_softmax(dim=1) for member in self.members for view in views]
-        return torch.stack(votes).logsumexp(dim=0) - math.log(len(votes))
 
 
 def linear(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:

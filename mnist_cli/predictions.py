@@ -97,11 +97,9 @@ def classify_frames(
     if not frames:
         return []
     logits = model.logits(np.stack(frames)).astype(np.float64)
-    highest = logits.max(axis=1, keepdims=True)
-    odds = np.exp(logits - highest)
-    total = odds.sum(axis=1, keepdims=True)
-    scores = (highest + np.log(total))[:, 0]
-    columns = (odds / total).tolist(), scores.tolist(), frames, inks or [None] * len(frames)
+    scores = np.logaddexp.reduce(logits, axis=1)
+    probabilities = np.exp(logits - scores[:, np.newaxis])
+    columns = probabilities.tolist(), scores.tolist(), frames, inks or [None] * len(frames)
     return [Prediction(shares, score, None, frame, ink) for shares, score, frame, ink in zip(*columns, strict=True)]
 
 

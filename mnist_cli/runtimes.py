@@ -3,12 +3,16 @@
 A checkpoint runs on torch, which takes a second or two to import, so that nothing here imports it before it is needed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
+
+CLASSES = 10
+ANYTHING = -1e9  # a least score that every frame has
 
 Frames = NDArray[np.uint8]  # (N, 1, 28, 28), 0 = paper .. 255 = ink
 Logits = NDArray[np.float32]  # (N, 10)
@@ -23,6 +27,26 @@ class Model(Protocol):
 
     def logits(self, frames: Frames) -> Logits:
         """Return how likely each digit is in each frame, as logarithms; their softmax are the probabilities."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several models as one: the mean of their probabilities, and if wanted of slightly shifted images."""
+
+    members: Sequence[Model]
+    test_time_augmentation: bool = False
+    least_score: float = ANYTHING  # the logsumexp of logarithms of probabilities says nothing
+
+    SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
+
+    def logits(self, frames: Frames) -> Logits:
+        """Return the logarithms of the mean probabilities, which serve as logits."""
+        shifts = self.SHIFTS if self.test_time_augmentation else self.SHIFTS[:1]
+        views = [np.roll(frames, shift, axis=(2, 3)) for shift in shifts]
+        logits = np.stack([member.logits(view) for member in self.members for view in views])
+        votes = logits - np.logaddexp.reduce(logits, axis=2, keepdims=True)
+        mean: Logits = np.logaddexp.reduce(votes, axis=0) - np.log(np.float32(len(votes)))
+        return mean
 
 
 @dataclass(frozen=True)

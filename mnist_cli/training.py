@@ -17,8 +17,9 @@ from mnist_cli.data import Digits
 from mnist_cli.distributed import Group
 from mnist_cli.errors import DivergenceError
 from mnist_cli.graphs import GraphedStep
-from mnist_cli.models import CLASSES, Classifier
+from mnist_cli.models import Classifier
 from mnist_cli.results import EpochResult, Evaluation
+from mnist_cli.runtimes import CLASSES
 
 EVALUATION_BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 AUGMENTED_AT_ONCE = 2_048  # images, at least; so many share the cost of starting each operation

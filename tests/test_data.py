@@ -1,5 +1,3 @@
-import struct
-
 import pytest
 import torch
 from torchvision_or_skip import import_torchvision
@@ -7,7 +5,7 @@ from torchvision_or_skip import import_torchvision
 from mnist_cli import data
 from mnist_cli.config import TrainConfig
 from mnist_cli.data import Digits
-from mnist_cli.errors import ConfigError, DataError
+from mnist_cli.errors import ConfigError
 
 
 @pytest.fixture
@@ -32,28 +30,6 @@ def test_torchvision_opens_the_folder_and_sees_the_same_digits(data_dir, val):
     theirs = torchvision.datasets.MNIST(str(data_dir), train=False)
     assert torch.equal(theirs.data.unsqueeze(1), val.images)
     assert torch.equal(theirs.targets, val.labels)
-
-
-def test_parse_idx_reads_the_big_endian_header():
-    raw = struct.pack(">BBBBII", 0, 0, 8, 2, 2, 3) + bytes(range(6))
-    assert data.parse_idx(raw, "file").tolist() == [[0, 1, 2], [3, 4, 5]]
-
-
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        (b"", "not an IDX file"),
-        (b"\x89PNG\r\n", "not an IDX file"),
-        (struct.pack(">BBBBI", 0, 0, 13, 1, 1) + bytes(4), "not an IDX file"),
-        (struct.pack(">BBBB", 0, 0, 8, 3), "ends inside its header"),
-        (struct.pack(">BBBBI", 0, 0, 8, 1, 4_000_000_000), "has 0 values, its header says 4,000,000,000"),
-        (struct.pack(">BBBBI", 0, 0, 8, 1, 3) + bytes(4), "has 4 values, its header says 3"),
-    ],
-    ids=["empty", "another format", "floats", "no axes", "absurd", "too long"],
-)
-def test_parse_idx_names_the_file_and_what_is_wrong(raw, message):
-    with pytest.raises(DataError, match=f"some-file .*{message}"):
-        data.parse_idx(raw, "some-file")
 
 
 def test_an_epoch_has_every_image_once_in_a_new_order_with_its_label(ten):

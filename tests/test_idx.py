@@ -1,6 +1,7 @@
 import gzip
 import lzma
 import shutil
+import struct
 
 import pytest
 
@@ -87,3 +88,25 @@ def test_a_bad_file_in_a_folder_is_named_and_not_installed(tmp_path, suffix, con
 def test_a_folder_without_the_file_says_which_names_it_may_have(tmp_path):
     with pytest.raises(DataError, match=f"has no {LABELS.name}, {LABELS.name}.gz or"):
         idx.install_from_folder(LABELS, tmp_path / "data", tmp_path)
+
+
+def test_parse_reads_the_big_endian_header():
+    raw = struct.pack(">BBBBII", 0, 0, 8, 2, 2, 3) + bytes(range(6))
+    assert idx.parse(raw, "file").tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "not an IDX file"),
+        (b"\x89PNG\r\n", "not an IDX file"),
+        (struct.pack(">BBBBI", 0, 0, 13, 1, 1) + bytes(4), "not an IDX file"),
+        (struct.pack(">BBBB", 0, 0, 8, 3), "ends inside its header"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 4_000_000_000), "has 0 values, its header says 4,000,000,000"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 3) + bytes(4), "has 4 values, its header says 3"),
+    ],
+    ids=["empty", "another format", "floats", "no axes", "absurd", "too long"],
+)
+def test_parse_names_the_file_and_what_is_wrong(raw, message):
+    with pytest.raises(DataError, match=f"some-file .*{message}"):
+        idx.parse(raw, "some-file")

@@ -35,7 +35,7 @@ def test_the_scores_are_those_of_scikit_learn(random_answers):
 
 def test_asking_a_model_gives_what_evaluate_measures(trained, val):
     model = checkpoints.load(trained).model
-    evaluation, expected = metrics.ask(model, val).evaluation, training.evaluate(model, val)
+    evaluation, expected = metrics.ask(model, *val.arrays()).evaluation, training.evaluate(model, val)
     assert evaluation.errors == expected.errors
     assert evaluation.loss == pytest.approx(expected.loss, rel=1e-5)
 

@@ -73,19 +73,6 @@ def test_an_unknown_activation_is_named_with_the_choices():
         models.build("mlp", activation="swish")
 
 
-def test_an_ensemble_is_the_mean_of_its_members_probabilities():
-    members = [models.build("linear", seed).eval() for seed in (1, 2)]
-    expected = (members[0](IMAGES).softmax(1) + members[1](IMAGES).softmax(1)) / 2
-    assert torch.allclose(models.Ensemble(members)(IMAGES).softmax(1), expected, atol=1e-6)
-
-
-def test_test_time_augmentation_is_the_mean_over_five_places():
-    model = models.build("linear", 1).eval()
-    places = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
-    expected = sum(model(IMAGES.roll(place, dims=(2, 3))).softmax(1) for place in places) / 5
-    assert torch.allclose(models.Ensemble([model], True)(IMAGES).softmax(1), expected, atol=1e-6)
-
-
 def test_an_unknown_model_is_named_with_the_choices():
     with pytest.raises(ConfigError, match=r"no model 'resnet'.*mlp"):
         models.build("resnet")

@@ -34,11 +34,11 @@ def parsed(path):
 
 @pytest.fixture(scope="module")
 def answers(trained, val):
-    return metrics.ask(checkpoints.load(trained).model, val)
+    return metrics.ask(checkpoints.load(trained).model, *val.arrays())
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path, answers, val):
-    path = page.write(tmp_path, [Measured("a.pt", answers)], val)
+    path = page.write(tmp_path, [Measured("a.pt", answers)], val.images.numpy())
     assert path == tmp_path / "report.html"
     found = parsed(path)
     assert all(reference.startswith(("data:image/png;base64,", "#")) for reference in found.loaded)
@@ -47,7 +47,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path, answers, val):
 
 
 def test_the_pictures_and_every_answer_lie_beside_it(tmp_path, answers, val):
-    page.write(tmp_path, [Measured("a.pt", answers)], val)
+    page.write(tmp_path, [Measured("a.pt", answers)], val.images.numpy())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*PICTURES, "predictions.csv", "report.html"])
     with (tmp_path / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -59,13 +59,13 @@ def test_the_pictures_and_every_answer_lie_beside_it(tmp_path, answers, val):
 
 
 def test_several_models_stand_side_by_side(tmp_path, answers, val):
-    found = parsed(page.write(tmp_path, [Measured("a.pt", answers), Measured("b.pt", answers)], val))
+    found = parsed(page.write(tmp_path, [Measured("a.pt", answers), Measured("b.pt", answers)], val.images.numpy()))
     assert "Side by side" in found.text
     assert sorted(path.name for path in (tmp_path / "model-2").iterdir()) == sorted([*PICTURES, "predictions.csv"])
 
 
 def test_a_name_cannot_put_anything_into_the_page(tmp_path, answers, val):
-    found = parsed(page.write(tmp_path, [Measured("<script>alert(1)</script>.pt", answers)], val))
+    found = parsed(page.write(tmp_path, [Measured("<script>alert(1)</script>.pt", answers)], val.images.numpy()))
     assert "<script>alert(1)</script>.pt" in found.text
 
 

@@ -10,11 +10,11 @@ from mnist_cli.cli.terminal import DataDir, Device, columns, percent, repair_dat
 from mnist_cli.config import DATA_DIR
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from numpy.typing import NDArray
 
-    from mnist_cli.data import Digits
     from mnist_cli.metrics import Answers, Measured
-    from mnist_cli.models import Classifier
+    from mnist_cli.runtimes import Frames, Model
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
 SEED = 0  # of the noise in corrupted images: every model sees the same
@@ -53,17 +53,16 @@ def evaluate(
     Reports loss and accuracy, each digit's scores and the commonest confusions; several checkpoints are compared in a
     table. A model is rebuilt from its checkpoint alone, and none of the images was trained on.
     """
-    from mnist_cli import checkpoints, data, devices, metrics
+    from mnist_cli import idx, metrics, runtimes
 
-    place = devices.choose(device)
-    members = [checkpoints.load(path).model.to(place) for path in checkpoint]
+    members = [runtimes.load(path, device).model for path in checkpoint]
     repair_data(data_dir, "val")
-    digits = data.load(data_dir, "val").to(place)
+    images, labels = idx.load(data_dir, "val")
     names = [TOGETHER] if ensemble else [str(path) for path in checkpoint]
     together = [_as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
-    corrupted = _corrupt(together, digits) if corruptions else [{} for _ in together]
+    corrupted = _corrupt(together, images, labels) if corruptions else [{} for _ in together]
     measured = [
-        metrics.Measured(name, metrics.ask(model, digits), errors)
+        metrics.Measured(name, metrics.ask(model, images, labels), errors)
         for name, model, errors in zip(names, together, corrupted, strict=True)
     ]
     if as_json:
@@ -76,29 +75,29 @@ def evaluate(
     if report:
         from mnist_cli.reporting import page
 
-        say(f"{page.write(report, measured, digits)} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
+        say(f"{page.write(report, measured, images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
 
 
-def _as_one(members: "list[Classifier]", tta: bool) -> "nn.Module":
-    from mnist_cli.models import Ensemble
+def _as_one(members: "list[Model]", tta: bool) -> "Model":
+    from mnist_cli.runtimes import Ensemble
 
     return Ensemble(members, tta) if tta or len(members) > 1 else members[0]
 
 
-def _corrupt(together: "list[nn.Module]", digits: "Digits") -> list[dict[str, float]]:
-    """Return the error of each model on the digits with each corruption, showing how far it is."""
+def _corrupt(together: "list[Model]", images: "Frames", labels: "NDArray[np.uint8]") -> list[dict[str, float]]:
+    """Return the error of each model on the images with each corruption, showing how far it is."""
     from rich.console import Console
     from rich.progress import track
 
-    from mnist_cli import training
+    from mnist_cli import metrics
     from mnist_cli.corruptions import CORRUPTIONS, corrupt
 
     errors: list[dict[str, float]] = [{} for _ in together]
     console = Console(stderr=True)
     for name in track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal):
-        spoiled = corrupt(digits, name, SEED)
+        spoiled = corrupt(images, name, SEED)
         for model, found in zip(together, errors, strict=True):
-            found[name] = 1 - training.evaluate(model, spoiled).accuracy
+            found[name] = 1 - metrics.ask(model, spoiled, labels).evaluation.accuracy
     return errors
 
 

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from mnist_cli.errors import ConfigError, MnistError
 
 if TYPE_CHECKING:
-    from mnist_cli.data import Split
+    from mnist_cli.idx import Split
 
 DataDir = Annotated[
     Path,
@@ -138,9 +138,9 @@ def any_name() -> None:
 
 def repair_data(data_dir: Path, *splits: "Split") -> None:
     """Make sure that the MNIST files of `splits` are in `data_dir`, saying what had to be done."""
-    from mnist_cli import data, idx
+    from mnist_cli import idx
 
-    files = [file for split in splits for file in data.SPLITS[split]]
+    files = [file for split in splits for file in idx.SPLITS[split]]
     faults = idx.repair(data_dir, files)
     if faults and set(faults.values()) == {"is missing"}:
         say(f"Unpacked the bundled MNIST files to {idx.raw_dir(data_dir)}.")

@@ -11,11 +11,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mnist_cli import __version__, metrics
-from mnist_cli.data import Digits
 from mnist_cli.files import replacing
 from mnist_cli.metrics import Answers, Measured
-from mnist_cli.models import CLASSES
 from mnist_cli.reporting import figures
+from mnist_cli.runtimes import CLASSES, Frames
 
 CAPTIONS = {
     "gallery": "What was answered wrong, first what the model was surest of. A mistake that a person would make too is of "
@@ -28,7 +27,7 @@ CAPTIONS = {
 }
 
 
-def write(folder: Path, measured: list[Measured], digits: Digits) -> Path:
+def write(folder: Path, measured: list[Measured], images: Frames) -> Path:
     """Write report.html, the pictures and predictions.csv, and return the path of the page.
 
     With several models each has a folder of its own for its pictures and predictions, numbered in their order.
@@ -36,7 +35,7 @@ def write(folder: Path, measured: list[Measured], digits: Digits) -> Path:
     models = []
     for number, model in enumerate(measured, 1):
         place = folder if len(measured) == 1 else folder / f"model-{number}"
-        drawn = _draw(model.answers, digits)
+        drawn = _draw(model.answers, images)
         for name, figure in drawn.items():
             figures.save(figure, place / f"{name}.png")
         _write_predictions(place / "predictions.csv", model.answers)
@@ -44,7 +43,7 @@ def write(folder: Path, measured: list[Measured], digits: Digits) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mnist_cli", "reporting"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    title = f"What {measured[0].name if len(measured) == 1 else f'{len(measured)} models'} made of {len(digits):,} val images"
+    title = f"What {measured[0].name if len(measured) == 1 else f'{len(measured)} models'} made of {len(images):,} val images"
     page = environment.get_template("report.html").render(
         title=title, version=__version__, models=models, percent=_percent
     )
@@ -53,9 +52,9 @@ def write(folder: Path, measured: list[Measured], digits: Digits) -> Path:
     return folder / "report.html"
 
 
-def _draw(answers: Answers, digits: Digits) -> dict[str, Figure]:
+def _draw(answers: Answers, images: Frames) -> dict[str, Figure]:
     return {
-        "gallery": figures.gallery(answers, digits.images[:, 0].cpu().numpy()),
+        "gallery": figures.gallery(answers, images[:, 0]),
         "confusion": figures.confusion_matrix(answers),
         "classes": figures.classes(answers),
         "reliability": figures.reliability(answers),

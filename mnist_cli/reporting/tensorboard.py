@@ -14,9 +14,9 @@ from tensorboardX import SummaryWriter
 from torch.nn import functional
 
 from mnist_cli import metrics
-from mnist_cli.models import CLASSES
 from mnist_cli.reporting import figures
 from mnist_cli.results import EpochResult
+from mnist_cli.runtimes import CLASSES
 from mnist_cli.training import Trainer
 
 BINS = 64  # of a histogram, all of one width: the default of 1,500 unequal ones takes ten times as long
@@ -59,7 +59,7 @@ class Board:
     def finish(self) -> None:
         """Add what the finished model makes of the val images, and the run to the table of hyperparameters."""
         epoch = self.trainer.epoch
-        answers = metrics.ask(self.trainer.model, self.trainer.val)
+        answers = metrics.ask(self.trainer.model, *self.trainer.val.arrays())
         pictures = {
             "confusion_matrix": figures.confusion_matrix(answers),
             "mistakes": figures.gallery(answers, self.trainer.val.images[:, 0].cpu().numpy()),
