@@ -56,7 +56,7 @@ def test_the_best_epoch_is_marked():
 
 def test_the_gallery_says_truth_answer_confidence_and_number():
     words = texts(figures.gallery(ANSWERS, IMAGES))
-    assert "Mistakes, the 3 most confident of 3: truth, answer, confidence, number" in words
+    assert "Mistakes, all 3: truth, answer, confidence, number of the image" in words
     assert words.count("4 as 9") == 2
     assert "90.0 %  #0" in words
 
@@ -71,6 +71,15 @@ def test_the_gallery_shows_the_very_pixels():
 def test_a_name_may_look_like_markup_or_mathematics():
     name = "<b>&$x^2$"
     assert name in texts(figures.comparison({name: RESULTS, "other": RESULTS}))
+
+
+def test_a_name_in_letters_that_no_font_has_is_no_error(tmp_path):
+    figures.save(figures.comparison({"\U0001f9ff 数字": RESULTS}), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").exists()
+
+
+def test_no_axis_goes_far_beyond_all():
+    assert figures.accuracies(RESULTS[:1]).axes[0].get_ylim()[1] < 1.01
 
 
 def test_every_picture_of_a_figure_is_inside_the_svg():

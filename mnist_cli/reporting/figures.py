@@ -4,6 +4,7 @@ The colours are those of Okabe and Ito (2008), which the colour-blind tell apart
 """
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
@@ -24,7 +26,10 @@ from mnist_cli.runtimes import CLASSES
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 TEXT, LINE, GRID = "#24292f", "#6e7781", "#d5dae0"  # which a page in another colour replaces, see `to_svg`
+# For names in Chinese, where one of these is installed: the fonts of Linux, macOS and Windows.
+CHINESE = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans GB", "Microsoft YaHei")
 STYLE: Any = {
+    "font.family": ["DejaVu Sans", *set(CHINESE).intersection(get_font_names())],
     "figure.constrained_layout.use": True,
     "font.size": 10,
     "axes.prop_cycle": cycler(color=COLOURS, linestyle=["-", "--", "-.", ":", "-", "--"]),
@@ -73,10 +78,22 @@ def plot(axes: Axes, curves: Mapping[str, Curve], x: str, y: str, *, log: bool =
         axes.yaxis.set_minor_formatter(NullFormatter())
     if percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))  # nothing is more than all
     if x == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(curves) > 1:
         axes.legend()
+
+
+def share_legend(figure: Figure) -> None:
+    """Give the plots of a figure, which show the same things, one legend below them."""
+    for axes in figure.axes:
+        if legend := axes.get_legend():
+            legend.remove()
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    widest = max(map(len, names))
+    figure.legend(handles, names, loc="outside lower left", ncols=max(1, min(len(names), 110 // (widest + 8))))
 
 
 @styled
@@ -90,7 +107,8 @@ def losses(results: Sequence[EpochResult]) -> Figure:
         judge = "held-out"
         curves[judge] = [result.held_out_loss or 0.0 for result in results]
     plot(axes, {name: (epochs, losses) for name, losses in curves.items()}, "epoch", "mean loss, log scale", log=True)
-    _mark_best(axes, epochs[int(np.argmin(curves[judge]))], f"lowest {judge} loss")
+    best = int(np.argmin(curves[judge]))
+    _mark_best(axes, epochs[best], curves[judge][best], f"epoch {epochs[best]}: lowest {judge} loss")
     axes.set_title("Loss", loc="left")
     return figure
 
@@ -102,7 +120,7 @@ def accuracies(results: Sequence[EpochResult]) -> Figure:
     epochs, shares = [result.epoch for result in results], [result.val_accuracy for result in results]
     plot(axes, {"val": (epochs, shares)}, "epoch", "val accuracy", percent=True)
     best = int(np.argmax(shares))
-    _mark_best(axes, epochs[best], f"{100 * shares[best]:.2f} %, the highest")
+    _mark_best(axes, epochs[best], shares[best], f"epoch {epochs[best]}: {100 * shares[best]:.2f} %, the highest")
     axes.set_title("Accuracy on the val images", loc="left")
     return figure
 
@@ -110,15 +128,14 @@ def accuracies(results: Sequence[EpochResult]) -> Figure:
 @styled
 def comparison(runs: Mapping[str, Sequence[EpochResult]]) -> Figure:
     """Draw the val loss and the val accuracy of several runs, one chart each."""
-    figure, (left, right) = draw(columns=2, size=(10, 4.2))
+    figure, (left, right) = draw(columns=2, size=(10, 4.4))
     epochs = {name: [result.epoch for result in results] for name, results in runs.items()}
     val_losses = {name: (epochs[name], [result.val_loss for result in results]) for name, results in runs.items()}
     shares = {name: (epochs[name], [result.val_accuracy for result in results]) for name, results in runs.items()}
     figure.suptitle("Runs compared on the val images", x=0.01, ha="left", fontsize=11)
     plot(left, val_losses, "epoch", "val loss, log scale", log=True)
     plot(right, shares, "epoch", "val accuracy", percent=True)
-    if legend := right.get_legend():
-        legend.remove()
+    share_legend(figure)
     return figure
 
 
@@ -162,7 +179,8 @@ def gallery(answers: Answers, images: NDArray[np.uint8]) -> Figure:
         under = f"{100 * answers.confidence[index]:.1f} %  #{index}"
         axes.text(left + 14, top + 30, under, ha="center", va="top", color=TEXT, fontsize=7.5)
     axes.imshow(mosaic[..., [0, 0, 0, 1]], interpolation="none")
-    title = f"Mistakes, the {len(worst):,} most confident of {len(mistakes):,}: truth, answer, confidence, number"
+    which = f"the {len(worst):,} most confident of" if len(worst) < len(mistakes) else "all"
+    title = f"Mistakes, {which} {len(mistakes):,}: truth, answer, confidence, number of the image"
     axes.set_title(title if len(worst) else "No mistakes", loc="left")
     return figure
 
@@ -179,7 +197,9 @@ def reliability(answers: Answers) -> Figure:
     axes.legend(loc="upper left")
     axes.set_title(f"Confidence, expected calibration error {100 * answers.calibration_error():.2f} %", loc="left")
     below.bar(confidence, [each.images for each in bins], width=0.03, color=BLUE)
-    below.set(xlim=(0, 1.01), yscale="log", xlabel="confidence", ylabel="images, log scale")
+    below.set(xlim=(0, 1.01), yscale="log", xlabel="confidence", ylabel="images, log")
+    below.set_ylim(0.7, 2 * len(answers))
+    below.yaxis.set_major_locator(LogLocator(10, numticks=6))
     below.yaxis.set_major_formatter("{x:,.0f}")
     below.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
@@ -223,7 +243,8 @@ def classes(answers: Answers) -> Figure:
 @styled
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
-    with replacing(path) as file:
+    # A run may have a name that no font has the letters of: they are boxes then.
+    with replacing(path) as file, warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.savefig(file, format="png")
 
 
@@ -239,7 +260,7 @@ def to_svg(figure: Figure) -> str:
     return svg
 
 
-def _mark_best(axes: Axes, epoch: int, why: str) -> None:
-    """Draw a line at the best epoch, and say so in the legend."""
-    axes.axvline(epoch, color=LINE, linestyle=":", linewidth=1.2, label=f"epoch {epoch}: {why}")
+def _mark_best(axes: Axes, epoch: int, value: float, why: str) -> None:
+    """Draw a ring around the best point, and say why in the legend."""
+    axes.plot(epoch, value, "o", markersize=11, markerfacecolor="none", markeredgecolor=TEXT, label=why)
     axes.legend()
