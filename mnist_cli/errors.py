@@ -6,6 +6,8 @@ MnistError
 ├── DivergenceError  a run whose loss is no longer a number
 ├── CheckpointError  a file that should hold a trained model
 └── ImageError       a picture that should hold a digit
+    ├── FormatError      no picture at all, or in a format that is not read here
+    └── TooLargeError    one with more pixels than are read
 
 Each message is one sentence for the user: what is wrong, with which file, what to type next. The command line prints it,
 as it does an OSError, and exits with status 1, or 2 for a ConfigError; everything else that is raised is a bug and keeps
@@ -35,3 +37,11 @@ class CheckpointError(MnistError):
 
 class ImageError(MnistError):
     """A file does not hold a picture of a digit."""
+
+
+class FormatError(ImageError):
+    """A file is no picture in a format that is read here."""
+
+
+class TooLargeError(ImageError):
+    """A picture has more pixels than are read."""

@@ -56,6 +56,8 @@ class Loaded:
     path: Path
     model: Model
     val_accuracy: float | None  # 0 to 1; None when it was never measured
+    parameters: int | None = None
+    runtime: str = "onnxruntime"  # what runs it, and where
 
 
 def load(path: Path, device: str | None = None) -> Loaded:
@@ -63,8 +65,12 @@ def load(path: Path, device: str | None = None) -> Loaded:
 
     Raises CheckpointError when it is none, ConfigError when there is no such device.
     """
+    import torch
+
     from mnist_cli import checkpoints, devices
 
     place = devices.choose(device)
     checkpoint = checkpoints.load(path)
-    return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy)
+    parameters = sum(weights.numel() for weights in checkpoint.model.parameters())
+    runtime = f"torch {torch.__version__} on {place}"
+    return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy, parameters, runtime)

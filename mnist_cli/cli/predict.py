@@ -13,12 +13,12 @@ import typer
 from mnist_cli import runs
 from mnist_cli.answers import Answer
 from mnist_cli.cli.answers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
-from mnist_cli.cli.terminal import Device, any_name, percent, say, show_error
-from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED
+from mnist_cli.cli.terminal import Device, any_name, describe_model, say, show_error
+from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from mnist_cli.runtimes import Loaded, Model
+    from mnist_cli.runtimes import Model
 
 BATCH = 64  # pictures read at a time; no more than two such batches are held, however many files there are
 WORTH_A_BAR = 50  # files, beyond which it takes a while
@@ -91,7 +91,7 @@ def predict(
     from mnist_cli import runtimes
 
     loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR), device)
-    say(_describe(loaded, is_named=checkpoint is not None))
+    say(describe_model(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
     any_name()
@@ -119,14 +119,6 @@ def _refuse_contradictions(
     for option, is_given in {"--top-k": top_k, "--show": show, "--explain": explain}.items():
         if many and is_given:
             raise ConfigError(f"{option} is about one digit a picture, so it does not go with --many")
-
-
-def _describe(loaded: "Loaded", is_named: bool) -> str:
-    """Return which model answers, how good it is, and how to have another."""
-    score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
-    if loaded.path == PRETRAINED:
-        return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
-    return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."
 
 
 def _find_pictures(files: list[Path]) -> list[str]:

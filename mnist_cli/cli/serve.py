@@ -1,18 +1,30 @@
 """`mnist serve`: the same answers over HTTP, and a page to draw on."""
 
+import errno
+import logging
+import socket
+import sys
+import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mnist_cli import runs
-from mnist_cli.cli.terminal import say
+from mnist_cli.cli.terminal import command, describe_model, say
 from mnist_cli.config import CHECKPOINTS_DIR
+from mnist_cli.errors import ConfigError
+
+LOCAL = ("localhost", "127.", "::1")  # what addresses begin with that only this machine reaches
+PATIENCE = 30  # seconds that requests in flight have to end after Ctrl-C
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in, and anybody on them.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -21,13 +33,92 @@ def serve(
             show_default=f"the newest under {CHECKPOINTS_DIR}, else the one that ships with mnist",
         ),
     ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Let pages of this origin ask, such as https://example.org; may be given several times. * lets all.",
+            show_default="only the service's own page",
+        ),
+    ] = None,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            readable=False,
+            help="Save there the pictures that people correct on the page, as PNG files, with their digits in labels.csv.",
+            show_default="no picture is stored",
+        ),
+    ] = None,
 ) -> None:
-    """Serve a page to draw digits on, and the same answers over HTTP."""
-    import uvicorn
+    """Serve a page to draw digits on, and the answers of `mnist predict` over HTTP.
 
-    from mnist_cli import runtimes
-    from mnist_cli.serving import app
+    No picture is stored or logged, and the page asks nobody but this program, so it works without a network. Ctrl-C
+    stops it when the requests in flight are answered.
 
-    loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))
-    say(f"Draw on http://{host}:{port}")
-    uvicorn.run(app.build(loaded), host=host, port=port)
+    \b
+      mnist serve --open
+      curl --data-binary @seven.png http://127.0.0.1:8000/api/predict
+      curl -F picture=@one.png -F picture=@two.png http://127.0.0.1:8000/api/predict
+    """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"`mnist serve` needs {error.name}, which is not installed; type: pip install 'mnist-cli[serve]'"
+        ) from error
+
+    with _listen(host, port) as listener:
+        from mnist_cli import runtimes
+        from mnist_cli.serving import app
+
+        loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))
+        service = app.build(loaded, collect, allow_origin or (), only_local=host.startswith(LOCAL))
+        logging.basicConfig(
+            stream=sys.stderr, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", level=logging.INFO
+        )
+        config = uvicorn.Config(
+            service,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=PATIENCE,
+        )
+        address = _address(listener)
+        say(describe_model(loaded, is_named=checkpoint is not None))
+        if collect:
+            say(f"Corrected pictures are saved in {collect}.")
+        say(f"Draw on {address} and see {address}/docs for programs; Ctrl-C stops.")
+        if open_page:
+            webbrowser.open(address)
+        with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has answered all
+            uvicorn.Server(config).run(sockets=[listener])
+    say("Stopped.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raises ConfigError when the port or the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except socket.gaierror as error:
+        raise ConfigError(f"--host {host}: there is no such address; 127.0.0.1 is this machine") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            hint = f"another program listens there; type: {command('serve', '--port', port + 1 if port < 65535 else 0)}"
+        elif error.errno == errno.EACCES:
+            hint = f"ports below 1024 need a permission; type: {command('serve', '--port', 8000)}"
+        else:
+            hint = f"{error.strerror or error}; 127.0.0.1 is this machine"
+        raise ConfigError(f"cannot listen on {host} port {port}: {hint}") from error
+
+
+def _address(listener: socket.socket) -> str:
+    """Return what to type into a browser on this machine."""
+    host, port, *_ = listener.getsockname()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

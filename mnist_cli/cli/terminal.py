@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import ConfigError, MnistError
 
 if TYPE_CHECKING:
     from mnist_cli.idx import Split
+    from mnist_cli.runtimes import Loaded
 
 DataDir = Annotated[
     Path,
@@ -147,3 +149,11 @@ def repair_data(data_dir: Path, *splits: "Split") -> None:
         return
     for file, fault in faults.items():
         say(f"Repaired {idx.raw_dir(data_dir) / file.name}, which {fault}.")
+
+
+def describe_model(loaded: "Loaded", is_named: bool) -> str:
+    """Return which model answers, how good it is, and how to have another."""
+    score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
+    if loaded.path == PRETRAINED:
+        return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
+    return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."

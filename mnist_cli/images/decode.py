@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
-from mnist_cli.errors import ImageError
+from mnist_cli.errors import FormatError, ImageError, TooLargeError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 LARGEST = 128_000_000  # px, beyond which a picture is refused before it is decoded
-TOO_LARGE = f"the picture has too many pixels, at most {LARGEST:,} are read"
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
 Picture = NDArray[np.float32]  # (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white
@@ -45,23 +44,28 @@ def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
         raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def decode(file: BinaryIO, longest: int | None = WORKING_SIZE) -> Picture:
-    """Return the picture in an open file; raises ImageError when there is none or it is too large."""
+def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, largest: int = LARGEST) -> Picture:
+    """Return the picture in an open file.
+
+    Raises FormatError when there is none, TooLargeError when it has more than `largest` px, else ImageError when it is
+    broken.
+    """
+    too_large = f"the picture has too many pixels, at most {largest:,} are read"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and of sizes that LARGEST allows
             with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > LARGEST:
-                    raise ImageError(TOO_LARGE)
+                if image.width * image.height > largest:
+                    raise TooLargeError(too_large)
                 if longest:
                     image.draft(None, (longest, longest))  # lets a JPEG decode straight to a smaller size
                 return to_array(image, longest)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
+        raise FormatError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(TOO_LARGE) from error
+        raise TooLargeError(too_large) from error
     # Pillow's decoders raise nearly anything on a broken file, and a broken file must not end the run.
     except Exception as error:
         raise ImageError(f"the picture cannot be decoded: {error or type(error).__name__}") from error

@@ -1,71 +1,169 @@
 """The routes of the service."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-from fastapi import FastAPI, Query, Request
-from fastapi.responses import JSONResponse
+import jinja2
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 from mnist_cli import __version__
-from mnist_cli.answers import Answer
-from mnist_cli.models import Classifier
 from mnist_cli.runtimes import Loaded
+from mnist_cli.serving import uploads
+from mnist_cli.serving.corrections import Corrections
 from mnist_cli.serving.engine import Engine
-from mnist_cli.serving.uploads import read_pictures
+from mnist_cli.serving.guard import Guard
+from mnist_cli.serving.replies import HealthReply, ModelReply, Reply, SavedReply, refuse
+from mnist_cli.serving.uploads import Room
 
 PAGE = Path(__file__).with_name("page")
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+DESCRIPTION = (
+    "Which digit is in a picture? The answers are those of `mnist predict --json`. No picture is stored or logged."
 )
+REQUESTS = 64  # answered at once; one more is told to come back
+MEMORY = 256 * 1024**2  # bytes of all bodies together
+MEANINGS = {
+    403: "not for this origin, or not collected",
+    408: "the picture did not arrive in time",
+    413: "too large",
+    415: "not a picture in a format that is read",
+    422: "broken, or no picture, or a parameter that cannot be",
+    503: "too many requests; see Retry-After",
+    507: "it could not be saved",
+}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+PICTURES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": BINARY,
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"picture": {"type": "array", "items": BINARY["schema"]}}}
+            },
+        },
+    }
+}
+PICTURE = {"requestBody": {"required": True, "content": {"image/*": BINARY}}}
 
 
-def build(loaded: Loaded) -> FastAPI:
-    """Return the application that answers with the model of a checkpoint."""
-    app = FastAPI(title="mnist", version=__version__, docs_url=None, redoc_url=None)
-    engine = Engine(loaded.model)
+def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = (), only_local: bool = True) -> FastAPI:
+    """Return the application that answers with a model.
 
-    @app.middleware("http")
-    async def protect(request: Request, call_next: Callable[[Request], Any]) -> Any:
-        response = await call_next(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
+    Corrections are saved in the folder `collect`, pages of `origins` may ask, and other machines if not `only_local`.
+    """
+    app = FastAPI(
+        title="mnist",
+        summary="A digit recogniser",
+        description=DESCRIPTION,
+        version=__version__,
+        docs_url=None,  # FastAPI's page loads scripts from strangers
+        redoc_url=None,
+        exception_handlers=_HANDLERS,
+        middleware=[
+            Middleware(Guard, origins=origins, only_local=only_local),
+            Middleware(CORSMiddleware, allow_origins=origins, expose_headers=["Retry-After"]),
+        ],
+    )
+    engine, room = Engine(loaded.model), Room(REQUESTS, MEMORY)
+    corrections = Corrections(collect) if collect else None
 
-    @app.post("/api/predict")
+    @app.post(
+        "/api/predict",
+        response_model=Reply | list[Reply],
+        responses=_refusals(403, 408, 413, 415, 422, 503),
+        openapi_extra=PICTURES,
+    )
     async def predict(
-        request: Request, many: Annotated[bool, Query()] = False, frame: Annotated[bool, Query()] = False
-    ) -> JSONResponse:
-        """Read the digit in a picture."""
-        answers = [await engine.answer(picture, many) for picture in await read_pictures(request)]
+        request: Request,
+        many: Annotated[bool, Query(description="Look for several digits.")] = False,
+        frame: Annotated[bool, Query(description="Add the 28x28 pixels that the model saw.")] = False,
+    ) -> Response:
+        """Read the digit in a picture: an object for a body or a form with one file, a list for several files."""
+        with room.place(uploads.size_of(request)):
+            # One after another, so that a request has one picture in the queue at a time.
+            answers = [await engine.answer(upload, many) for upload in await uploads.read(request)]
         values = [answer.values(many=many, frame=frame) for answer, _ in answers]
-        if len(answers) > 1:
-            return JSONResponse(values)
-        return JSONResponse(values[0], answers[0][1])
+        return JSONResponse(values) if len(values) > 1 else JSONResponse(values[0], answers[0][1])
+
+    @app.post(
+        "/api/corrections",
+        status_code=201,
+        responses=_refusals(403, 408, 413, 415, 422, 503, 507),
+        openapi_extra=PICTURE,
+    )
+    async def correct(
+        request: Request, digit: Annotated[int, Query(ge=0, le=9, description="What it is.")]
+    ) -> SavedReply:
+        """Keep a picture and what it is, if the service was started with --collect."""
+        if corrections is None:
+            raise HTTPException(403, "corrections are not collected; `mnist serve --collect FOLDER` does")
+        with room.place(uploads.size_of(request)):
+            upload, *_ = await uploads.read(request)
+            path = await engine.save(corrections, upload, digit)
+        return SavedReply(path=path.name, digit=digit)
 
     @app.get("/api/model")
-    async def model() -> dict[str, Any]:
-        assert isinstance(loaded.model, Classifier)
-        return {
-            "checkpoint": str(loaded.path),
-            "val_accuracy": loaded.val_accuracy,
-            "parameters": sum(weights.numel() for weights in loaded.model.parameters()),
-            "version": __version__,
-            "device": str(loaded.model.pixel_mean.device),
-            "runtime": f"torch {torch.__version__}",
-            "collect": False,
-        }
-
-    @app.post("/api/corrections")
-    async def corrections(request: Request, digit: Annotated[int, Query(ge=0, le=9)]) -> JSONResponse:
-        reason = "corrections are not collected; `mnist serve --collect DIR` does"
-        return JSONResponse(Answer(Path("-"), error=reason).values(), 403)
+    async def model() -> ModelReply:
+        """Tell which model answers."""
+        return ModelReply(
+            checkpoint=str(loaded.path),
+            val_accuracy=loaded.val_accuracy,
+            parameters=loaded.parameters,
+            version=__version__,
+            runtime=loaded.runtime,
+            collect=corrections is not None,
+        )
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+    async def healthz() -> HealthReply:
+        """Tell that the service runs."""
+        return HealthReply(status="ok")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("mnist_cli", "serving"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        return HTMLResponse(environment.get_template("docs.html").render(document=app.openapi(), base=request.base_url))
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Reply, "description": MEANINGS[status]} for status in statuses}
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer what was raised on purpose, by us or by Starlette, which only names a status."""
+    assert isinstance(error, StarletteHTTPException)
+    reason = error.detail
+    if reason == HTTPStatus(error.status_code).phrase:
+        reason = f"{reason.lower()}: {request.method} {request.url.path}; see /docs"
+    return refuse(error.status_code, reason, error.headers)
+
+
+async def _refuse_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first, *_ = error.errors()
+    return refuse(422, f"the parameter {first['loc'][-1]} is wrong: {first['msg']}; see /docs")
+
+
+async def _let_go(request: Request, error: Exception) -> Response:
+    """Answer nobody: the sender left."""
+    return Response(status_code=400)
+
+
+_HANDLERS: dict[Any, Any] = {
+    StarletteHTTPException: _refuse,
+    RequestValidationError: _refuse_parameter,
+    ClientDisconnect: _let_go,
+}

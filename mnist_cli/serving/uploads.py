@@ -1,23 +1,111 @@
-"""The pictures in the body of a request."""
+"""The pictures in the body of a request, read within limits and kept in memory only."""
 
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+LARGEST_FILE = 16 * 1024**2  # bytes of one picture
+LARGEST_BODY = 64 * 1024**2  # bytes of a request with several
+MOST_FILES = 100  # pictures in one request
+PATIENCE = 30  # seconds, in which the body has to arrive
+NAMELESS = "-"  # what a picture without a name is called, as on the command line
+
+FILE_TOO_LARGE = f"the file is too large, at most {LARGEST_FILE // 1024**2} MB are read"
+BODY_TOO_LARGE = f"the request is too large, at most {LARGEST_BODY // 1024**2} MB are read"
 
 
 @dataclass(frozen=True)
 class Upload:
     """A picture file that came over the network."""
 
-    name: str  # as the sender calls it, or `-` for a body without a name
+    name: str  # as the sender calls it
     body: bytes
 
 
-async def read_pictures(request: Request) -> list[Upload]:
-    """Return the files of a request."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        return [Upload("-", await request.body())]
-    form = await request.form()
+class Room:
+    """How many requests are answered at once, and how much memory their bodies may take."""
+
+    def __init__(self, requests: int, memory: int) -> None:
+        """Have room for `requests` whose bodies have no more than `memory` bytes together."""
+        self.requests, self.memory = requests, memory
+
+    @contextmanager
+    def place(self, size: int) -> Iterator[None]:
+        """Make room for a request while the block runs; raises HTTPException 503 when there is none."""
+        if self.requests < 1 or self.memory < size:
+            raise HTTPException(503, "too many pictures are being read; try again in a second", {"Retry-After": "1"})
+        self.requests -= 1
+        self.memory -= size
+        try:
+            yield
+        finally:
+            self.requests += 1
+            self.memory += size
+
+
+def size_of(request: Request) -> int:
+    """Return how many bytes of body to expect; raises HTTPException 413 when they are too many."""
+    is_form, announced = _is_form(request), request.headers.get("content-length", "")
+    largest = LARGEST_BODY if is_form else LARGEST_FILE
+    size = int(announced) if announced.isdecimal() else largest
+    if size > largest:
+        raise _too_large(is_form)
+    return size
+
+
+async def read(request: Request) -> list[Upload]:
+    """Return the files of a form, or the body as the only file.
+
+    Raises HTTPException when there is none, when it is too large, or when it does not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            uploads = await (_read_form if _is_form(request) else _read_body)(request)
+    except TimeoutError as error:
+        raise HTTPException(408, f"the picture did not arrive within {PATIENCE} seconds") from error
+    if not uploads:
+        raise HTTPException(422, "there is no file in the form; send one with `curl -F picture=@seven.png`")
+    return uploads
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
+def _too_large(is_form: bool) -> HTTPException:
+    return HTTPException(413, BODY_TOO_LARGE if is_form else FILE_TOO_LARGE)
+
+
+async def _bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it arrives; raises HTTPException when it is longer than `largest` bytes."""
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > largest:
+            raise _too_large(_is_form(request))
+        yield chunk
+
+
+async def _read_body(request: Request) -> list[Upload]:
+    body = b"".join([chunk async for chunk in _bounded(request, LARGEST_FILE)])
+    if not body:
+        raise HTTPException(422, "the body is empty; send a picture with `curl --data-binary @seven.png`")
+    return [Upload(NAMELESS, body)]
+
+
+async def _read_form(request: Request) -> list[Upload]:
+    try:
+        form = await _InMemory(request.headers, _bounded(request, LARGEST_BODY), max_files=MOST_FILES).parse()
+    except MultiPartException as error:
+        raise HTTPException(422, f"the form cannot be read: {error.message}") from error
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-    return [Upload(part.filename or "-", await part.read()) for part in files]
+    return [Upload(part.filename or NAMELESS, await part.read()) for part in files]
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = LARGEST_BODY + 1  # so that no picture is ever written to a disk

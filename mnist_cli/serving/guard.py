@@ -1,0 +1,71 @@
+"""What every request passes: who may ask, what a browser may do with the answer, and a line in the log."""
+
+import logging
+import time
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mnist_cli.serving.replies import refuse
+
+log = logging.getLogger(__name__)
+
+ANY = "*"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guard:
+    """Turns away pages of other origins, adds the headers that keep a browser safe, and logs a line a request."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str], only_local: bool) -> None:
+        """Let pages of `origins` ask.
+
+        A service for this machine alone (`only_local`) answers under no other name, lest a page whose name was bound to
+        this machine passes for its own.
+        """
+        self.app, self.origins = app, frozenset(origins)
+        self.hosts = LOOPBACK | {urlsplit(origin).hostname for origin in origins} if only_local else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        reason = self._refusal(Headers(scope=scope))
+        try:
+            await (refuse(403, reason) if reason else self.app)(scope, receive, send_guarded)
+        finally:
+            path = scope["raw_path"].decode("ascii", "backslashreplace")
+            log.info("%s %s  %d  %.0f ms", scope["method"], path, status, 1000 * (time.perf_counter() - start))
+
+    def _refusal(self, headers: Headers) -> str | None:
+        """Return why a request is turned away, if it is."""
+        if ANY in self.origins:
+            return None
+        host, origin = urlsplit(f"//{headers.get('host', 'localhost')}"), headers.get("origin")
+        if self.hosts is not None and host.hostname not in self.hosts:
+            return (
+                f"this service is not called {host.hostname}; `mnist serve --allow-origin http://NAME` gives it a name"
+            )
+        if origin is not None and origin not in self.origins and urlsplit(origin).netloc != host.netloc:
+            return f"pages of {origin} may not ask; `mnist serve --allow-origin {origin}` lets them"
+        return None

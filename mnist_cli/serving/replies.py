@@ -1,0 +1,71 @@
+"""What the service answers, for those who read its OpenAPI document, and how it says no."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from mnist_cli.answers import Answer
+from mnist_cli.serving.uploads import NAMELESS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[int, Field(ge=0, le=255)]
+Row = Annotated[list[Level], Field(min_length=28, max_length=28)]
+Digit = Annotated[int, Field(ge=0, le=9)]
+
+
+class DigitReply(BaseModel):
+    """A digit found in a picture."""
+
+    digit: Digit | None = Field(description="null for a `reason`")
+    confidence: Share
+    box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
+    reason: str | None = Field(description="why it is not named")
+
+
+class Reply(BaseModel):
+    """What `mnist predict --json` says of a picture."""
+
+    path: str = Field(description="the name of the file in the form, or `-`")
+    digit: Digit | None = Field(description="null for a `reason`")
+    confidence: Share | None
+    probabilities: Annotated[list[Share], Field(min_length=10, max_length=10)] | None = Field(
+        description="of the digits 0 to 9"
+    )
+    reason: str | None = Field(description="why no digit is named, or what is wrong with the request")
+    digits: list[DigitReply] = Field(default=[], description="with `many`: all digits, in reading order")
+    text: str = Field(default="", description="with `many`: what they read, line by line, `?` for what is none")
+    frame: Annotated[list[Row], Field(min_length=28, max_length=28)] | None = Field(
+        default=None, description="with `frame`: what the model saw, 0 = paper .. 255 = ink"
+    )
+
+
+class ModelReply(BaseModel):
+    """What is loaded."""
+
+    checkpoint: str
+    val_accuracy: Share | None = Field(description="on MNIST's 10,000 val images; null if never measured")
+    parameters: int | None
+    version: str = Field(description="of mnist-cli")
+    runtime: str = Field(description="what runs the model, and where")
+    collect: bool = Field(description="whether /api/corrections keeps pictures")
+
+
+class SavedReply(BaseModel):
+    """Where a correction was saved."""
+
+    path: str = Field(description="the name of the PNG file in the folder that --collect names")
+    digit: Digit
+
+
+class HealthReply(BaseModel):
+    """That the service runs."""
+
+    status: str
+
+
+def refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return a sentence in the shape that answers have."""
+    return JSONResponse(Answer(Path(NAMELESS), error=reason).values(), status, headers)
