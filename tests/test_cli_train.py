@@ -39,6 +39,24 @@ def test_an_existing_run_is_kept(mnist):
     assert mnist("train", *QUICK, "--name", "one", "--overwrite").exit_code == 0
 
 
+def test_every_run_leaves_pictures_and_tables_and_with_report_the_report(mnist, tmp_path):
+    done = mnist("train", *QUICK, "--name", "one", "--holdout", "1000", "--report")
+    assert done.stdout == "checkpoints/one/best.pt\n"
+    assert "runs/one/report.html shows where it fails.\n" in done.stderr
+    assert "checkpoints/one/best.pt" in (tmp_path / "runs/one/report.html").read_text()
+    names = {path.name for path in (tmp_path / "runs/one").iterdir()}
+    assert {"loss.png", "accuracy.png", "metrics.csv", "config.toml", "predictions.csv", "gallery.png"} <= names
+    resumed = mnist("train", "--resume", "checkpoints/one/last.pt", "--epochs", "2", "--report")
+    assert "runs/one/report.html" in resumed.stderr
+
+
+def test_the_best_epoch_of_a_run_goes_with_it_when_it_is_replaced(mnist, tmp_path):
+    assert mnist("train", *QUICK, "--name", "one", "--holdout", "1000").exit_code == 0
+    again = mnist("train", *QUICK, "--name", "one", "--overwrite")
+    assert again.stdout == "checkpoints/one/last.pt\n"
+    assert not (tmp_path / "checkpoints/one/best.pt").exists()
+
+
 def weights_in(path):
     return {name: tensor.tolist() for name, tensor in torch.load(path, weights_only=True)["weights"].items()}
 
@@ -100,7 +118,7 @@ def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
 def test_resume_takes_no_other_hyperparameter(mnist, trained):
     done = mnist("train", "--resume", trained, "--learning-rate", "0.1")
     assert done.exit_code == 2
-    assert "only --epochs goes with it" in done.stderr
+    assert "only --epochs and --report go with it" in done.stderr
 
 
 def test_training_from_the_file_of_a_run_repeats_it(mnist, tmp_path):

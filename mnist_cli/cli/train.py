@@ -157,18 +157,24 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="model and time")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of that name.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write runs/NAME/report.html, as `mnist evaluate --report` does.")
+    ] = False,
     device: Device = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Train a classifier and save it after every epoch.
 
-    The checkpoint is checkpoints/NAME/last.pt, and its path is all that is printed on stdout. The curves are in
-    runs/NAME, for TensorBoard, and so is config.toml, from which --config repeats the run. Ctrl-C saves and stops.
+    The checkpoint is checkpoints/NAME/last.pt, and its path is all that is printed on stdout. In
+    runs/NAME are loss.png, accuracy.png, metrics.csv, the log for TensorBoard, and config.toml, from which --config
+    repeats the run. Ctrl-C saves and stops.
     """
     chosen = {field.name for field in fields(TrainConfig)}
     options = {key: value for key, value in context.params.items() if key in chosen and value is not None}
     if resume and (set(options) - {"epochs"} or preset or config or name or overwrite):
-        raise typer.BadParameter("--resume goes on as the run began; of the other options only --epochs goes with it.")
+        raise typer.BadParameter(
+            "--resume goes on as the run began; of the other options only --epochs and --report go with it."
+        )
     if overwrite and not name:
         raise typer.BadParameter("--overwrite needs the --name of the run to replace.")
     runs.check_name(name)
@@ -194,8 +200,10 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         _train_and_save(trainer, run)
     finally:
         distributed.leave()
-    finished = run.best_path if settings.held_out else run.last_path
+    finished = run.result_path
     typer.echo(finished)
+    if report:
+        say(f"{_write_report(finished, trainer, run.log_dir)} shows where it fails.")
     say("Next, try:")
     say("  " + command("evaluate", finished))
     say("  " + command("predict", "--checkpoint", finished, "YOUR-PICTURE.png"))
@@ -245,6 +253,8 @@ def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
                 checkpoints.save(run.last_path, trainer)
                 if result is trainer.best():
                     checkpoints.save(run.best_path, trainer)
+                elif not trainer.held_out:
+                    run.best_path.unlink(missing_ok=True)  # that of a run which this one replaced
                 report.epoch(result)
             # A signal that comes while the last epoch is being measured stops nothing any more.
             stopped = bool(signals) and trainer.epoch < trainer.config.epochs
@@ -265,6 +275,16 @@ def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
         say(f"Stopped after {trainer.config.patience} epochs without a better held-out loss.")
     if best := trainer.best():
         say(f"{run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
+
+
+def _write_report(path: Path, trainer: "Trainer", folder: Path) -> Path:
+    """Write into `folder` what the model in the checkpoint at `path` makes of the val images."""
+    from mnist_cli import checkpoints, metrics
+    from mnist_cli.reporting import page
+
+    images, labels = trainer.val.arrays()
+    answers = metrics.ask(checkpoints.load(path).model.to(trainer.device), images, labels)
+    return page.write(folder, [metrics.Measured(str(path), answers)], images)
 
 
 @contextmanager
