@@ -1,0 +1,156 @@
+"""The load that `mnist serve` carries: predictions a second, how long they take, and its memory.
+
+    python benchmarks/service.py [--requests 100000] [--seconds 10]
+
+Server and load generator share the machine. The pictures are val digits on 280x280 px, as PNG files such as a browser
+makes of a canvas (RGBA). Each connection sends its next picture when the last one is answered.
+"""
+
+import argparse
+import asyncio
+import io
+import itertools
+import os
+import platform
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from mnist_cli import data, idx
+
+SIDE = 280  # px
+PICTURES = 1_000
+CONNECTIONS = (1, 8, 32, 320)
+
+
+@dataclass
+class Load:
+    """What a load generator saw."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    taken: list[float] = field(default_factory=list)  # seconds, of the pictures that were answered
+
+    def row(self, seconds: float) -> str:
+        """Return the figures of a run that took so long."""
+        refused = self.statuses[503]
+        others = sum(count for status, count in self.statuses.items() if status not in (200, 503))
+        half, almost_all = statistics.quantiles(self.taken, n=100)[49::49]
+        return f"{len(self.taken) / seconds:9,.0f} {1e3 * half:8.1f} {1e3 * almost_all:8.1f} {refused:8,} {others:8,}"
+
+
+def draw(folder: Path) -> list[bytes]:
+    """Return val digits as the PNG files of a drawing."""
+    idx.repair(folder)
+    pictures = []
+    for digit in data.load(folder, "val").images[:PICTURES, 0].numpy():
+        drawing = Image.fromarray(255 - digit).resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGBA")
+        file = io.BytesIO()
+        drawing.save(file, "PNG")
+        pictures.append(file.getvalue())
+    return pictures
+
+
+@contextmanager
+def serving(log: Path) -> Iterator[tuple[int, int]]:
+    """Run the service while the block runs; yields its process and its port."""
+    command = [sys.executable, "-m", "mnist_cli", "serve", "--port", "0", "--checkpoint", "pretrained"]
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, stderr=file)
+    try:
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())):
+            if server.poll() is not None:
+                raise SystemExit(log.read_text())
+            time.sleep(0.1)
+        yield server.pid, int(found[1])
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+
+
+async def send(port: int, requests: Iterator[bytes], load: Load, until: float) -> None:
+    """Send one request after the other over one connection, until a time or the last of them."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for request in requests:
+        start = time.perf_counter()
+        if start > until:
+            break
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.search(rb"content-length: (\d+)", head)[1])
+        await reader.readexactly(length)
+        status = int(head[9:12])
+        load.statuses[status] += 1
+        if status == 200:
+            load.taken.append(time.perf_counter() - start)
+        elif status == 503:
+            await asyncio.sleep(0.1)  # less than the Retry-After of a second, so that the pressure stays
+    writer.close()
+    await writer.wait_closed()
+
+
+async def run(port: int, requests: Iterator[bytes], connections: int, seconds: float) -> Load:
+    """Keep so many connections busy for so long, or until there are no more requests."""
+    load = Load()
+    until = time.perf_counter() + seconds
+    await asyncio.gather(*(send(port, requests, load, until) for _ in range(connections)))
+    return load
+
+
+def memory(process: int) -> float:
+    """Return the memory that a process has now, in MB."""
+    kilobytes = subprocess.run(["ps", "-o", "rss=", str(process)], capture_output=True, text=True, check=True).stdout
+    return int(kilobytes) / 1024
+
+
+def computed(process: int) -> float:
+    """Return for how long a process has computed until now, on all cores together, in seconds."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=int, default=100_000, help="requests over which the memory is watched")
+    parser.add_argument("--seconds", type=float, default=10, help="time for each number of connections")
+    parser.add_argument("--connections", type=int, action="append", help="only so many; again for more")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: "
+        requests = [f"{head}{len(png)}\r\n\r\n".encode() + png for png in draw(Path(temporary) / "data")]
+        with serving(Path(temporary) / "log") as (process, port):
+            print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
+            print(
+                "connections  answers/s   p50 ms   p99 ms      503   errors   CPU ms an answer: server, load generator"
+            )
+            asyncio.run(run(port, itertools.cycle(requests), 8, 2))  # to warm up
+            for connections in arguments.connections or CONNECTIONS:
+                start, before, before_us = time.perf_counter(), computed(process), time.process_time()
+                load = asyncio.run(run(port, itertools.cycle(requests), connections, arguments.seconds))
+                taken, answers = time.perf_counter() - start, len(load.taken)
+                theirs, ours = computed(process) - before, time.process_time() - before_us
+                print(
+                    f"{connections:11,} {load.row(taken)} {1e3 * theirs / answers:26.2f} {1e3 * ours / answers:15.2f}"
+                )
+            if arguments.requests:
+                before = memory(process)
+                many = itertools.islice(itertools.cycle(requests), arguments.requests)
+                load = asyncio.run(run(port, many, 32, float("inf")))
+                print(
+                    f"memory: {before:,.0f} MB, {memory(process) - before:+,.0f} MB after {sum(load.statuses.values()):,} more"
+                )
+
+
+if __name__ == "__main__":
+    main()
