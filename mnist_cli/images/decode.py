@@ -93,8 +93,8 @@ def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
         image = _lay_on_paper(image.convert("RGBA"))
     elif image.mode not in {"L", "RGB"}:
         image = image.convert("L" if image.mode == "1" else "RGB")
-    if image.mode == "RGB" and _is_grey(image):
-        image = image.getchannel(0)
+    if image.mode in {"RGB", "RGBA"}:
+        image = _without_alpha(image)
     levels = np.asarray(_shrink(image, longest), dtype=np.float32)
     return levels if levels.ndim == 3 else levels[:, :, np.newaxis]
 
@@ -105,10 +105,10 @@ def _shrink(image: Image.Image, longest: int | None) -> Image.Image:
     return image.reduce(factor) if factor > 1 and image.mode in {"L", "F", "RGB", "RGBA", "LA", "CMYK"} else image
 
 
-def _is_grey(image: Image.Image) -> bool:
-    """Return whether all colours of an RGB image are greys, as in most drawings: one channel is a third of the work."""
-    red, green, blue = (channel.tobytes() for channel in image.split())
-    return red == green == blue
+def _without_alpha(image: Image.Image) -> Image.Image:
+    """Return an opaque image in RGB, or one of its channels if all its colours are greys: that is a third of the work."""
+    red, green, blue, *_ = image.split()
+    return red if red.tobytes() == green.tobytes() == blue.tobytes() else image.convert("RGB")
 
 
 def _lay_on_paper(image: Image.Image) -> Image.Image:
@@ -118,8 +118,8 @@ def _lay_on_paper(image: Image.Image) -> Image.Image:
     """
     alpha = image.getchannel("A")
     if alpha.getextrema() == (255, 255):
-        return image.convert("RGB")
+        return image
     grey = image.convert("L")
     drawn = ImageStat.Stat(grey, mask=alpha.point(lambda level: 255 if level > 127 else 0))
     paper = "black" if drawn.count[0] and drawn.mean[0] > 127 else "white"
-    return Image.alpha_composite(Image.new("RGBA", image.size, paper), image).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, paper), image)

@@ -56,13 +56,13 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
     """
     height, width, channels = picture.shape
     border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
-    rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
-    middle = np.median(border, axis=0)
-    spread = np.abs(border - middle).sum(axis=1)
-    if spread.max() <= FAINTEST / 2:  # paper of one colour, as most drawings have
+    is_plain = bool((border == border[0]).all())  # as most drawings are, so that there is no median to look for
+    middle = border[0] if is_plain else np.median(border, axis=0)
+    if is_plain or np.abs(border - middle).sum(axis=1).max() <= FAINTEST / 2:  # paper of one colour
         difference = middle.astype(np.float32) - picture
         uneven = False
     else:
+        rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
         sides = np.ones_like(rows[1:-1])
         y = np.concatenate([np.full(width, -1.0), np.full(width, 1.0), rows[1:-1], rows[1:-1]])
         x = np.concatenate([columns, columns, -sides, sides])
