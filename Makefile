@@ -26,8 +26,12 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/prediction.py
 	$(BIN)/python benchmarks/growth.py
 
-model: .venv/installed  ## Make the model that ships, in less than an hour on two cores
+model: .venv/installed-export  ## Make the model that ships, in less than an hour on two cores
 	$(BIN)/python -m mnist_cli.pretraining
+	$(MAKE) onnx
+
+onnx: .venv/installed-export  ## Write the model that ships once more, for onnxruntime
+	$(BIN)/mnist export pretrained --output mnist_cli/bundled/pretrained.onnx
 
 kills: .venv/installed  ## Kill training runs at random moments and compare what they end with
 	$(BIN)/python benchmarks/kills.py
@@ -52,4 +56,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train test fix bench model kills clean
+.PHONY: help train test fix bench model onnx kills clean

@@ -5,6 +5,7 @@ MnistError
 ├── DataError        the MNIST files
 ├── DivergenceError  a run whose loss is no longer a number
 ├── CheckpointError  a file that should hold a trained model
+├── ExportError      a model for other programs that would not answer as it should
 └── ImageError       a picture that should hold a digit
     ├── FormatError      no picture at all, or in a format that is not read here
     └── TooLargeError    one with more pixels than are read
@@ -33,6 +34,10 @@ class DivergenceError(MnistError):
 
 class CheckpointError(MnistError):
     """A file does not hold a checkpoint that this program can use."""
+
+
+class ExportError(MnistError):
+    """A model for other programs does not answer as the checkpoint does that it was made from."""
 
 
 class ImageError(MnistError):

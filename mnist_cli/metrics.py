@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cli.results import Evaluation
-from mnist_cli.runtimes import CLASSES, Frames, Model
+from mnist_cli.runtimes import CLASSES, Frames, Logits, Reader
 
 BINS = 15  # of confidence, as Guo et al. (2017) have them
 BATCH = 1_000  # images; large enough to be fast, small enough for any cache
@@ -168,11 +168,15 @@ class Measured:
         return sum(self.corrupted.values()) / len(self.corrupted)
 
 
-def ask(model: Model, images: Frames, labels: NDArray[np.integer]) -> Answers:
+def ask(model: Reader, images: Frames, labels: NDArray[np.integer]) -> Answers:
     """Return what a model says of images (N, 1, 28, 28) that show `labels` (N,)."""
-    batches = [model.logits(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
-    logits = np.concatenate(batches).astype(np.float64)
+    logits = logits_of(model, images).astype(np.float64)
     return Answers(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels.astype(np.int64))
+
+
+def logits_of(model: Reader, images: Frames) -> Logits:
+    """Return what a model says of any number of images."""
+    return np.concatenate([model.logits(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
 
 
 def mcnemar(one: Answers, other: Answers) -> float:

@@ -1,41 +1,51 @@
-"""What runs a model. Whoever asks one about pictures needs no more than this, and no torch.
+"""What runs a model: torch a checkpoint, onnxruntime an ONNX file. Whoever asks a model about pictures needs no more.
 
-A checkpoint runs on torch, which takes a second or two to import, so that nothing here imports it before it is needed.
+Torch takes a second or more to import, so that nothing here imports it before a checkpoint is to be run.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_cli.config import PRETRAINED
+from mnist_cli.errors import CheckpointError, ConfigError, MnistError
+
 CLASSES = 10
 ANYTHING = -1e9  # a least score that every frame has
+BUNDLED = Path(__file__).with_name("bundled") / "pretrained.onnx"  # the model that ships, for those without torch
+LARGEST = 256_000_000  # bytes of an ONNX file
 
 Frames = NDArray[np.uint8]  # (N, 1, 28, 28), 0 = paper .. 255 = ink
 Logits = NDArray[np.float32]  # (N, 10)
 
 
-class Model(Protocol):
+class Reader(Protocol):
     """What says which digit is in a frame."""
+
+    def logits(self, frames: Frames) -> Logits:
+        """Return how likely each digit is in each frame, as logarithms; their softmax are the probabilities."""
+
+
+class Model(Reader, Protocol):
+    """What can also say that there is none."""
 
     @property
     def least_score(self) -> SupportsFloat:
         """The logsumexp of the logits below which a frame is not taken for a digit."""
-
-    def logits(self, frames: Frames) -> Logits:
-        """Return how likely each digit is in each frame, as logarithms; their softmax are the probabilities."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """Several models as one: the mean of their probabilities, and if wanted of slightly shifted images."""
 
-    members: Sequence[Model]
+    members: Sequence[Reader]
     test_time_augmentation: bool = False
-    least_score: float = ANYTHING  # the logsumexp of logarithms of probabilities says nothing
 
     SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
 
@@ -49,6 +59,48 @@ class Ensemble:
         return mean
 
 
+class OnnxModel:
+    """A model that onnxruntime runs, as `exports.to_onnx` makes them.
+
+    It takes uint8 `images` (N, 1, 28, 28) and gives `logits` (N, 10); its metadata say what else there is to know.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Prepare to run the model in an ONNX file.
+
+        Raises whatever onnxruntime does for content that is none, ValueError for a model of something else.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what is wrong is raised as well
+        threads = os.environ.get("OMP_NUM_THREADS", "")  # which torch heeds, too
+        options.intra_op_num_threads = int(threads) if threads.isdigit() else 0  # 0 is one for each core
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the others have work to do
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._check()
+        facts = self.session.get_modelmeta().custom_metadata_map
+        self.least_score = float(facts.get("least_score", ANYTHING))
+        self.val_accuracy = float(facts["val_accuracy"]) if "val_accuracy" in facts else None
+        self.parameters = int(facts["parameters"]) if "parameters" in facts else None
+        self.runtime = f"onnxruntime {onnxruntime.__version__} on cpu"
+
+    def logits(self, frames: Frames) -> Logits:
+        """Return logits (N, 10) for frames (N, 1, 28, 28)."""
+        logits: Logits = self.session.run(["logits"], {"images": frames})[0]
+        return logits
+
+    def _check(self) -> None:
+        """Raise ValueError unless the model is one of ours by what goes in and what comes out."""
+        inputs = [(value.name, value.type, value.shape[1:]) for value in self.session.get_inputs()]
+        if inputs != [("images", "tensor(uint8)", [1, 28, 28])]:
+            raise ValueError("it does not take uint8 images (N, 1, 28, 28)")
+        if "logits" not in [value.name for value in self.session.get_outputs()]:
+            raise ValueError("it gives no logits")
+        if self.logits(np.zeros((2, 1, 28, 28), np.uint8)).shape != (2, CLASSES):
+            raise ValueError("its logits are not (N, 10)")
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A model, ready to be asked, and where it is from."""
@@ -56,15 +108,26 @@ class Loaded:
     path: Path
     model: Model
     val_accuracy: float | None  # 0 to 1; None when it was never measured
-    parameters: int | None = None
-    runtime: str = "onnxruntime"  # what runs it, and where
+    parameters: int | None  # numbers that were learned; None when the file does not say
+    runtime: str  # what runs it, and where
 
 
 def load(path: Path, device: str | None = None) -> Loaded:
-    """Return the model in a file on a device, the best there is by default.
+    """Return the model in a checkpoint or an ONNX file; PRETRAINED is the one that ships.
 
-    Raises CheckpointError when it is none, ConfigError when there is no such device.
+    A checkpoint runs on `device`, the best there is by default, an ONNX file on the CPU. So does the model that ships
+    where onnxruntime is installed, unless another device is named.
+
+    Raises CheckpointError when the file holds no such model, ConfigError when there is no such device.
     """
+    if path.suffix == ".onnx":
+        if device not in {None, "cpu"}:
+            raise ConfigError(f"{path} runs on the cpu, not on {device}; the checkpoint that it was made from does")
+        return _load_onnx(path)
+    if path == PRETRAINED and not path.exists() and device in {None, "cpu"} and find_spec("onnxruntime"):
+        model = OnnxModel(BUNDLED.read_bytes())
+        return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+
     import torch
 
     from mnist_cli import checkpoints, devices
@@ -74,3 +137,36 @@ def load(path: Path, device: str | None = None) -> Loaded:
     parameters = sum(weights.numel() for weights in checkpoint.model.parameters())
     runtime = f"torch {torch.__version__} on {place}"
     return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy, parameters, runtime)
+
+
+def _load_onnx(path: Path) -> Loaded:
+    """Return the model in an ONNX file, which may be a stranger's."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}; `mnist export` makes ONNX files")
+    if path.stat().st_size > LARGEST:
+        raise CheckpointError(f"{path} has more than {LARGEST:,} bytes, too many for a classifier of digits")
+    content = path.read_bytes()
+    try:
+        _refuse_more_than_arithmetic(content)
+        model = OnnxModel(content)
+    except ImportError as error:
+        raise MnistError(f'{path} needs onnxruntime and onnx: pip install "mnist-cli[export]"') from error
+    # Protobuf and onnxruntime raise a dozen kinds of error on broken files.
+    except Exception as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path} is not a model that `mnist export` made, or a damaged one: {why}") from error
+    return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+
+
+def _refuse_more_than_arithmetic(content: bytes) -> None:
+    """Raise ValueError for an ONNX file that would read other files, or has loops and functions of its own."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
+    if model.functions or any(one.HasField("g") or one.graphs for one in attributes):
+        raise ValueError("it has loops or functions, which no classifier of digits needs")
+    sparse = [*model.graph.sparse_initializer, *(one.sparse_tensor for one in attributes)]
+    tensors = [*model.graph.initializer, *(one.t for one in attributes), *(one.values for one in sparse)]
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+        raise ValueError("its weights are in other files")

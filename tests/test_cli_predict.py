@@ -14,7 +14,7 @@ from conftest import draw_seven
 from PIL import Image
 from typer.testing import CliRunner
 
-from mnist_cli import explanations, headers, images, pages, predictions
+from mnist_cli import explanations, images, pages, predictions
 from mnist_cli.cli import app
 from mnist_cli.cli.predict import BATCH
 from mnist_cli.pages import Found
@@ -261,8 +261,7 @@ def test_options_that_contradict_are_refused_before_anything_is_read(mnist, opti
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_checkpoint_the_model_that_ships_answers(mnist, trained, seven, monkeypatch):
-    monkeypatch.setattr(headers, "BUNDLED", trained)
+def test_without_a_checkpoint_the_model_that_ships_answers(mnist, seven):
     done = mnist("predict", seven)
     assert done.stdout.startswith("seven.png: 7  ")
     assert re.fullmatch(

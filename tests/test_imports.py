@@ -1,9 +1,12 @@
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 from conftest import draw_seven
+
+from mnist_cli.runtimes import BUNDLED
 
 HEAVY = {"torch", "numpy", "PIL", "torchvision", "tensorboardX", "rich"}
 
@@ -66,6 +69,19 @@ def test_no_command_that_computes_loads_torchvision(tmp_path, data_dir, trained)
         modules = modules_after(arguments, tmp_path)
         assert "torch" in modules
         assert "torchvision" not in modules
+
+
+def test_with_onnxruntime_pictures_are_read_and_models_measured_without_torch(tmp_path, data_dir):
+    draw_seven().save(tmp_path / "seven.png")
+    shutil.copy(BUNDLED, tmp_path / "model.onnx")
+    for arguments in (
+        ["predict", "seven.png"],
+        ["predict", "--many", "seven.png", "--checkpoint", "model.onnx"],
+        ["evaluate", "model.onnx", "--report", "why", "--data-dir", data_dir],
+    ):
+        modules = modules_after(arguments, tmp_path)
+        assert "onnxruntime" in modules
+        assert "torch" not in modules
 
 
 def test_click_is_not_imported(tmp_path):

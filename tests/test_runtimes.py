@@ -1,11 +1,15 @@
+import shutil
+import sys
+
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from mnist_cli import models, runtimes
+from mnist_cli import checkpoints, metrics, models, runtimes
 from mnist_cli.config import PRETRAINED
-from mnist_cli.errors import CheckpointError, ConfigError
-from mnist_cli.runtimes import Ensemble
+from mnist_cli.errors import CheckpointError, ConfigError, MnistError
+from mnist_cli.runtimes import BUNDLED, Ensemble, OnnxModel
 
 IMAGES = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -36,3 +40,89 @@ def test_test_time_augmentation_is_the_mean_over_five_places():
     places = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
     expected = sum(model(IMAGES.roll(place, dims=(2, 3))).softmax(1) for place in places) / 5
     assert np.allclose(np.exp(Ensemble([model], True).logits(IMAGES.numpy())), expected.detach(), atol=1e-6)
+
+
+def test_the_two_forms_of_the_model_that_ships_agree(val):
+    assert BUNDLED.stat().st_size <= 2_000_000
+    quick, original = runtimes.load(PRETRAINED), checkpoints.load(PRETRAINED)
+    assert isinstance(quick.model, OnnxModel)
+    assert quick.path == PRETRAINED
+    assert quick.val_accuracy == pytest.approx(original.val_accuracy)
+    assert quick.model.least_score == pytest.approx(float(original.model.least_score))
+    one, two = (metrics.logits_of(model, val.images.numpy()) for model in (quick.model, original.model))
+    assert np.abs(one - two).max() <= 1e-4, "make onnx"
+
+
+def test_without_onnxruntime_the_model_that_ships_runs_on_torch(monkeypatch):
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
+    assert isinstance(runtimes.load(PRETRAINED).model, models.Classifier)
+
+
+def test_an_onnx_file_without_onnxruntime_says_what_to_type(tmp_path, monkeypatch):
+    path = shutil.copy(BUNDLED, tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MnistError, match=r'model.onnx needs onnxruntime and onnx: pip install "mnist-cli\[export\]"'):
+        runtimes.load(path)
+
+
+def test_an_onnx_file_runs_on_the_cpu_alone(tmp_path):
+    with pytest.raises(ConfigError, match=r"model.onnx runs on the cpu, not on cuda"):
+        runtimes.load(tmp_path / "model.onnx", "cuda")
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000, 500_000])
+def test_half_an_onnx_file_is_told(tmp_path, size):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(BUNDLED.read_bytes()[:size])
+    with pytest.raises(
+        CheckpointError, match=r"model.onnx is not a model that `mnist export` made, or a damaged one: .+"
+    ):
+        runtimes.load(path)
+
+
+def test_a_missing_onnx_file_and_a_huge_one_are_told(tmp_path, monkeypatch):
+    with pytest.raises(CheckpointError, match=r"no file .*`mnist export`"):
+        runtimes.load(tmp_path / "none.onnx")
+    monkeypatch.setattr(runtimes, "LARGEST", 1_000)
+    with pytest.raises(CheckpointError, match="more than 1,000 bytes"):
+        runtimes.load(shutil.copy(BUNDLED, tmp_path / "model.onnx"))
+
+
+def outside(model):
+    model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+
+
+def loop(model):
+    model.graph.node[0].attribute.add(name="body", type=onnx.AttributeProto.GRAPH).g.name = "again"
+
+
+def floats(model):
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def wordless(model):
+    model.graph.output[0].CopyFrom(model.graph.output[1])
+    del model.graph.output[1]
+
+
+def worthless(model):
+    entry = next(entry for entry in model.metadata_props if entry.key == "least_score")
+    entry.value = "much"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (outside, "its weights are in other files"),
+        (loop, "it has loops or functions"),
+        (floats, "it does not take uint8 images"),
+        (wordless, "it gives no logits"),
+        (worthless, "could not convert string to float: 'much'"),
+    ],
+)
+def test_a_stranger_s_onnx_file_is_refused_in_a_sentence(tmp_path, change, why):
+    model = onnx.load(BUNDLED)
+    change(model)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match=why):
+        runtimes.load(tmp_path / "model.onnx")

@@ -11,6 +11,7 @@ import typer
 from mnist_cli import __version__
 from mnist_cli.cli.download import download
 from mnist_cli.cli.evaluate import evaluate
+from mnist_cli.cli.export import export
 from mnist_cli.cli.info import info
 from mnist_cli.cli.predict import predict
 from mnist_cli.cli.runs import runs
@@ -31,6 +32,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(runs)
 app.command()(info)
+app.command()(export)
 app.command()(serve)
 
 

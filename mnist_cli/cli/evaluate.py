@@ -1,6 +1,7 @@
 """`mnist evaluate`: measure checkpoints on the val images."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mnist_cli.metrics import Answers, Measured
-    from mnist_cli.runtimes import Frames, Model
+    from mnist_cli.runtimes import Frames, Reader
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
 SEED = 0  # of the noise in corrupted images: every model sees the same
@@ -78,13 +79,13 @@ def evaluate(
         say(f"{page.write(report, measured, images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
 
 
-def _as_one(members: "list[Model]", tta: bool) -> "Model":
+def _as_one(members: "Sequence[Reader]", tta: bool) -> "Reader":
     from mnist_cli.runtimes import Ensemble
 
     return Ensemble(members, tta) if tta or len(members) > 1 else members[0]
 
 
-def _corrupt(together: "list[Model]", images: "Frames", labels: "NDArray[np.uint8]") -> list[dict[str, float]]:
+def _corrupt(together: "list[Reader]", images: "Frames", labels: "NDArray[np.uint8]") -> list[dict[str, float]]:
     """Return the error of each model on the images with each corruption, showing how far it is."""
     from rich.console import Console
     from rich.progress import track

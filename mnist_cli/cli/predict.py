@@ -152,8 +152,6 @@ def _answer(names: list[str], model: "Model", min_confidence: float, many: bool)
 
 def _read_ahead(names: list[str], many: bool) -> Iterator[list[Answer]]:
     """Yield what is in the files, a batch at a time, of which the next one is read while the last is classified."""
-    import torch
-
     size = 1 if many else BATCH  # a page of digits is read with all its pixels
 
     def read(start: int) -> list[Answer]:
@@ -162,7 +160,6 @@ def _read_ahead(names: list[str], many: bool) -> Iterator[list[Answer]]:
     if len(names) <= size:
         yield read(0)
         return
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is busy reading
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(read, 0)
         for start in range(size, len(names) + size, size):

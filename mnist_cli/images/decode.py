@@ -17,6 +17,7 @@ from mnist_cli.errors import FormatError, ImageError, TooLargeError
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 LARGEST = 128_000_000  # px, beyond which a picture is refused before it is decoded
+SMALL = 65_536  # bytes of a file that is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
 Picture = NDArray[np.float32]  # (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white
@@ -33,6 +34,11 @@ def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
         with open(path, "rb") as file:
+            # Of what is small Pillow would ask a few bytes at a time, which takes as long as decoding them.
+            start = file.read(SMALL)
+            if len(start) < SMALL:
+                return decode(io.BytesIO(start), longest)
+            file.seek(0)
             return decode(file, longest)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error

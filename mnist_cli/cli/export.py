@@ -1,0 +1,67 @@
+"""`mnist export`: give a trained model to other programs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mnist_cli.cli.terminal import DataDir, percent, repair_data, say
+from mnist_cli.config import DATA_DIR
+from mnist_cli.errors import ConfigError, MnistError
+
+CALIBRATION = 2_000  # training images that tell how large the values in a network become
+
+
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(readable=False, help="A file that `mnist train` wrote, or `pretrained`.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="The file to write.", show_default="as the checkpoint, but .onnx or .pt2"),
+    ] = None,
+    format: Annotated[
+        Literal["onnx", "pt2"], typer.Option(help="ONNX, for any program, or what torch.export.load reads.")
+    ] = "onnx",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Compute with whole numbers of 8 bits: a quarter the size, and faster.")
+    ] = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Write a model for other programs, checked on the 10,000 val images.
+
+    Nothing is written unless its answers are those of the checkpoint and its logits within 0.0001 of them; with --int8,
+    unless its accuracy is within 0.1 points. The path is all that is printed on stdout.
+
+    \b
+      mnist export checkpoints/NAME/last.pt
+      mnist export pretrained --output digits.onnx --int8
+      mnist predict --checkpoint digits.onnx seven.png
+    """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
+    if int8 and format != "onnx":
+        raise ConfigError("--int8 is for ONNX files, so it does not go with --format")
+    path = output or checkpoint.with_suffix(f".{format}")
+    if path.suffix != f".{format}":  # which also keeps the checkpoint from being overwritten
+        raise ConfigError(f"--output must end in .{format}, which {path} does not")
+    try:
+        import onnxscript  # noqa: F401  (torch needs it, and says so at greater length)
+
+        from mnist_cli import exports
+    except ImportError as error:
+        raise MnistError(f'`mnist export` needs {error.name}: pip install "mnist-cli[export]"') from error
+    from mnist_cli import checkpoints, idx
+    from mnist_cli.files import replacing
+
+    loaded = checkpoints.load(checkpoint)
+    repair_data(data_dir, "train", "val")
+    images, labels = idx.load(data_dir, "val")
+    calibration = idx.load(data_dir, "train")[0][:CALIBRATION] if int8 else None
+    say("Exporting takes some seconds.")
+    content, found = exports.make(loaded, format, images, labels, calibration)
+    with replacing(path) as file:
+        file.write(content)
+    typer.echo(path)
+    if int8:
+        say(f"val accuracy {percent(found.accuracy)}, and {percent(found.accuracy_before)} of the checkpoint.")
+    else:
+        say(f"It answers {found.images:,} val images as the checkpoint does, with logits within {found.distance:.1g}.")

@@ -1,0 +1,78 @@
+import shutil
+import sys
+
+import pytest
+from conftest import draw_seven
+
+from mnist_cli import exports
+from mnist_cli.errors import ExportError
+from mnist_cli.exports import Comparison
+from mnist_cli.runtimes import BUNDLED
+
+SAME = Comparison(10_000, 3e-6, 0, 0.97, 0.97)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What was asked to be exported, instead of doing it, which takes seconds."""
+    asked = []
+
+    def make(checkpoint, kind, images, labels, calibration=None):
+        asked.append((checkpoint.path, kind, len(images), None if calibration is None else len(calibration)))
+        return BUNDLED.read_bytes(), SAME
+
+    monkeypatch.setattr(exports, "make", make)
+    return asked
+
+
+def test_a_checkpoint_becomes_an_onnx_file_beside_it_that_predict_and_evaluate_take(mnist, trained, tmp_path):
+    shutil.copy(trained, tmp_path / "last.pt")
+    done = mnist("export", "last.pt")
+    assert (done.exit_code, done.stdout) == (0, "last.onnx\n")
+    assert "It answers 10,000 val images as the checkpoint does" in done.stderr
+    draw_seven().save(tmp_path / "seven.png")
+    one, two = (
+        mnist("predict", "seven.png", "--json", "--checkpoint", name).stdout for name in ("last.pt", "last.onnx")
+    )
+    assert one.startswith('{"path": "seven.png", "digit": 7')
+    assert two.startswith('{"path": "seven.png", "digit": 7')
+    assert mnist("evaluate", "last.onnx").stdout == mnist("evaluate", "last.pt").stdout
+
+
+def test_the_options_say_what_is_made_and_where(mnist, trained, made):
+    assert mnist("export", trained, "--format", "pt2", "--output", "there/model.pt2").stdout == "there/model.pt2\n"
+    done = mnist("export", "pretrained", "--int8")
+    assert (done.exit_code, done.stdout) == (0, "pretrained.onnx\n")
+    assert "val accuracy 97.00 %, and 97.00 % of the checkpoint" in done.stderr
+    assert [options[1:] for options in made] == [("pt2", 10_000, None), ("onnx", 10_000, 2_000)]
+
+
+def test_what_answers_differently_leaves_nothing(mnist, trained, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise ExportError("last.pt was not exported")
+
+    monkeypatch.setattr(exports, "make", refuse)
+    done = mnist("export", trained, "--output", "model.onnx")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.endswith("Error: last.pt was not exported\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("options", [["--output", "last.pt"], ["--int8", "--format", "pt2"]])
+def test_what_cannot_be_is_refused_before_anything_is_read(mnist, options):
+    done = mnist("export", "none.pt", *options)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: --")
+
+
+def test_a_missing_extra_says_what_to_type(mnist, trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    done = mnist("export", trained)
+    assert done.exit_code == 1
+    assert done.stderr == 'Error: `mnist export` needs onnxscript: pip install "mnist-cli[export]"\n'
+
+
+def test_a_file_that_is_no_checkpoint_is_told(mnist):
+    done = mnist("export", "none.pt")
+    assert (done.exit_code, done.stderr) == (1, "Error: there is no file none.pt; `mnist train` makes checkpoints\n")

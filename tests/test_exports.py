@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mnist_cli import checkpoints, exports, models, training
+from mnist_cli.config import TrainConfig
+from mnist_cli.errors import ExportError
+from mnist_cli.exports import Comparison
+from mnist_cli.runtimes import OnnxModel
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained):
+    """A trained network, calibrated as if images had been held out."""
+    loaded = checkpoints.load(trained)
+    loaded.model.temperature.fill_(1.5)
+    loaded.model.least_score.fill_(-2.0)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    """The same in ONNX."""
+    return exports.to_onnx(checkpoint)
+
+
+@pytest.fixture
+def quick(monkeypatch, model):
+    """Exporting takes seconds, and gives the same every time."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    monkeypatch.setattr(exports, "to_onnx", lambda checkpoint: copy)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_onnx_file_answers_as_its_checkpoint_and_says_what_it_is(checkpoint, val):
+    images, labels = val.arrays()
+    content, found = exports.make(checkpoint, "onnx", images, labels)
+    assert found.is_same
+    assert found.accuracy == found.accuracy_before == pytest.approx(checkpoint.val_accuracy)
+    read = onnx.load_model_from_string(content)
+    onnx.checker.check_model(read, full_check=True)
+    facts = {entry.key: entry.value for entry in read.metadata_props}
+    assert json.loads(facts.pop("class_names")) == list("0123456789")
+    assert {name: float(value) for name, value in facts.items()} == pytest.approx(
+        {
+            "pixel_mean": models.PIXEL_MEAN,
+            "pixel_std": models.PIXEL_STD,
+            "temperature": 1.5,
+            "least_score": -2.0,
+            "parameters": 784 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10,
+            "val_accuracy": checkpoint.val_accuracy,
+        }
+    )
+    assert b"mnist_cli" not in content  # no path of the machine that it was made on
+
+
+@pytest.mark.usefixtures("quick")
+def test_probabilities_are_the_softmax_of_the_logits(checkpoint, val):
+    images, labels = val.arrays()
+    loaded = OnnxModel(exports.make(checkpoint, "onnx", images[:100], labels[:100])[0])
+    for count in (1, 7):
+        logits, probabilities = loaded.session.run(["logits", "probabilities"], {"images": images[:count]})
+        assert np.allclose(torch.from_numpy(logits).softmax(dim=1), probabilities, atol=1e-6)
+
+
+@pytest.mark.usefixtures("quick")
+def test_whole_numbers_take_a_quarter_of_the_room_and_are_nearly_as_accurate(checkpoint, model, train, val):
+    images, labels = val.arrays()
+    content, found = exports.make(checkpoint, "onnx", images, labels, train.images[:500].numpy())
+    assert len(content) < 0.3 * model.ByteSize()
+    assert found.accuracy == pytest.approx(found.accuracy_before, abs=0.001)
+    assert found.distance > 0
+    assert OnnxModel(content).least_score == -2.0
+
+
+def test_a_program_of_torch_export_answers_as_its_checkpoint(checkpoint, val):
+    content, found = exports.make(checkpoint, "pt2", *val[:2_000].arrays())
+    assert found.is_same
+    assert exports.Program(content).logits(val.images[:3].numpy()).shape == (3, 10)
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_model_is_not_exported(checkpoint, val):
+    other = training.Trainer(models.build("mlp", 1), val[:1], val[:1], TrainConfig()).model.eval()
+    changed = checkpoints.Checkpoint(checkpoint.path, other, checkpoint.config, [], {}, {})
+    with pytest.raises(ExportError, match=r"answers differ, the logits by up to .* instead of"):
+        exports.make(changed, "onnx", *val[:1_000].arrays())
+    with pytest.raises(ExportError):
+        exports.make(checkpoint, "onnx", *val[:1_000].arrays(), np.zeros((100, 1, 28, 28), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("different", "distance", "accuracy", "is_same", "is_as_good"),
+    [
+        (0, 1e-4, 0.99, True, True),
+        (0, 2e-4, 0.99, False, True),
+        (1, 1e-5, 0.9901, False, True),
+        (12, 0.5, 0.9889, False, False),
+    ],
+)
+def test_what_is_as_good(different, distance, accuracy, is_same, is_as_good):
+    found = Comparison(10_000, distance, different, accuracy, accuracy_before=0.99)
+    assert (found.is_same, found.is_as_good) == (is_same, is_as_good)
