@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 from conftest import draw_seven
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mnist_cli import images
 from mnist_cli.errors import ImageError
@@ -194,7 +194,43 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path):
         images.read(tmp_path / ("x" * 300 + ".png"))
 
 
-def test_an_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(images.decode, "LARGEST", 1_000)
-    with pytest.raises(ImageError, match="too many pixels"):
-        frame_of(save(draw_seven(), tmp_path / "large.png"))
+def test_an_absurd_size_is_refused_before_it_is_decoded(tmp_path):
+    path = save(draw_seven(), tmp_path / "large.png")
+    with path.open("rb") as file, pytest.raises(ImageError, match="too many pixels"):
+        images.decode.decode(file, largest=1_000)
+    with path.open("ab") as file:
+        file.truncate(images.decode.LARGEST_FILE + 1)
+    with pytest.raises(ImageError, match="more than 400,000,000 bytes"):
+        images.read(path)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_a_large_picture_is_prepared_a_strip_at_a_time_with_the_same_result(tmp_path, monkeypatch, mode):
+    drawing = draw_seven(1_003)
+    if mode in {"I;16", "F"}:
+        drawing = Image.fromarray(np.asarray(drawing.convert("L")).astype(np.uint16 if mode == "I;16" else np.float32))
+    else:
+        drawing = drawing.convert(mode)
+    drawing.save(tmp_path / "seven.tiff")
+    whole, reduced = images.read(tmp_path / "seven.tiff", None), images.read(tmp_path / "seven.tiff")
+    monkeypatch.setattr(images.decode, "STRIP", 5_000)
+    assert np.array_equal(images.read(tmp_path / "seven.tiff", None), whole)
+    assert np.array_equal(images.read(tmp_path / "seven.tiff"), reduced)
+    assert max(reduced.shape) == 335
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_pillow_turns_it(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(draw_seven().crop((0, 0, 200, 120)), tmp_path / "seven.png", exif=exif)
+    with Image.open(path) as image:
+        assert np.array_equal(images.read(path)[:, :, 0], ImageOps.exif_transpose(image).convert("L"))
+
+
+def test_a_damaged_tiff_is_told_in_our_words_alone(tmp_path, capfd):
+    path = save(draw_seven(), tmp_path / "seven.tiff", compression="tiff_lzw")
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(ImageError):
+        images.read(path)
+    assert capfd.readouterr() == ("", "")

@@ -1,26 +1,48 @@
 """A picture file, safely opened and turned upright: Pillow decodes, and nothing else of the file is believed."""
 
+import ctypes
 import io
+import math
 import stat
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageStat, UnidentifiedImageError, _imaging
 
 from mnist_cli.errors import FormatError, ImageError, TooLargeError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
-LARGEST = 128_000_000  # px, beyond which a picture is refused before it is decoded
+LARGEST = 100_000_000  # px, beyond which a picture is refused before it is decoded
+LARGEST_FILE = 400_000_000  # bytes, which is what so many pixels take where nothing is compressed
 SMALL = 65_536  # bytes of a file that is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
-Picture = NDArray[np.float32]  # (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white
+with suppress(OSError, AttributeError):  # libtiff talks to stderr itself, where Pillow has it as a library of its own
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+STRIP = 4_000_000  # px that are prepared at a time
+SAMPLED = 1_000  # px, the sides of what is looked at of a large picture to choose its paper
+# What undoes each way of holding a camera, by its number in Exif.
+TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    1: lambda levels: levels,
+    2: lambda levels: levels[:, ::-1],
+    3: lambda levels: levels[::-1, ::-1],
+    4: lambda levels: levels[::-1],
+    5: lambda levels: levels.swapaxes(0, 1),
+    6: lambda levels: levels[::-1].swapaxes(0, 1),
+    7: lambda levels: levels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda levels: levels[:, ::-1].swapaxes(0, 1),
+}
+
+# (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white; uint8 with all pixels of a file
+Picture = NDArray[np.float32]
 
 
 def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
@@ -30,9 +52,13 @@ def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
     """
     try:
         if str(path) == "-":
-            return decode(io.BytesIO(sys.stdin.buffer.read()), longest)
-        if not stat.S_ISREG(path.stat().st_mode):
+            content = sys.stdin.buffer.read(LARGEST_FILE + 1)
+            _check_size(len(content))
+            return decode(io.BytesIO(content), longest)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
+        _check_size(status.st_size)
         with open(path, "rb") as file:
             # Of what is small Pillow would ask a few bytes at a time, which takes as long as decoding them.
             start = file.read(SMALL)
@@ -48,6 +74,12 @@ def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
         raise ImageError(f"{path}: there is no permission to read it") from error
     except (OSError, ValueError) as error:  # a name too long, or with a zero byte
         raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _check_size(size: int) -> None:
+    """Raise TooLargeError for so many bytes that reading them would take too much memory."""
+    if size > LARGEST_FILE:
+        raise TooLargeError(f"the file has more than {LARGEST_FILE:,} bytes")
 
 
 def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, largest: int = LARGEST) -> Picture:
@@ -80,52 +112,79 @@ def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, largest: int = LA
 def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
     """Return a Pillow image of any mode upright, on paper where it is transparent, and at most `longest` px.
 
+    Whole pictures of colours and greys are uint8. All is done a strip at a time: the memory that a picture takes beside
+    what Pillow decodes it to is that of the result.
+
     Raises ImageError when its pixels are not numbers.
     """
-    image = _shrink(image, longest)
     image.load()  # so that a broken picture is told from what follows
-    with suppress(Exception):  # a broken note of how the camera was held is no reason not to look
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else a copy of the picture would be made
-            image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel, which convert("L") would clip at 255
-        levels = np.asarray(image, dtype=np.float32)
-        if not np.isfinite(levels).all():
-            raise ImageError("some of its pixels are not numbers")
-        # Scaled by its largest: such files hold 0 to 1, 0 to 1,023 or 0 to 65,535 alike.
-        low, high = min(0.0, float(levels.min())), float(levels.max())
-        scaled = np.interp(levels, (low, high), (0, 255)) if high > low else levels * 0
-        image = Image.fromarray(scaled.astype(np.float32))
-    elif image.has_transparency_data:
-        image = _lay_on_paper(image.convert("RGBA"))
-    elif image.mode not in {"L", "RGB"}:
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    if image.mode in {"RGB", "RGBA"}:
-        image = _without_alpha(image)
-    levels = np.asarray(_shrink(image, longest), dtype=np.float32)
-    return levels if levels.ndim == 3 else levels[:, :, np.newaxis]
-
-
-def _shrink(image: Image.Image, longest: int | None) -> Image.Image:
-    """Average a large image down to `longest` px, where its mode allows that."""
     factor = -(-max(image.size) // longest) if longest else 1
-    return image.reduce(factor) if factor > 1 and image.mode in {"L", "F", "RGB", "RGBA", "LA", "CMYK"} else image
+    paper = _paper_behind(image) if image.has_transparency_data else None
+    rows = factor * max(1, STRIP // (image.width * factor))
+    levels: Picture | None = None
+    done = 0  # rows of the result
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))) if rows < image.height else image
+        plain = _plain(strip, paper)
+        pixels = np.asarray(plain.reduce(factor) if factor > 1 else plain)
+        if levels is None:
+            kind = np.uint8 if pixels.dtype == np.uint8 and not longest else np.float32
+            levels = np.empty((-(-image.height // factor), *pixels.shape[1:]), kind)
+        levels[done : done + len(pixels)] = pixels
+        done += len(pixels)
+    if levels is None:
+        raise ImageError("the picture has no pixels")
+    if image.mode.startswith(("I", "F")):
+        _spread(levels)
+    if levels.ndim == 2:
+        levels = levels[:, :, np.newaxis]
+    elif _is_grey(levels):
+        levels = levels[:, :, :1].copy()
+    return _turn_upright(levels, image)
 
 
-def _without_alpha(image: Image.Image) -> Image.Image:
-    """Return an opaque image in RGB, or one of its channels if all its colours are greys: that is a third of the work."""
-    red, green, blue, *_ = image.split()
-    return red if red.tobytes() == green.tobytes() == blue.tobytes() else image.convert("RGB")
+def _plain(strip: Image.Image, paper: str | None) -> Image.Image:
+    """Return a part of an image in a mode that can be averaged: L, RGB, or F for 16 and 32 bits a pixel."""
+    if paper:
+        strip = strip.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", strip.size, paper), strip).convert("RGB")
+    if strip.mode.startswith(("I", "F")):  # which convert("L") would clip at 255
+        return Image.fromarray(np.asarray(strip, dtype=np.float32))
+    if strip.mode in {"L", "RGB"}:
+        return strip
+    return strip.convert("L" if strip.mode == "1" else "RGB")
 
 
-def _lay_on_paper(image: Image.Image) -> Image.Image:
-    """Put an RGBA image on white paper, or on black if what is drawn in it is light.
+def _spread(levels: Picture) -> None:
+    """Scale levels to 0 to 255 by their largest: such files hold 0 to 1, 0 to 1,023 or 0 to 65,535 alike."""
+    low, high = min(0.0, float(levels.min())), float(levels.max())
+    if not math.isfinite(low + high):
+        raise ImageError("some of its pixels are not numbers")
+    rows = max(1, STRIP // levels.shape[1])
+    for top in range(0, len(levels), rows):
+        part = levels[top : top + rows]
+        part[:] = np.interp(part, (low, high), (0, 255)) if high > low else 0
 
-    An image of opaque pixels only comes back as it was.
-    """
-    alpha = image.getchannel("A")
-    if alpha.getextrema() == (255, 255):
-        return image
-    grey = image.convert("L")
+
+def _is_grey(levels: Picture) -> bool:
+    """Return whether all colours are greys, as in most drawings: one channel is a third of the work."""
+    return all(np.array_equal(levels[:, :, 0], levels[:, :, channel]) for channel in (1, 2))
+
+
+def _turn_upright(levels: Picture, image: Image.Image) -> Picture:
+    """Turn a picture as the camera noted that it was held; a broken note is no reason not to look."""
+    with suppress(Exception):
+        return TURNS[image.getexif().get(ExifTags.Base.Orientation, 1)](levels)
+    return levels
+
+
+def _paper_behind(image: Image.Image) -> str | None:
+    """Return the paper on which to lay what is see-through: white, or black if what is drawn is light; None for neither."""
+    size = min(image.width, SAMPLED), min(image.height, SAMPLED)
+    small = image.resize(size, Image.Resampling.NEAREST).convert("RGBA")
+    alpha = small.getchannel("A")
+    if size == image.size and alpha.getextrema() == (255, 255):
+        return None
+    grey = small.convert("L")
     drawn = ImageStat.Stat(grey, mask=alpha.point(lambda level: 255 if level > 127 else 0))
-    paper = "black" if drawn.count[0] and drawn.mean[0] > 127 else "white"
-    return Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
+    return "black" if drawn.count[0] and drawn.mean[0] > 127 else "white"

@@ -110,7 +110,7 @@ def pages(picture: Picture) -> Iterator[Page]:
     if factor > 1:
         channels = [Image.fromarray(channel).reduce(factor) for channel in np.moveaxis(picture, 2, 0)]
         picture = np.stack([np.asarray(channel) for channel in channels], axis=2)
-    levels, uneven = difference_from_paper(picture)
+    levels, uneven = difference_from_paper(picture.astype(np.float32, copy=False))
     # Under a shadow, ink may well be on the side with less of it.
     for light in (flatten(levels, STROKE), flatten(-levels, STROKE)) if uneven else (levels,):
         yield from (Page(ink, factor, (width, height)) for ink in _inks(light))

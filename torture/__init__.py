@@ -1,0 +1,25 @@
+"""What the program is made to survive: faults, rivals, and files from strangers. `make torture` runs all of it.
+
+A trial is one fault or one input. Each kind of trials is a function of how many, a seed and an empty folder, that yields
+for each trial None, or a sentence that says what failed and how to have it again. The tests run a few of each.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+Outcomes = Iterator[str | None]
+
+
+class Skipped(Exception):  # noqa: N818  (no error)
+    """A kind of trials that is not possible here, and why."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table."""
+
+    name: str
+    run: Callable[[int, int, Path], Outcomes]  # with the number of trials, the seed, and a folder
+    whole: int  # trials of `make torture`; of a list of cases at most all
+    share: int  # trials of a test

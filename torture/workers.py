@@ -1,0 +1,80 @@
+"""Trying many inputs in a process of its own, so that a crash, a hang or a gigabyte too much is a failure and no more."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from torture import Outcomes
+
+SECONDS = 60  # for one input, also on a machine that is busy with other work
+MEMORY = 1 << 30  # bytes above what the process has before the first input
+RESERVE = 2 << 30  # bytes beyond that until the system gives no more, so that other work is left alone
+
+Check = Callable[[int, int, Path], str | None]  # of a seed and a number, in a folder: what failed
+
+
+def check_all(check: Check, count: int, seed: int, folder: Path) -> Outcomes:
+    """Yield the outcome of each number below `count`; one that ends the process is a failure."""
+    number = 0
+    while number < count:
+        ours, theirs = multiprocessing.Pipe()
+        arguments = check, range(number, count), seed, folder, theirs
+        process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            ours.recv()
+        except EOFError:
+            raise RuntimeError("the process did not even begin") from None
+        try:
+            while number < count:
+                failure = ours.recv()
+                yield failure and f"number {number} of seed {seed}: {failure}"
+                number += 1
+        except EOFError:
+            process.join()
+            why = f"hung for {SECONDS} s" if process.exitcode == -signal.SIGALRM else f"exit status {process.exitcode}"
+            yield f"number {number} of seed {seed}: the process ended, {why}"
+            number += 1
+        process.join()
+
+
+def _work(check: Check, numbers: range, seed: int, folder: Path, answers: Connection) -> None:
+    """Try inputs one by one."""
+    check(seed, 0, folder)  # which imports and loads what all of them need
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process wherever it is, also inside a decoder
+    before = _memory("VmRSS")
+    resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + MEMORY + RESERVE, resource.RLIM_INFINITY))
+    answers.send("ready")
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), sys.stderr.fileno())
+        for number in numbers:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            signal.alarm(SECONDS)
+            try:
+                failure = check(seed, number, folder)
+            except BaseException:
+                failure = traceback.format_exc()
+            signal.alarm(0)
+            more = _memory("VmHWM") - before
+            if more > MEMORY:
+                failure = f"took {more / 1e6:,.0f} MB; {failure or 'it was right otherwise'}"
+            if said.seek(0, os.SEEK_END):
+                said.seek(0)
+                failure = failure or f"said on stderr: {said.read()[:300]!r}"
+                said.seek(0)
+                said.truncate()
+            answers.send(failure)
+
+
+def _memory(name: str) -> int:
+    """Return a figure of this process in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
