@@ -21,7 +21,7 @@ let isWaitingForServer = false;
 // Asking ---------------------------------------------------------------------------------------------------------
 
 /** Ask about the sheet as it is. What was asked before no longer matters. */
-async function ask({ isFinished = true, many = false } = {}) {
+async function ask({ isFinished = true, many = hasSeveral() } = {}) {
   question?.abort();
   const { signal } = (question = new AbortController());
   refreshTools();
@@ -30,7 +30,7 @@ async function ask({ isFinished = true, many = false } = {}) {
   try {
     const picture = await sheet.picture();
     let answer = await service.predict(picture, { many, signal });
-    if (answer.reason === "several digits" && !many) answer = await service.predict(picture, { many: true, signal });
+    if (answer.reason === "several digits" && !many && isFinished) answer = await service.predict(picture, { many: true, signal });
     if (signal.aborted) return;
     show({ answer, ms: performance.now() - lastAsked, isFinished });
   } catch (error) {
@@ -44,10 +44,16 @@ async function ask({ isFinished = true, many = false } = {}) {
   }
 }
 
+/** Whether the last answer was about several digits: then one more stroke hardly makes them one. */
+function hasSeveral() {
+  return shown?.answer?.digits?.length > 1;
+}
+
 /** Ask while a stroke is drawn, unless an answer is still to come. */
 function askMeanwhile() {
   refreshTools();
-  if (!question && performance.now() - lastAsked >= PAUSE) ask({ isFinished: false });
+  // The boxes around several digits stay as they are until the stroke is finished.
+  if (!hasSeveral() && !question && performance.now() - lastAsked >= PAUSE) ask({ isFinished: false });
 }
 
 async function waitForServer() {

@@ -1,6 +1,6 @@
 // The sheet one draws on: strokes over a picture, or over nothing. Lengths and places are shares of its side, 0 to 1.
 
-const SENT = 392; // px, the side of the picture made of strokes: what the server would reduce a larger one to
+const SENT = 280; // px, the side of the picture that is made of strokes
 const SQUARES = 28; // of the paper; the keyboard's pen goes from one to the next
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const BLANK = { strokes: [], picture: null };
