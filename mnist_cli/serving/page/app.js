@@ -5,6 +5,7 @@ import { STRINGS, fill } from "./strings.js";
 const DIGITS = [...Array(10).keys()];
 const READABLE = ".png,.jpg,.jpeg,.webp,.bmp,.gif,.tif,.tiff,image/png,image/jpeg,image/webp,image/bmp,image/gif,image/tiff";
 const PAUSE = 80; // ms, at least, between two questions while a stroke is drawn
+const RELIEF = 3; // times as long as an answer took: a slow server keeps its time for the answer to the whole stroke
 const AGAIN = 2000; // ms between two looks whether the server is back
 
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
@@ -15,7 +16,8 @@ let language = remembered("language") ?? (navigator.language.startsWith("zh") ? 
 let model = null; // what GET /api/model said
 let shown = null; // what is on the page: { answer, ms, isFinished }, { failure }, or null
 let question = null; // the newest one, while it is under way: an AbortController
-let lastAsked = 0;
+let lastAsked = 0; // ms, when
+let lastTook = 0; // ms
 let isWaitingForServer = false;
 
 // Asking ---------------------------------------------------------------------------------------------------------
@@ -32,7 +34,8 @@ async function ask({ isFinished = true, many = hasSeveral() } = {}) {
     let answer = await service.predict(picture, { many, signal });
     if (answer.reason === "several digits" && !many && isFinished) answer = await service.predict(picture, { many: true, signal });
     if (signal.aborted) return;
-    show({ answer, ms: performance.now() - lastAsked, isFinished });
+    lastTook = performance.now() - lastAsked;
+    show({ answer, ms: lastTook, isFinished });
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof service.Failure)) throw error;
@@ -53,7 +56,7 @@ function hasSeveral() {
 function askMeanwhile() {
   refreshTools();
   // The boxes around several digits stay as they are until the stroke is finished.
-  if (!hasSeveral() && !question && performance.now() - lastAsked >= PAUSE) ask({ isFinished: false });
+  if (!hasSeveral() && !question && performance.now() - lastAsked >= Math.max(PAUSE, RELIEF * lastTook)) ask({ isFinished: false });
 }
 
 async function waitForServer() {
