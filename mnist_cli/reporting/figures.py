@@ -126,13 +126,13 @@ def accuracies(results: Sequence[EpochResult]) -> Figure:
 
 
 @styled
-def comparison(runs: Mapping[str, Sequence[EpochResult]]) -> Figure:
+def comparison(runs: Mapping[str, Sequence[EpochResult]], title: str = "Runs compared on the val images") -> Figure:
     """Draw the val loss and the val accuracy of several runs, one chart each."""
     figure, (left, right) = draw(columns=2, size=(10, 4.4))
     epochs = {name: [result.epoch for result in results] for name, results in runs.items()}
     val_losses = {name: (epochs[name], [result.val_loss for result in results]) for name, results in runs.items()}
     shares = {name: (epochs[name], [result.val_accuracy for result in results]) for name, results in runs.items()}
-    figure.suptitle("Runs compared on the val images", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     plot(left, val_losses, "epoch", "val loss, log scale", log=True)
     plot(right, shares, "epoch", "val accuracy", percent=True)
     share_legend(figure)
