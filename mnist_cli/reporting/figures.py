@@ -73,7 +73,8 @@ def plot(axes: Axes, curves: Mapping[str, Curve], x: str, y: str, *, log: bool =
     axes.set(xlabel=x, ylabel=y)
     if log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high < 1_000 * low else (1,)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     if percent:
