@@ -6,7 +6,7 @@ from conftest import draw_seven
 from PIL import Image, ImageOps
 
 from mnist_cli import images
-from mnist_cli.errors import ImageError
+from mnist_cli.errors import ImageError, TooLargeError
 
 
 def draw_bar(ink=0, paper=255, size=(300, 400)):
@@ -196,7 +196,7 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path):
 
 def test_an_absurd_size_is_refused_before_it_is_decoded(tmp_path):
     path = save(draw_seven(), tmp_path / "large.png")
-    with path.open("rb") as file, pytest.raises(ImageError, match="too many pixels"):
+    with path.open("rb") as file, pytest.raises(TooLargeError, match="too many pixels, at most 1,000 are read"):
         images.decode.decode(file, largest=1_000)
     with path.open("ab") as file:
         file.truncate(images.decode.LARGEST_FILE + 1)
@@ -234,3 +234,15 @@ def test_a_damaged_tiff_is_told_in_our_words_alone(tmp_path, capfd):
     with pytest.raises(ImageError):
         images.read(path)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_greys_in_colour_are_read_as_greys(tmp_path, mode):
+    grey, colour = draw_seven(mode="L", ink=30, paper=200), draw_seven(ink=(30, 30, 30), paper=(200, 200, 200))
+    expected = images.read(save(grey, tmp_path / "grey.png"))
+    assert np.array_equal(images.read(save(colour.convert(mode), tmp_path / "colour.png")), expected)
+
+
+def test_colours_stay(tmp_path):
+    picture = images.read(save(draw_seven(ink="red").convert("RGBA"), tmp_path / "red.png"))
+    assert picture.shape == (200, 200, 3)

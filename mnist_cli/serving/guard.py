@@ -61,11 +61,15 @@ class Guard:
         """Return why a request is turned away, if it is."""
         if ANY in self.origins:
             return None
-        host, origin = urlsplit(f"//{headers.get('host', 'localhost')}"), headers.get("origin")
+        origin = headers.get("origin")
+        try:
+            host, asking = urlsplit(f"//{headers.get('host', 'localhost')}"), urlsplit(origin or "")
+        except ValueError:
+            return "the request has a Host or an Origin that cannot be"
         if self.hosts is not None and host.hostname not in self.hosts:
             return (
                 f"this service is not called {host.hostname}; `mnist serve --allow-origin http://NAME` gives it a name"
             )
-        if origin is not None and origin not in self.origins and urlsplit(origin).netloc != host.netloc:
+        if origin is not None and origin not in self.origins and asking.netloc != host.netloc:
             return f"pages of {origin} may not ask; `mnist serve --allow-origin {origin}` lets them"
         return None

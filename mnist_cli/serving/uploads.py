@@ -103,8 +103,11 @@ async def _read_form(request: Request) -> list[Upload]:
         form = await _InMemory(request.headers, _bounded(request, LARGEST_BODY), max_files=MOST_FILES).parse()
     except MultiPartException as error:
         raise HTTPException(422, f"the form cannot be read: {error.message}") from error
-    files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-    return [Upload(part.filename or NAMELESS, await part.read()) for part in files]
+    try:
+        files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+        return [Upload(part.filename or NAMELESS, await part.read()) for part in files]
+    finally:
+        await form.close()
 
 
 class _InMemory(MultiPartParser):

@@ -1,0 +1,315 @@
+import csv
+import io
+import json
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import draw_seven
+from PIL import Image
+
+from mnist_cli import predictions, runtimes
+from mnist_cli.config import PRETRAINED
+
+pytest.importorskip("fastapi")
+from starlette.testclient import TestClient
+
+from mnist_cli.serving import app, engine, uploads
+
+
+@pytest.fixture(scope="session")
+def loaded():
+    return runtimes.load(PRETRAINED, "cpu")
+
+
+@pytest.fixture
+def client(loaded):
+    return connect(loaded)
+
+
+def connect(loaded, **options):
+    return TestClient(app.build(loaded, **options), base_url="http://localhost", raise_server_exceptions=False)
+
+
+def png(picture=None, kind="PNG", **options):
+    file = io.BytesIO()
+    (picture or draw_seven()).save(file, kind, **options)
+    return file.getvalue()
+
+
+def page():
+    """Draw two sevens beside each other."""
+    picture = Image.new("RGB", (400, 200), "white")
+    for left in (0, 200):
+        picture.paste(draw_seven(), (left, 0))
+    return picture
+
+
+SEVEN = png()
+
+
+def test_a_picture_is_answered_with_the_object_of_the_command_line(client, mnist, tmp_path):
+    (tmp_path / "seven.png").write_bytes(SEVEN)
+    printed = json.loads(mnist("predict", "seven.png", "--json", "--checkpoint", "pretrained").stdout)
+    body, form = (
+        client.post("/api/predict", content=SEVEN),
+        client.post("/api/predict", files={"a": ("seven.png", SEVEN)}),
+    )
+    assert printed["digit"] == 7
+    assert form.json() == {
+        **printed,
+        "confidence": pytest.approx(printed["confidence"]),
+        "probabilities": pytest.approx(printed["probabilities"]),
+    }
+    assert body.json() == {
+        **form.json(),
+        "path": "-",
+        "confidence": pytest.approx(printed["confidence"]),
+        "probabilities": pytest.approx(printed["probabilities"]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_other_formats_are_read_whatever_they_are_called(client, kind):
+    answer = client.post("/api/predict", content=png(kind=kind), headers={"Content-Type": "text/plain"})
+    assert (answer.status_code, answer.json()["digit"]) == (200, 7)
+
+
+def test_all_digits_of_a_page_are_boxed(client):
+    answer = client.post("/api/predict?many=true", content=png(page())).json()
+    assert (answer["digit"], answer["reason"], answer["text"]) == (None, "several digits", "77")
+    assert [found["digit"] for found in answer["digits"]] == [7, 7]
+    assert answer["digits"][0]["box"][0] < 200 < answer["digits"][1]["box"][0]
+
+
+def test_the_frame_is_told_if_asked_for(client):
+    frame = client.post("/api/predict?frame=true", content=SEVEN).json()["frame"]
+    assert [len(row) for row in frame] == [28] * 28
+    assert (frame[0][0], max(map(max, frame))) == (0, 255)
+
+
+def test_several_files_are_answered_in_a_list_the_bad_ones_with_a_reason(client):
+    files = [("a", ("seven.png", SEVEN)), ("b", ("notes.txt", b"milk, eggs")), ("c", ("again.png", SEVEN))]
+    answer = client.post("/api/predict", files=files)
+    assert answer.status_code == 200
+    assert [(one["path"], one["digit"]) for one in answer.json()] == [
+        ("seven.png", 7),
+        ("notes.txt", None),
+        ("again.png", 7),
+    ]
+    assert "not a picture in a format" in answer.json()[1]["reason"]
+
+
+def test_no_digit_is_an_answer_and_no_error(client):
+    answer = client.post("/api/predict", content=png(Image.new("L", (50, 50), "white")))
+    assert (answer.status_code, answer.json()["reason"]) == (200, "no ink")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        ({"content": b"milk, eggs"}, 415, "not a picture in a format read here (PNG"),
+        ({"content": SEVEN[:300]}, 422, "cannot be decoded"),
+        ({"content": b""}, 422, "the body is empty"),
+        ({"content": bytes(uploads.LARGEST_FILE + 1)}, 413, "at most 16 MB"),
+        ({"content": iter([bytes(uploads.LARGEST_FILE), b"."])}, 413, "at most 16 MB"),
+        ({"files": {"a": ("a.png", bytes(uploads.LARGEST_FILE + 1))}}, 413, "at most 16 MB"),
+        ({"content": png(Image.new("1", (8_000, 5_001)))}, 413, "too many pixels, at most 40,000,000"),
+        ({"data": {"a": "seven"}, "files": {}}, 415, "not a picture"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "the form cannot be read"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, 422, "the form cannot be read"),
+        ({"content": b"--b--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, 422, "no file in the form"),
+        ({"content": SEVEN, "params": {"many": "perhaps"}}, 422, "the parameter many is wrong"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_told_in_the_same_shape(client, request_, status, reason):
+    answer = client.post("/api/predict", **request_)
+    assert answer.status_code == status
+    assert {*answer.json()} == {"path", "digit", "confidence", "probabilities", "reason"}
+    assert answer.json()["digit"] is None
+    assert reason in answer.json()["reason"]
+
+
+def test_more_files_than_allowed_are_refused(client):
+    files = [("a", ("seven.png", SEVEN))] * (uploads.MOST_FILES + 1)
+    answer = client.post("/api/predict", files=files)
+    assert (answer.status_code, "Too many files" in answer.json()["reason"]) == (422, True)
+
+
+def test_an_unknown_address_and_a_wrong_method_are_told_in_the_same_shape(client):
+    for answer, status in ((client.get("/api/nothing"), 404), (client.put("/api/predict"), 405)):
+        assert answer.status_code == status
+        assert "/docs" in answer.json()["reason"]
+
+
+def test_pictures_that_arrive_together_are_classified_together(loaded, monkeypatch):
+    sizes, classify = [], predictions.classify
+
+    def counted(model, pictures):
+        sizes.append(len(pictures))
+        return classify(model, pictures)
+
+    monkeypatch.setattr(predictions, "classify", counted)
+    monkeypatch.setattr(engine, "COMPANY", 1.0)
+    with connect(loaded) as client, ThreadPoolExecutor(4) as together:
+        answers = list(together.map(lambda body: client.post("/api/predict", content=body).json(), [SEVEN] * 4))
+    assert [answer["digit"] for answer in answers] == [7] * 4
+    assert sizes == [4]
+
+
+def test_when_all_places_are_taken_the_next_is_told_to_come_back(loaded, monkeypatch):
+    monkeypatch.setattr(app, "REQUESTS", 1)
+    is_asked, may_go = threading.Event(), threading.Event()
+
+    def classify(model, pictures):
+        is_asked.set()
+        assert may_go.wait(10)
+        return [predictions.NO_INK for _ in pictures]
+
+    monkeypatch.setattr(predictions, "classify", classify)
+    with connect(loaded) as client:
+        answers = []
+        first = threading.Thread(target=lambda: answers.append(client.post("/api/predict", content=SEVEN)))
+        first.start()
+        assert is_asked.wait(10)
+        refused = client.post("/api/predict", content=SEVEN)
+        may_go.set()
+        first.join()
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert "try again" in refused.json()["reason"]
+        assert answers[0].status_code == 200
+        assert client.post("/api/predict", content=SEVEN).status_code == 200
+
+
+def test_bodies_that_need_more_memory_than_there_is_are_refused(loaded, monkeypatch):
+    monkeypatch.setattr(app, "MEMORY", 1_000)
+    assert connect(loaded).post("/api/predict", content=SEVEN).status_code == 503
+
+
+@pytest.mark.parametrize("query", ["", "?many=true"])
+def test_a_picture_that_takes_too_long_is_given_up(client, monkeypatch, query):
+    monkeypatch.setattr(engine, "DEADLINE", 0.05)
+    monkeypatch.setattr(engine, "decode", lambda *_: time.sleep(0.5))
+    answer = client.post(f"/api/predict{query}", content=SEVEN)
+    assert (answer.status_code, "takes more than" in answer.json()["reason"]) == (422, True)
+
+
+def test_a_picture_that_does_not_arrive_is_given_up(client, monkeypatch):
+    async def never(request, largest):
+        await uploads.asyncio.sleep(10)
+        yield b""
+
+    monkeypatch.setattr(uploads, "PATIENCE", 0.05)
+    monkeypatch.setattr(uploads, "_bounded", never)
+    answer = client.post("/api/predict", content=SEVEN)
+    assert (answer.status_code, "did not arrive" in answer.json()["reason"]) == (408, True)
+
+
+def test_the_model_is_described(client, loaded):
+    told = client.get("/api/model").json()
+    assert (told["checkpoint"], told["val_accuracy"], told["collect"]) == ("pretrained", loaded.val_accuracy, False)
+    assert told["parameters"] > 10_000
+    assert re.match(r"torch|onnxruntime", told["runtime"])
+
+
+def test_the_service_says_that_it_runs(client):
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_the_page_and_the_documentation_load_nothing_from_elsewhere(client):
+    for address in ("/", "/docs"):
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert not re.search(r"(src|href)=\"?(https?:)?//", answer.text)
+        assert "<style" not in answer.text
+        assert not re.search(r"<script(?![^>]*src=)", answer.text)
+        for linked in re.findall(r'(?:src|href)="([^"#?]+)', answer.text):
+            assert client.get(f"/{linked}").status_code == 200
+
+
+def test_the_documentation_names_all_routes_and_fields(client):
+    text = client.get("/docs").text
+    for word in ("POST /api/predict", "GET /api/model", "GET /healthz", "many", "frame", "probabilities", "503"):
+        assert word in text
+
+
+def test_every_answer_has_a_strict_content_security_policy(client):
+    for answer in (
+        client.get("/"),
+        client.get("/docs"),
+        client.get("/nothing"),
+        client.post("/api/predict", content=b""),
+    ):
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_corrections_are_refused_unless_asked_for(client):
+    answer = client.post("/api/corrections?digit=7", content=SEVEN)
+    assert (answer.status_code, "--collect" in answer.json()["reason"]) == (403, True)
+
+
+def test_corrections_are_collected_without_what_the_camera_wrote(loaded, tmp_path):
+    client = connect(loaded, collect=tmp_path / "mine")
+    exif = Image.Exif()
+    exif[271] = "a camera"
+    for digit, body in ((7, png(kind="JPEG", exif=exif)), (1, SEVEN)):
+        answer = client.post(f"/api/corrections?digit={digit}", content=body)
+        assert answer.status_code == 201
+    with (tmp_path / "mine" / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["digit"] for row in rows] == ["7", "1"]
+    for row in rows:
+        with Image.open(tmp_path / "mine" / row["path"]) as saved:
+            assert (saved.format, saved.size, dict(saved.getexif())) == ("PNG", (200, 200), {})
+        kept = client.post("/api/predict", content=(tmp_path / "mine" / row["path"]).read_bytes())
+        assert kept.json()["digit"] == 7
+    assert client.get("/api/model").json()["collect"] is True
+
+
+def test_a_second_service_goes_on_with_the_corrections(loaded, tmp_path):
+    for _ in range(2):
+        connect(loaded, collect=tmp_path).post("/api/corrections?digit=7", content=SEVEN)
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status"), [("", SEVEN, 422), ("?digit=10", SEVEN, 422), ("?digit=7", b"x", 415)]
+)
+def test_a_correction_needs_a_digit_and_a_picture(loaded, tmp_path, query, body, status):
+    answer = connect(loaded, collect=tmp_path).post(f"/api/corrections{query}", content=body)
+    assert answer.status_code == status
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_told(loaded, tmp_path, monkeypatch):
+    client = connect(loaded, collect=tmp_path / "mine")
+    (tmp_path / "mine" / "labels.csv").unlink()
+    (tmp_path / "mine").rmdir()
+    (tmp_path / "mine").write_text("a file where the folder was")
+    answer = client.post("/api/corrections?digit=7", content=SEVEN)
+    assert (answer.status_code, "could not be saved" in answer.json()["reason"]) == (507, True)
+
+
+def test_no_picture_is_written_to_a_disk(client, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a temporary file was asked for")
+
+    monkeypatch.setattr("tempfile._TemporaryFileWrapper", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    large = png(Image.effect_noise((1_500, 1_500), 100))
+    assert len(large) > 1.5 * 1024**2
+    answer = client.post("/api/predict", files={"a": ("noise.png", large)})
+    assert answer.status_code == 200
+
+
+def test_a_request_is_one_line_in_the_log_without_the_name_of_the_picture(client, caplog):
+    with caplog.at_level("INFO", "mnist_cli.serving.guard"):
+        client.post("/api/predict?many=1", files={"a": ("secret.png", SEVEN)})
+    assert re.fullmatch(r"POST /api/predict  200  \d+ ms", caplog.messages[0])
+    assert len(caplog.messages) == 1

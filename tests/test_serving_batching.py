@@ -1,0 +1,82 @@
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mnist_cli.serving.batching import Batcher
+
+
+def ask_all(work, items, **options):
+    """Ask for all items at once and return what each of them got, an exception as it is."""
+
+    async def ask():
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(work, executor, **{"largest": 10, "wait": 0.01, **options})
+            return await asyncio.gather(*(batcher.ask(item) for item in items), return_exceptions=True)
+
+    return asyncio.run(ask())
+
+
+def test_what_arrives_together_is_one_batch_and_each_gets_its_own():
+    batches = []
+    assert ask_all(lambda items: batches.append(items) or [item * 10 for item in items], [1, 2, 3]) == [10, 20, 30]
+    assert batches == [[1, 2, 3]]
+
+
+def test_a_batch_is_never_larger_than_allowed():
+    batches = []
+    ask_all(lambda items: batches.append(items) or items, range(5), largest=2)
+    assert batches == [[0, 1], [2, 3], [4]]
+
+
+def test_the_next_batch_gathers_while_one_is_worked_on():
+    batches, worked_on, is_full = [], threading.Event(), threading.Event()
+
+    def work(items):
+        batches.append(items)
+        worked_on.set()
+        assert is_full.wait(10)
+        return items
+
+    async def ask():
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(work, executor, largest=10, wait=0)
+            first = asyncio.create_task(batcher.ask(1))
+            while not worked_on.is_set():
+                await asyncio.sleep(0.001)
+            others = [asyncio.create_task(batcher.ask(item)) for item in (2, 3)]
+            await asyncio.sleep(0.01)
+            is_full.set()
+            return await asyncio.gather(first, *others)
+
+    assert asyncio.run(ask()) == [1, 2, 3]
+    assert batches == [[1], [2, 3]]
+
+
+def test_an_error_is_told_to_all_who_asked_and_the_next_are_answered():
+    def work(items):
+        if 0 in items:
+            raise ValueError("no zeros")
+        return items
+
+    first, second, third = ask_all(work, [0, 1, 2], largest=2)
+    assert str(first) == str(second) == "no zeros"
+    assert third == 2
+
+
+def test_who_does_not_wait_any_more_is_left_out():
+    batches = []
+
+    async def ask():
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(lambda items: batches.append(items) or items, executor, largest=10, wait=0.01)
+            gone, stays = (asyncio.create_task(batcher.ask(item)) for item in (1, 2))
+            await asyncio.sleep(0)
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            return await stays
+
+    assert asyncio.run(ask()) == 2
+    assert batches == [[2]]
