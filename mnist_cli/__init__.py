@@ -8,16 +8,16 @@ The letters used for shapes throughout:
 An image is always uint8 (1, 28, 28) with 0 = paper and 255 = ink, the way MNIST stores it; several are (N, 1, 28, 28).
 Only a model's `forward` turns them into floats.
 
-From Python, `load_model`, `classify` and `find_digits` are what `mnist predict` does.
+From Python, `load(...).predict(picture)`, `train` and `evaluate` are what the commands of these names do.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_cli.api import classify, find_digits, load_model
+    from mnist_cli.api import evaluate, load, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "classify", "find_digits", "load_model"]
+__all__ = ["__version__", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,48 +1,153 @@
-"""For notebooks and other programs: load a model, show it pictures.
+"""For notebooks and other programs: what the commands do, with their names and defaults.
 
->>> from mnist_cli import classify, load_model
->>> model = load_model()
->>> classify(model, "digit.png").digit
+>>> import mnist_cli as mnist
+>>> model = mnist.load("pretrained")
+>>> model.predict("digit.png").digit
 7
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_cli import checkpoints, devices, images, pages, predictions
-from mnist_cli.config import PRETRAINED
+from mnist_cli import config as configuration
+from mnist_cli import idx, images, metrics, pages, predictions, runtimes
+from mnist_cli.config import DATA_DIR, PRETRAINED
+from mnist_cli.corruptions import CORRUPTIONS, SEED, corrupt
 from mnist_cli.errors import ImageError
 from mnist_cli.images import Picture
-from mnist_cli.models import Classifier
+from mnist_cli.metrics import Measured
 from mnist_cli.pages import Found
 from mnist_cli.predictions import Prediction
+from mnist_cli.results import EpochResult
+from mnist_cli.runtimes import Ensemble, Loaded
 
-AnyPicture = str | PathLike[str] | Image.Image | NDArray[np.generic]
+AnyPath = str | PathLike[str]
+AnyPicture = AnyPath | Image.Image | NDArray[np.generic]
 
 
-def load_model(path: str | PathLike[str] = PRETRAINED, device: str | None = "cpu") -> Classifier:
-    """Return the model in a checkpoint that `mnist train` wrote, or the one that ships with the program.
+@dataclass(frozen=True)
+class Recognizer(Loaded):
+    """A model that reads pictures: paths, Pillow images, or arrays as `as_picture` takes them."""
+
+    def predict(self, picture: AnyPicture, *, min_confidence: float = 0.0) -> Prediction:
+        """Return the digit in a picture; in a notebook the answer shows how it came about.
+
+        Raises ImageError when it cannot be read as a picture.
+        """
+        pixels = as_picture(picture)
+        return replace(predictions.classify(self.model, [pixels], min_confidence)[0], picture=pixels)
+
+    def find_digits(self, picture: AnyPicture, *, min_confidence: float = 0.0) -> "Page":
+        """Return the digits of a picture that may have several; in a notebook they are shown in it.
+
+        Raises ImageError when it cannot be read as a picture.
+        """
+        pixels = as_picture(picture, longest=None)
+        return Page(pixels, pages.find_digits(self.model, pixels, min_confidence))
+
+
+@dataclass(frozen=True, repr=False)
+class Page:
+    """A picture and the digits in it, in reading order."""
+
+    picture: Picture
+    digits: list[Found]
+
+    @property
+    def text(self) -> str:
+        """What they read, line by line, with a `?` for each that has a reason."""
+        return pages.text_of(self.digits)
+
+    def __repr__(self) -> str:
+        return f"Page({self.text!r})"
+
+    def _repr_png_(self) -> bytes:
+        """Show itself in a notebook."""
+        from mnist_cli import explanations
+
+        return explanations.to_png(explanations.draw_page(self.picture, self.digits))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run came to."""
+
+    path: Path  # of the checkpoint to use
+    results: list[EpochResult]  # one for each epoch
+
+    @property
+    def val_accuracy(self) -> float:
+        """The accuracy on the val images after the last epoch, 0 to 1."""
+        return self.results[-1].val_accuracy
+
+    def _repr_png_(self) -> bytes:
+        """Show itself in a notebook: how the loss fell."""
+        from mnist_cli.reporting import figures
+
+        return figures.to_png(figures.losses(self.results))
+
+
+def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Recognizer:
+    """Return the model in a checkpoint or an ONNX file, by default the one that ships with the program.
 
     Raises CheckpointError for a file that is none, ConfigError when there is no such device.
     """
-    return checkpoints.load(Path(path)).model.to(devices.choose(device))
+    return Recognizer(**vars(runtimes.load(Path(checkpoint), device)))
 
 
-def classify(model: Classifier, image: AnyPicture, *, min_confidence: float = 0.0) -> Prediction:
-    """Return the digit in a picture: a path, a Pillow image, or an array as `as_picture` takes.
+def train(
+    *,
+    preset: str | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+    device: str | None = None,
+    data_dir: AnyPath = DATA_DIR,
+    **options: Any,
+) -> Trained:
+    """Train a classifier and save it after every epoch, as `mnist train` does; `options` are fields of TrainConfig.
 
-    Raises ImageError when it cannot be read as a picture.
+    Raises ConfigError for an option or value that no run can have, DivergenceError when the loss is no number any more.
     """
-    return predictions.classify(model, [as_picture(image)], min_confidence)[0]
+    from mnist_cli import devices, runs, sessions  # and torch with them, which pictures may not need
+
+    config = configuration.resolve(preset, None, options)
+    place = devices.choose(device, config.deterministic)
+    idx.repair(Path(data_dir))
+    trainer = sessions.prepare(config, place, Path(data_dir))
+    run = runs.create(name, config, overwrite)
+    sessions.train_and_save(trainer, run)
+    return Trained(run.result_path, trainer.results)
 
 
-def find_digits(model: Classifier, image: AnyPicture, *, min_confidence: float = 0.0) -> list[Found]:
-    """Return the digits of a picture that may have several, in reading order, with the box of each in its pixels."""
-    return pages.find_digits(model, as_picture(image, longest=None), min_confidence)
+def evaluate(
+    checkpoint: AnyPath | Sequence[AnyPath] = PRETRAINED,
+    *,
+    tta: bool = False,
+    corruptions: bool = False,
+    device: str | None = None,
+    data_dir: AnyPath = DATA_DIR,
+) -> Measured:
+    """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
+
+    Raises CheckpointError for a file that holds no model, ConfigError when there is no such device.
+    """
+    paths = [checkpoint] if isinstance(checkpoint, str | PathLike) else list(checkpoint)
+    members = [load(path, device=device).model for path in paths]
+    model = Ensemble(members, tta) if tta or len(members) > 1 else members[0]
+    idx.repair(Path(data_dir), idx.SPLITS["val"])
+    frames, labels = idx.load(Path(data_dir), "val")
+    errors = {
+        name: 1 - metrics.ask(model, corrupt(frames, name, SEED), labels).evaluation.accuracy
+        for name in (CORRUPTIONS if corruptions else ())
+    }
+    return Measured(", ".join(map(str, paths)), metrics.ask(model, frames, labels), errors)
 
 
 def as_picture(image: AnyPicture, longest: int | None = images.WORKING_SIZE) -> Picture:

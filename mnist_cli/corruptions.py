@@ -22,6 +22,7 @@ Points = tuple[Pixels, Pixels]  # columns and rows, each (N,)
 Rng = np.random.Generator
 
 CHUNK = 200  # images corrupted at once
+SEED = 0  # of the noise, where models are measured: every model sees the same
 MAP = 256  # px, side of the map that a patch of fog is cut from
 
 

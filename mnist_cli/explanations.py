@@ -3,6 +3,9 @@
 On a terminal, what it saw is drawn in half blocks.
 """
 
+import io
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +14,7 @@ from rich.style import Style
 from rich.text import Text
 
 from mnist_cli.images import FRAME, Frame, Picture
+from mnist_cli.pages import Found
 from mnist_cli.predictions import Prediction
 
 PANEL = 10 * FRAME  # px, the side of each panel, so that a pixel that the model saw is ten of ours
@@ -45,6 +49,28 @@ def draw(picture: Picture, prediction: Prediction) -> Image.Image:
     return page
 
 
+def draw_page(picture: Picture, found: Sequence[Found]) -> Image.Image:
+    """Return a picture of several digits, RGB, with a box around each and what it is read as."""
+    page = _image(picture)
+    pen = ImageDraw.Draw(page)
+    line = max(1, max(page.size) // 400)
+    for one in found:
+        x, y, width, height = one.box
+        named = one.prediction.digit is not None
+        colour = WINNER if named else DOUBT
+        pen.rectangle((x - line, y - line, x + width + line, y + height + line), outline=colour, width=line)
+        sign = str(one.prediction.digit) if named else "?"
+        pen.text((x, y - line), sign, colour, _font(max(12, height // 3)), anchor="lb")
+    return page
+
+
+def to_png(image: Image.Image) -> bytes:
+    """Return an image as the content of a file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
 def half_blocks(frame: Frame) -> Text:
     """Return what a model saw as 14 lines of 28 characters, each of which is two pixels, one above the other."""
     lines = []
@@ -67,8 +93,7 @@ def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
 
 def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Image.Image:
     """Return levels, 0 = black to 255 = white, in the middle of a panel, as large as they fit."""
-    pixels = levels.clip(0, 255).astype(np.uint8)
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB")
+    image = _image(levels)
     scale = PANEL / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     # Enlarged, its pixels are to be seen as what they are.
@@ -76,6 +101,12 @@ def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Imag
     panel = Image.new("RGB", (PANEL, PANEL), around)
     panel.paste(image.resize(size, kind), ((PANEL - size[0]) // 2, (PANEL - size[1]) // 2))
     return panel
+
+
+def _image(levels: NDArray[np.float32] | NDArray[np.uint8]) -> Image.Image:
+    """Return levels, 0 = black to 255 = white, as an RGB image."""
+    pixels = levels.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB")
 
 
 def _draw_bars(pen: ImageDraw.ImageDraw, left: int, prediction: Prediction) -> None:

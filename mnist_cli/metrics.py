@@ -158,14 +158,25 @@ class Measured:
     corrupted: Mapping[str, float] = field(default_factory=dict)  # the error, 0 to 1, on images with each corruption
 
     @property
+    def accuracy(self) -> float:
+        """The share of the val images that were answered right, 0 to 1."""
+        return self.answers.evaluation.accuracy
+
+    @property
     def clean_error(self) -> float:
         """The share of the val images that were answered wrong, 0 to 1."""
-        return 1 - self.answers.evaluation.accuracy
+        return 1 - self.accuracy
 
     @property
     def mean_corrupted_error(self) -> float:
         """The mean of the errors on corrupted images, 0 to 1."""
         return sum(self.corrupted.values()) / len(self.corrupted)
+
+    def _repr_png_(self) -> bytes:
+        """Show itself in a notebook: what was taken for what."""
+        from mnist_cli.reporting import figures  # which needs this module
+
+        return figures.to_png(figures.confusion_matrix(self.answers))
 
 
 def ask(model: Reader, images: Frames, labels: NDArray[np.integer]) -> Answers:

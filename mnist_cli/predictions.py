@@ -29,6 +29,7 @@ class Prediction:
     reason: Reason | None = None  # why no digit is named
     frame: Frame | None = field(default=None, repr=False)  # what the model saw
     ink: Ink | None = field(default=None, repr=False)  # what was taken for ink in the picture
+    picture: Picture | None = field(default=None, repr=False)  # kept only for those who want to be shown it
 
     @property
     def digit(self) -> int | None:
@@ -39,6 +40,12 @@ class Prediction:
     def confidence(self) -> float:
         """The probability of the likeliest digit, 0 to 1."""
         return max(self.probabilities)
+
+    def _repr_png_(self) -> bytes | None:
+        """Show itself in a notebook: the picture, its ink, what the model saw, how likely each digit is."""
+        from mnist_cli import explanations  # which needs this module
+
+        return None if self.picture is None else explanations.to_png(explanations.draw(self.picture, self))
 
 
 NO_INK = Prediction([0.1] * 10, -np.inf, "no ink")

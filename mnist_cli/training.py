@@ -174,6 +174,11 @@ class Trainer:
         """Let the iteration of `epochs` end after the step that is under way."""
         self.stopping = True
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` came before the end: while the last epoch is being measured it stops nothing any more."""
+        return self.stopping and self.epoch < self.config.epochs
+
     def train_epoch(self, progress: Callable[[int], object] = ignore) -> None:
         """Train once over all images in a new order, or over the rest of an epoch that was begun."""
         self.model.train()

@@ -1,15 +1,25 @@
+import io
+
 import numpy as np
 import pytest
 from conftest import draw_seven
 from PIL import Image
 
-import mnist_cli
-from mnist_cli.errors import CheckpointError, ImageError
+import mnist_cli as mnist
+from mnist_cli import checkpoints, explanations
+from mnist_cli.errors import CheckpointError, ConfigError, ImageError
 
 
 @pytest.fixture(scope="module")
 def model():
-    return mnist_cli.load_model()
+    return mnist.load("pretrained")
+
+
+def shown(result):
+    """Return the picture that a notebook would show."""
+    image = Image.open(io.BytesIO(result._repr_png_()))
+    assert image.format == "PNG"
+    return image
 
 
 def test_a_path_an_image_and_an_array_are_read_alike(model, tmp_path):
@@ -29,35 +39,83 @@ def test_a_path_an_image_and_an_array_are_read_alike(model, tmp_path):
         grey / 254.9,
         grey.astype(np.uint16) * 257,
     ):
-        assert mnist_cli.classify(model, picture).digit == 7
+        assert model.predict(picture).digit == 7
 
 
-def test_several_digits_are_found(model):
+def test_below_the_least_confidence_a_digit_is_unclear(model):
+    assert model.predict(draw_seven(), min_confidence=1.0).reason == "unclear"
+
+
+def test_an_answer_shows_itself(model):
+    assert shown(model.predict(draw_seven())).size == explanations.SIZE
+    assert shown(model.predict(np.zeros((9, 9)))).size == explanations.SIZE
+
+
+def test_several_digits_are_found_and_shown_in_their_picture(model):
     row = np.hstack([np.asarray(draw_seven(100)), np.asarray(draw_seven(100))])
-    found = mnist_cli.find_digits(model, np.kron(row, np.ones((10, 10, 1), np.uint8)))  # larger than is looked at
-    assert [one.prediction.digit for one in found] == [7, 7]
-    assert found[1].box[0] == pytest.approx(found[0].box[0] + 1_000, abs=20)
+    page = model.find_digits(np.kron(row, np.ones((10, 10, 1), np.uint8)))  # larger than is looked at
+    assert [one.prediction.digit for one in page.digits] == [7, 7]
+    assert page.digits[1].box[0] == pytest.approx(page.digits[0].box[0] + 1_000, abs=20)
+    assert (page.text, repr(page)) == ("77", "Page('77')")
+    assert shown(page).size == (2_000, 1_000)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5,), (4, 4, 7), (2, 2, 2, 2)])
 def test_an_array_that_is_no_picture_is_refused(model, shape):
     with pytest.raises(ImageError, match="is no picture"):
-        mnist_cli.classify(model, np.zeros(shape))
+        model.predict(np.zeros(shape))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
 def test_an_array_of_what_are_no_levels_is_refused(model, value):
     with pytest.raises(ImageError, match="negative or none at all"):
-        mnist_cli.classify(model, np.full((3, 3), value))
+        model.predict(np.full((3, 3), value))
 
 
 def test_a_checkpoint_can_be_named(trained, tmp_path):
-    assert mnist_cli.classify(mnist_cli.load_model(trained), Image.new("L", (9, 9))).reason == "no ink"
+    model = mnist.load(trained)
+    assert model.val_accuracy > 0.85
+    assert model.predict(Image.new("L", (9, 9))).reason == "no ink"
     with pytest.raises(CheckpointError, match="no file"):
-        mnist_cli.load_model(tmp_path / "none.pt")
+        mnist.load(tmp_path / "none.pt")
+
+
+def test_training_ends_with_a_checkpoint_and_its_results(tmp_path, monkeypatch, data_dir):
+    monkeypatch.chdir(tmp_path)
+    options = {"model": "linear", "epochs": 2, "train_size": 500, "name": "mine", "data_dir": data_dir}
+    trained = mnist.train(**options)
+    assert str(trained.path) == "checkpoints/mine/last.pt"
+    assert [result.epoch for result in trained.results] == [1, 2]
+    loaded = checkpoints.load(trained.path)
+    assert loaded.config.train_size == 500
+    assert loaded.val_accuracy == trained.val_accuracy > 0.5
+    assert shown(trained).width > 100
+    with pytest.raises(ConfigError, match="there is a run 'mine' already"):
+        mnist.train(**options)
+    assert mnist.train(**options, overwrite=True).results[0].val_loss == trained.results[0].val_loss
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rat": 1.0}, {"preset": "worst"}])
+def test_an_option_that_no_run_can_have_is_refused(tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        mnist.train(**wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_are_measured_alone_and_together(trained, data_dir, monkeypatch):
+    alone = mnist.evaluate(trained, data_dir=data_dir)
+    assert alone.name == str(trained)
+    assert alone.accuracy == pytest.approx(mnist.load(trained).val_accuracy)
+    twice = mnist.evaluate([trained, trained], data_dir=data_dir)
+    assert twice.accuracy == alone.accuracy
+    assert shown(alone).width > 100
+    monkeypatch.setattr("mnist_cli.api.CORRUPTIONS", ["stripe"])
+    assert mnist.evaluate(trained, corruptions=True, data_dir=data_dir).corrupted["stripe"] > alone.clean_error
 
 
 def test_the_package_has_what_it_says_and_nothing_else():
-    assert callable(mnist_cli.load_model)
+    assert set(mnist.__all__) == {"__version__", "evaluate", "load", "train"}
+    assert callable(mnist.load)
     with pytest.raises(AttributeError, match="no attribute 'fly'"):
-        _ = mnist_cli.fly
+        _ = mnist.fly

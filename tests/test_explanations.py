@@ -3,6 +3,7 @@ import pytest
 from PIL import ImageColor
 
 from mnist_cli import explanations
+from mnist_cli.pages import Found
 from mnist_cli.predictions import NO_INK, Prediction
 
 FRAME = np.arange(784, dtype=np.uint8).reshape(1, 28, 28)
@@ -43,3 +44,12 @@ def test_half_blocks_hold_two_pixels_a_character():
     assert [len(line) for line in lines] == [28] * 14
     style = lines[3].spans[5].style
     assert (style.color.triplet.red, style.bgcolor.triplet.red) == (FRAME[0, 6, 5], FRAME[0, 7, 5])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_page_has_a_box_around_each_digit(channels):
+    found = [Found((10, 20, 30, 40), FOUR), Found((60, 20, 30, 40), NO_INK)]
+    image = explanations.draw_page(np.full((100, 200, channels), 255, np.float32), found)
+    assert (image.mode, image.size) == ("RGB", (200, 100))
+    assert image.getpixel((9, 30)) == image.getpixel((41, 30)) == ImageColor.getrgb(explanations.WINNER)
+    assert image.getpixel((59, 30)) == ImageColor.getrgb(explanations.DOUBT)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mnist_cli.runtimes import Frames, Reader
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
-SEED = 0  # of the noise in corrupted images: every model sees the same
 
 
 def evaluate(
@@ -91,7 +90,7 @@ def _corrupt(together: "list[Reader]", images: "Frames", labels: "NDArray[np.uin
     from rich.progress import track
 
     from mnist_cli import metrics
-    from mnist_cli.corruptions import CORRUPTIONS, corrupt
+    from mnist_cli.corruptions import CORRUPTIONS, SEED, corrupt
 
     errors: list[dict[str, float]] = [{} for _ in together]
     console = Console(stderr=True)

@@ -14,11 +14,9 @@ from mnist_cli import config as configuration
 from mnist_cli import runs
 from mnist_cli.cli.terminal import DataDir, Device, command, repair_data, say
 from mnist_cli.config import DATA_DIR, PRETRAINED, TrainConfig
-from mnist_cli.errors import ConfigError, DivergenceError
+from mnist_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    import torch
-
     from mnist_cli.checkpoints import Checkpoint
     from mnist_cli.training import Trainer
 
@@ -180,7 +178,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     runs.check_name(name)
     settings = configuration.resolve(preset, config, options)
 
-    from mnist_cli import checkpoints, devices, distributed
+    from mnist_cli import checkpoints, devices, distributed, sessions
 
     if resume == PRETRAINED and not resume.exists():
         raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")
@@ -189,7 +187,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         settings = _made_longer(checkpoint, options)
     place = devices.choose(device, settings.deterministic)
     repair_data(data_dir, "train", "val")
-    trainer = _make_trainer(settings, checkpoint, place, data_dir)
+    trainer = sessions.prepare(settings, place, data_dir, checkpoint)
     try:
         if trainer.group.rank > 0:  # one of several processes, and not the one that prints and writes
             with _stopping_on_signals(trainer):
@@ -197,9 +195,18 @@ def train(  # the options are those of TrainConfig, and then what is not about l
             return
         run = runs.take_up(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
         say(f"Training {settings.model} on {place} as {run.name}.")
-        _train_and_save(trainer, run)
+        with _stopping_on_signals(trainer) as signals:
+            sessions.train_and_save(trainer, run)
     finally:
         distributed.leave()
+    if trainer.is_stopped:
+        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
+        say("  " + command("train", "--resume", run.last_path))
+        raise typer.Exit(128 + (signals[0] if signals else signal.SIGTERM))  # which another process of ours got
+    if trainer.has_lost_patience():
+        say(f"Stopped after {trainer.config.patience} epochs without a better held-out loss.")
+    if best := trainer.best():
+        say(f"{run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
     finished = run.result_path
     typer.echo(finished)
     if report:
@@ -220,61 +227,6 @@ def _made_longer(checkpoint: "Checkpoint", options: dict[str, Any]) -> TrainConf
             f"{checkpoint.path} has all its {settings.epochs} epochs; train longer with --epochs {longer}"
         )
     return settings
-
-
-def _make_trainer(
-    settings: TrainConfig, checkpoint: "Checkpoint | None", place: "torch.device", data_dir: Path
-) -> "Trainer":
-    """Bring model and digits together on `place`, where `checkpoint` left off if there is one."""
-    from mnist_cli import data, distributed, models, training
-
-    train_digits, held_out = data.select(data.load(data_dir, "train").to(place), settings)
-    trainer = training.Trainer(
-        (checkpoint.model if checkpoint else models.build_from(settings)).to(place),
-        train_digits,
-        data.load(data_dir, "val").to(place),
-        settings,
-        held_out,
-        distributed.join(place),
-    )
-    if checkpoint:
-        trainer.load_state_dict(checkpoint.trainer, checkpoint.metrics)
-    return trainer
-
-
-def _train_and_save(trainer: "Trainer", run: runs.Run) -> None:
-    """Train to the end, or until a signal comes, with a checkpoint and a report after every epoch."""
-    from mnist_cli import checkpoints
-    from mnist_cli.reporting.run import RunReport
-
-    try:
-        with _stopping_on_signals(trainer) as signals, RunReport(run.log_dir, trainer) as report:
-            for result in trainer.epochs(report.advance):
-                checkpoints.save(run.last_path, trainer)
-                if result is trainer.best():
-                    checkpoints.save(run.best_path, trainer)
-                elif not trainer.held_out:
-                    run.best_path.unlink(missing_ok=True)  # that of a run which this one replaced
-                report.epoch(result)
-            # A signal that comes while the last epoch is being measured stops nothing any more.
-            stopped = bool(signals) and trainer.epoch < trainer.config.epochs
-            if stopped:
-                checkpoints.save(run.last_path, trainer)
-            else:
-                report.finish()
-    except DivergenceError as error:
-        kept = f"{run.last_path} holds epoch {trainer.epoch}" if trainer.results else "there is nothing to keep"
-        raise DivergenceError(f"{error}; {kept}") from error
-    finally:
-        runs.release(run)
-    if stopped:
-        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
-        say("  " + command("train", "--resume", run.last_path))
-        raise typer.Exit(128 + signals[0])
-    if trainer.has_lost_patience():
-        say(f"Stopped after {trainer.config.patience} epochs without a better held-out loss.")
-    if best := trainer.best():
-        say(f"{run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
 
 
 def _write_report(path: Path, trainer: "Trainer", folder: Path) -> Path:

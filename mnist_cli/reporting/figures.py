@@ -244,9 +244,18 @@ def classes(answers: Answers) -> Figure:
 @styled
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as file:
+        file.write(to_png(figure))
+
+
+@styled
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as the content of a PNG file."""
+    file = io.BytesIO()
     # A run may have a name that no font has the letters of: they are boxes then.
-    with replacing(path) as file, warnings.catch_warnings(action="ignore", category=UserWarning):
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 @styled

@@ -1,0 +1,52 @@
+import csv
+
+import pytest
+import torch
+
+from mnist_cli import checkpoints, runs, sessions
+from mnist_cli.config import TrainConfig
+from mnist_cli.errors import DivergenceError
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(model="linear", hidden=(), epochs=2, train_size=300, holdout=100, augment="none")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return runs.create("one", CONFIG)
+
+
+def test_a_run_leaves_its_checkpoints_and_its_metrics(run, data_dir):
+    trainer = sessions.prepare(CONFIG, CPU, data_dir)
+    assert (len(trainer.train), len(trainer.held_out), len(trainer.val)) == (300, 100, 10_000)
+    sessions.train_and_save(trainer, run)
+    assert len(checkpoints.load(run.last_path).metrics) == 2
+    assert len(checkpoints.load(run.best_path).metrics) == trainer.best().epoch
+    with (run.log_dir / "metrics.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_a_run_goes_on_where_its_checkpoint_left_off(run, data_dir):
+    trainer = sessions.prepare(CONFIG, CPU, data_dir)
+    next(trainer.epochs())
+    checkpoints.save(run.last_path, trainer)
+    again = sessions.prepare(CONFIG, CPU, data_dir, checkpoints.load(run.last_path))
+    assert (again.epoch, again.results) == (1, trainer.results)
+
+
+def test_a_run_that_is_stopped_is_saved_where_it_is(run, data_dir):
+    trainer = sessions.prepare(CONFIG, CPU, data_dir)
+    trainer.stop()
+    sessions.train_and_save(trainer, run)
+    assert trainer.is_stopped
+    assert checkpoints.load(run.last_path).trainer["batch"] == 1
+
+
+def test_a_run_that_diverges_says_what_is_kept(run, data_dir):
+    trainer = sessions.prepare(CONFIG, CPU, data_dir)
+    with torch.no_grad():
+        trainer.model.layers[1].weight.fill_(float("nan"))
+    with pytest.raises(DivergenceError, match="there is nothing to keep"):
+        sessions.train_and_save(trainer, run)
+    assert not run.checkpoint_dir.exists()
