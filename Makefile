@@ -24,6 +24,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/recipes.py
 	$(BIN)/python benchmarks/handwriting.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/growth.py
 
 model: .venv/installed-export  ## Make the model that ships, in less than an hour on two cores

@@ -1,6 +1,105 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
 import pytest
+from conftest import draw_seven
 
 pytest.importorskip("fastapi")
+
+
+@contextmanager
+def serving(folder, *options):
+    """Run the service in a process of its own; yields it and its address."""
+    command = [sys.executable, "-m", "mnist_cli", "serve", "--port", "0", "--checkpoint", "pretrained", *options]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=os.environ) as service:
+        try:
+            told = []
+            while not (told and (address := re.search(r"Draw on (http://\S+)", told[-1]))):
+                told.append(service.stderr.readline())
+                assert told[-1], told
+            yield service, address[1]
+        finally:
+            service.kill()
+
+
+def test_ctrl_c_stops_it_when_the_requests_in_flight_are_answered(tmp_path):
+    draw_seven().save(tmp_path / "seven.png")
+    body = (tmp_path / "seven.png").read_bytes()
+    with serving(tmp_path) as (service, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            head = f"POST /api/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+            client.sendall(head.encode() + body[:100])
+            time.sleep(0.5)  # the request has begun to be answered
+            service.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert service.poll() is None
+            client.sendall(body[100:])
+            answer = client.makefile("rb").read()
+        _, told = service.communicate(timeout=30)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b'"digit":7' in answer
+    lines = told.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  POST /api/predict  200  \d+ ms", lines[0])
+    assert lines[1:] == ["Stopped."]
+    assert service.returncode == 0
+
+
+def test_it_asks_where_to_click_and_opens_the_page_if_wanted(mnist, monkeypatch):
+    import uvicorn
+
+    opened, ran = [], []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: ran.append(sockets))
+    result = mnist("serve", "--port", 0, "--checkpoint", "pretrained", "--open", "--collect", "mine")
+    assert result.exit_code == 0
+    assert len(ran) == 1
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", opened[0])
+    assert f"Draw on {opened[0]} and see {opened[0]}/docs" in result.stderr
+    assert "Corrected pictures are saved in mine." in result.stderr
+
+
+def test_a_taken_port_is_told_with_what_to_type(mnist):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = mnist("serve", "--port", port)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        f"Error: cannot listen on 127.0.0.1 port {port}: another program listens there; type: "
+    )
+    assert result.stderr.strip().endswith(f"serve --port {port + 1}")
+
+
+def test_an_address_that_is_not_of_this_machine_is_told(mnist):
+    for host in ("192.0.2.1", "no such host"):
+        result = mnist("serve", "--host", host)
+        assert result.exit_code == 2
+        assert result.stderr.count("\n") == 1
+        assert "127.0.0.1 is this machine" in result.stderr
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart"])
+def test_a_missing_extra_is_told_with_what_to_type(mnist, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    result = mnist("serve")
+    assert result.exit_code == 2
+    assert (
+        result.stderr
+        == f"Error: `mnist serve` needs {package}, which is not installed; type: pip install 'mnist-cli[serve]'\n"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_told(mnist, tmp_path):
+    (tmp_path / "mine").write_text("a file")
+    result = mnist("serve", "--port", 0, "--checkpoint", "pretrained", "--collect", "mine")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: mine: ")
 
 
 def test_a_port_that_cannot_be_is_wrong_usage(mnist):

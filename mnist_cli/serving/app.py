@@ -39,19 +39,11 @@ MEANINGS = {
     503: "too many requests; see Retry-After",
     507: "it could not be saved",
 }
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-PICTURES = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/*": BINARY,
-            "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"picture": {"type": "array", "items": BINARY["schema"]}}}
-            },
-        },
-    }
+BINARY = {"type": "string", "format": "binary"}
+PICTURES = {f"image/{kind}": {"schema": BINARY} for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff")}
+FORM = {
+    "multipart/form-data": {"schema": {"type": "object", "properties": {"picture": {"type": "array", "items": BINARY}}}}
 }
-PICTURE = {"requestBody": {"required": True, "content": {"image/*": BINARY}}}
 
 
 def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = (), only_local: bool = True) -> FastAPI:
@@ -79,7 +71,7 @@ def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = 
         "/api/predict",
         response_model=Reply | list[Reply],
         responses=_refusals(403, 408, 413, 415, 422, 503),
-        openapi_extra=PICTURES,
+        openapi_extra=_takes(PICTURES | FORM),
     )
     async def predict(
         request: Request,
@@ -97,7 +89,7 @@ def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = 
         "/api/corrections",
         status_code=201,
         responses=_refusals(403, 408, 413, 415, 422, 503, 507),
-        openapi_extra=PICTURE,
+        openapi_extra=_takes(PICTURES),
     )
     async def correct(
         request: Request, digit: Annotated[int, Query(ge=0, le=9, description="What it is.")]
@@ -134,8 +126,14 @@ def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = 
         )
         return HTMLResponse(environment.get_template("docs.html").render(document=app.openapi(), base=request.base_url))
 
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    app.router.default = StaticFiles(
+        directory=PAGE, html=True
+    )  # a mount would answer wrong methods in the routes' place
     return app
+
+
+def _takes(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
