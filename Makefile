@@ -37,6 +37,9 @@ onnx: .venv/installed-export  ## Write the model that ships once more, for onnxr
 kills: .venv/installed  ## Kill training runs at random moments and compare what they end with
 	$(BIN)/python benchmarks/kills.py
 
+lessons: .venv/installed  ## Draw the pictures of docs/lessons.md again, in less than 15 minutes on two cores
+	$(BIN)/python benchmarks/lessons.py
+
 clean:  ## Remove .venv and what the tools left; data, checkpoints and runs stay
 	rm -rf .venv dist .coverage .mypy_cache .pytest_cache .ruff_cache
 
@@ -57,4 +60,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train test fix bench model onnx kills clean
+.PHONY: help train test fix bench model onnx kills lessons clean

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
@@ -11,6 +12,14 @@ from conftest import RESULTS
 from test_reporting_run import make_report
 
 from mnist_cli.reporting.run import RunReport
+
+HYPERPARAMETERS = {  # the question that the page of hyperparameters asks
+    "experimentName": "",
+    "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+    "colParams": [{"hparam": "model", "order": "ORDER_UNSPECIFIED"}],
+    "startIndex": 0,
+    "sliceSize": 10,
+}
 
 
 def read(folder):
@@ -96,7 +105,9 @@ def test_the_real_tensorboard_serves_everything_of_a_run(ask):
     assert {"train_loss", "val_loss", "val_accuracy", "learning_rate", "held_out_loss"} <= set(scalars["one"])
     assert {"weights_norm/layers.1.weight", "gradients_norm/layers.1.weight"} <= set(scalars["one"])
     assert set(scalars["one/loss/train"]) == {"loss"}
-    assert {"weights/layers.1.weight"} <= set(ask("plugin/histograms/tags")["one"])
+    histograms = set(ask("plugin/histograms/tags")["one"])
+    assert {"weights/layers.1.weight", "gradients/layers.1.weight"} <= histograms
+    assert ask("plugin/histograms/histograms?run=one&tag=gradients/layers.1.weight")
     pictures = {"training_images", "val/confusion_matrix", "val/mistakes", "val/reliability"}
     assert set(ask("plugin/images/tags")["one"]) == pictures
     assert set(ask("plugin/pr_curves/tags")["one"]) == {f"digit/{digit}" for digit in range(10)}
@@ -106,3 +117,5 @@ def test_the_real_tensorboard_serves_everything_of_a_run(ask):
     assert embedding["sprite"]["singleImageDim"] == [28, 28]
     assert ask("plugin/graphs/info")["one"]["run_graph"]
     assert "final/val_accuracy" in scalars["one/hyperparameters"]
+    (session,) = ask(f"plugin/hparams/session_groups?request={quote(json.dumps(HYPERPARAMETERS))}")["sessionGroups"]
+    assert session["hparams"]["model"] == "mlp"

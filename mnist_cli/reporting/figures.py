@@ -93,8 +93,8 @@ def share_legend(figure: Figure) -> None:
         if legend := axes.get_legend():
             legend.remove()
     handles, names = figure.axes[0].get_legend_handles_labels()
-    widest = max(map(len, names))
-    figure.legend(handles, names, loc="outside lower left", ncols=max(1, min(len(names), 110 // (widest + 8))))
+    fits_in_a_row = sum(map(len, names)) + 8 * len(names) <= 14 * figure.get_figwidth()
+    figure.legend(handles, names, loc="outside lower left", ncols=len(names) if fits_in_a_row else 2)
 
 
 @styled

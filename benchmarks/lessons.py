@@ -1,0 +1,287 @@
+"""The claims of the notes as experiments: each lesson trains a few networks and draws one picture.
+
+python benchmarks/lessons.py               all of them, into docs/lessons
+python benchmarks/lessons.py overfitting   one
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import nn
+
+from mnist_cli import config, data, idx, models, training
+from mnist_cli.config import TrainConfig
+from mnist_cli.data import Digits
+from mnist_cli.errors import DivergenceError
+from mnist_cli.models import Classifier
+from mnist_cli.reporting import figures
+from mnist_cli.results import EpochResult
+from mnist_cli.runtimes import CLASSES
+from mnist_cli.training import Trainer
+
+FOLDER = Path(__file__).parent.parent / "docs" / "lessons"
+NOTES = config.resolve("original", None, {"epochs": 5})  # the notes' network and recipe: Adam at 0.001, batches of 64
+SHADES = 128  # colours in a picture, which make it a third as large
+FEW: dict[str, Any] = {"train_size": 1_000, "epochs": 60}  # which is overfitted within seconds
+SECONDS = 15.0  # of computing on one core, for each batch size
+Results = list[EpochResult]
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """The digits, and training on them."""
+
+    train: Digits
+    val: Digits
+
+    def prepare(self, settings: TrainConfig = NOTES, **changes: Any) -> Trainer:
+        """Return a run of the notes' recipe, or another one, with some of its values changed."""
+        settings = replace(settings, **changes)
+        some, held_out = data.select(self.train, settings)
+        return Trainer(models.build_from(settings), some, self.val, settings, held_out)
+
+    def learn(self, name: str, trainer: Trainer, results: Iterator[EpochResult] | None = None) -> Results:
+        """Train to the end, or as long as the loss is a number, and print what came out."""
+        with suppress(DivergenceError):
+            for _ in results or trainer.epochs():
+                pass
+        if not trainer.results:
+            print(f"  {name}: the loss is no number in the first epoch")
+            return []
+        last, best = trainer.results[-1], min(trainer.results, key=lambda result: result.val_loss)
+        print(
+            f"  {name}: after epoch {last.epoch} train loss {last.train_loss:.4f}, val loss {last.val_loss:.4f}, "
+            f"val accuracy {100 * last.val_accuracy:.2f} %; lowest val loss {best.val_loss:.4f} after epoch {best.epoch}",
+            flush=True,
+        )
+        return trainer.results
+
+    def compare(self, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Results]:
+        """Train several runs, each with some values of the notes' recipe changed."""
+        return {name: self.learn(name, self.prepare(**changes)) for name, changes in runs.items()}
+
+
+def curve(results: Results, value: str) -> figures.Curve:
+    """Return a value of each epoch against the epochs."""
+    return [result.epoch for result in results], [getattr(result, value) for result in results]
+
+
+def vanishing_gradients(laboratory: Laboratory) -> Figure:
+    """Compare the gradients in eight sigmoid layers with those in eight ReLU layers."""
+    runs, norms = {}, {}
+    for name in ("sigmoid", "relu"):
+        trainer = laboratory.prepare(hidden=(64,) * 8, activation=name)
+        some = laboratory.train[:1_000]
+        (training.loss_of(trainer.model(some.images), some.labels, "cross_entropy") / len(some)).backward()
+        weights = [parameter for parameter in trainer.model.parameters() if parameter.ndim > 1]
+        norms[name] = [parameter.grad.norm().item() for parameter in weights if parameter.grad is not None]
+        print(f"  {name}: gradient norms {' '.join(f'{norm:.1e}' for norm in norms[name])}")
+        runs[name] = laboratory.learn(name, trainer)
+    figure, (left, right) = figures.draw(columns=2, size=(10, 4.4))
+    layers = list(range(1, len(norms["relu"]) + 1))
+    against_layers = {name: (layers, values) for name, values in norms.items()}
+    figures.plot(left, against_layers, "layer, from the image to the answer", "gradient norm, log scale", log=True)
+    left.set(xticks=layers, title="Before training")
+    losses = {name: curve(results, "val_loss") for name, results in runs.items()}
+    figures.plot(right, losses, "epoch", "val loss, log scale", log=True)
+    right.set_title("Training")
+    figures.share_legend(figure)
+    return figure
+
+
+def overfitting(laboratory: Laboratory) -> Figure:
+    """Train on 1,000 images until the val loss rises, then with each remedy."""
+    runs = laboratory.compare(
+        {
+            "nothing": FEW,
+            "augmentation": FEW | {"augment": "elastic"},
+            "smaller: 16 units": FEW | {"hidden": (16,)},
+            "dropout 0.5": FEW | {"dropout": 0.5},
+            "weight decay": FEW | {"optimizer": "adamw", "weight_decay": 3.0},
+            "early stopping": FEW | {"patience": 3},
+        }
+    )
+    figure, (left, right) = figures.draw(columns=2, size=(10, 4.4))
+    nothing = {"train": curve(runs["nothing"], "train_loss"), "val": curve(runs["nothing"], "val_loss")}
+    figures.plot(left, nothing, "epoch", "loss, log scale", log=True)
+    left.set_title("1,000 images, nothing against overfitting")
+    figures.plot(
+        right,
+        {name: curve(results, "val_loss") for name, results in runs.items()},
+        "epoch",
+        "val loss, log scale",
+        log=True,
+    )
+    right.set_title("Val loss with one remedy each")
+    return figure
+
+
+def learning_rates(laboratory: Laboratory) -> Figure:
+    """Compare learning rates that are too small, right, too large, and one that rises and falls."""
+    runs = laboratory.compare(
+        {
+            "too small: 0.00001": {"learning_rate": 1e-5},
+            "the notes': 0.001": {},
+            "too large: 0.03": {"learning_rate": 0.03},
+            "one-cycle, at most 0.003": {"learning_rate": 3e-3, "schedule": "one_cycle", "warmup": 0.2},
+        }
+    )
+    return figures.comparison(runs, "Learning rates")
+
+
+def batch_sizes(laboratory: Laboratory) -> Figure:
+    """Give each batch size the same time, in which small ones make more steps and large ones more epochs."""
+    losses, shares = {}, {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so that the time of the processor is what a watch would show on an idle machine
+    for size in (8, 32, 128, 512, 4096):
+        name, clock = f"batches of {size:,}", Clock()
+        trainer = laboratory.prepare(batch_size=size, epochs=1_000)
+        results = laboratory.learn(name, trainer, clock.until(SECONDS, trainer))
+        losses[name] = clock.laps, [result.val_loss for result in results]
+        shares[name] = clock.laps, [result.val_accuracy for result in results]
+    torch.set_num_threads(threads)
+    figure, (left, right) = figures.draw(columns=2, size=(10, 4.4))
+    figures.plot(left, losses, "seconds of training on one core", "val loss, log scale", log=True)
+    figures.plot(right, shares, "seconds of training on one core", "val accuracy", percent=True)
+    figure.suptitle("Batch sizes, each with the same time", x=0.01, ha="left", fontsize=11)
+    figures.share_legend(figure)
+    return figure
+
+
+class Clock:
+    """Counts the seconds that the processor spends on training, and not on measuring."""
+
+    def __init__(self) -> None:
+        """Start at 0."""
+        self.laps: list[float] = []  # the time at the end of each epoch
+        self.seconds, self.before = 0.0, time.process_time()
+
+    def until(self, seconds: float, trainer: Trainer) -> Iterator[EpochResult]:
+        """Yield the epochs of a run until they took so long."""
+        for result in trainer.epochs(self._tick):
+            self.laps.append(self.seconds)
+            yield result
+            if self.seconds >= seconds:
+                return
+            self.before = time.process_time()
+
+    def _tick(self, images: int) -> None:
+        now = time.process_time()
+        self.seconds, self.before = self.seconds + now - self.before, now
+
+
+def optimizers(laboratory: Laboratory) -> Figure:
+    """Compare plain gradient descent with what momentum and Adam make of it."""
+    runs = laboratory.compare(
+        {
+            "SGD": {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0},
+            "SGD with momentum 0.9": {"optimizer": "sgd", "learning_rate": 0.01},
+            "RMSprop": {"optimizer": "rmsprop", "momentum": 0.0},
+            "Adam": {},
+        }
+    )
+    return figures.comparison(runs, "Optimizers")
+
+
+def activations(laboratory: Laboratory) -> Figure:
+    """Compare the activations in the notes' network."""
+    return figures.comparison(
+        laboratory.compare({name: {"activation": name} for name in models.ACTIVATIONS}), "Activations"
+    )
+
+
+def softmax_twice(laboratory: Laboratory) -> Figure:
+    """Put a softmax in front of the cross-entropy, which has one of its own, as the notes do."""
+    once, twice = laboratory.prepare(), laboratory.prepare()
+    twice.model.layers.append(nn.Softmax(dim=1))
+    runs = {"logits": laboratory.learn("logits", once), "softmax of the logits": laboratory.learn("softmax", twice)}
+    logits = training.logits_of(twice.model, laboratory.val)
+    print(f"  the second softmax gives at most {100 * logits.softmax(dim=1).max():.1f} %")
+    figure = figures.comparison(runs, "What cross-entropy is given")
+    floor = float(np.log(np.e + CLASSES - 1) - 1)  # of -log(e / (e + 9)), when the first softmax is sure and right
+    figure.axes[0].axhline(floor, color=figures.LINE, linewidth=1)
+    figure.axes[0].annotate(f"the least that is possible: {floor:.2f}", (1, floor * 0.97), va="top", color=figures.TEXT)
+    return figure
+
+
+def first_layer(laboratory: Laboratory) -> Figure:
+    """Show the weights of first layers as pictures."""
+    notes = laboratory.prepare(optimizer="adamw", weight_decay=0.1)
+    linear = laboratory.prepare(config.resolve(None, None, {"model": "linear"}), epochs=3)
+    cnn = laboratory.prepare(config.resolve("fast", None, {}))
+    for name, trainer in {"linear": linear, "mlp": notes, "cnn": cnn}.items():
+        laboratory.learn(name, trainer)
+    rows = {
+        "Softmax regression: one picture for each digit, 0 to 9": _pictures(linear.model, 10),
+        "The notes' network: 10 of the 256 units of its first layer": _pictures(notes.model, 10),
+        "A convolutional network: 10 of its 16 filters, 5x5 pixels": _pictures(cnn.model, 10),
+    }
+    figure = Figure(figsize=(10, 4.6), dpi=figures.DPI, layout="constrained")
+    for part, (title, pictures) in zip(np.array(figure.subfigures(len(rows), 1)), rows.items(), strict=True):
+        part.suptitle(title, x=0.01, ha="left", fontsize=10, color=figures.TEXT)
+        for axes, picture in zip(part.subplots(1, len(pictures)), pictures, strict=True):
+            reach = np.abs(picture).max()
+            drawn = axes.imshow(picture, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="none")
+            axes.set_axis_off()
+        bar = part.colorbar(drawn, ax=part.axes, ticks=[-reach, reach], aspect=8)
+        bar.ax.set_yticklabels(["ink against", "ink in favour"])
+    return figure
+
+
+def _pictures(model: Classifier, count: int) -> np.ndarray[Any, Any]:
+    """Return the first weights of `count` units, (count, side, side)."""
+    weights = next(parameter for parameter in model.parameters() if parameter.ndim > 1).detach()[:count]
+    side = round((weights.numel() / count) ** 0.5)
+    return weights.reshape(count, side, side).numpy()
+
+
+LESSONS: dict[str, Callable[[Laboratory], Figure]] = {
+    "vanishing-gradients": vanishing_gradients,
+    "overfitting": overfitting,
+    "learning-rates": learning_rates,
+    "batch-sizes": batch_sizes,
+    "optimizers": optimizers,
+    "activations": activations,
+    "softmax-twice": softmax_twice,
+    "first-layer": first_layer,
+}
+
+
+def main() -> None:
+    """Draw the lessons that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help=f"of {', '.join(LESSONS)}; all by default")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pictures go")
+    parser.add_argument("--data-dir", type=Path, default=config.DATA_DIR, help="folder of the MNIST files")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.lessons) - set(LESSONS):
+        parser.error(f"there is no lesson {min(unknown)!r}; choose from {', '.join(LESSONS)}")
+    idx.repair(arguments.data_dir)
+    laboratory = Laboratory(data.load(arguments.data_dir, "train"), data.load(arguments.data_dir, "val"))
+    for name in arguments.lessons or LESSONS:
+        print(name, flush=True)
+        start = time.perf_counter()
+        path = arguments.folder / f"{name}.png"
+        draw(LESSONS[name], laboratory, path)
+        print(f"  {path}, {time.perf_counter() - start:.0f} s", flush=True)
+
+
+@figures.styled
+def draw(lesson: Callable[[Laboratory], Figure], laboratory: Laboratory, path: Path) -> None:
+    """Write the picture of a lesson."""
+    figures.save(lesson(laboratory), path)
+    Image.open(path).convert("RGB").quantize(SHADES).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
