@@ -4,6 +4,7 @@ import { STRINGS, fill } from "./strings.js";
 
 const DIGITS = [...Array(10).keys()];
 const READABLE = ".png,.jpg,.jpeg,.webp,.bmp,.gif,.tif,.tiff,image/png,image/jpeg,image/webp,image/bmp,image/gif,image/tiff";
+const SHOWN = 1600; // px, to which the longer side of a picture is reduced before it is shown
 const PAUSE = 80; // ms, at least, between two questions while a stroke is drawn
 const RELIEF = 3; // times as long as an answer took: a slow server keeps its time for the answer to the whole stroke
 const AGAIN = 2000; // ms between two looks whether the server is back
@@ -27,6 +28,7 @@ async function ask({ isFinished = true, many = hasSeveral() } = {}) {
   question?.abort();
   const { signal } = (question = new AbortController());
   refreshTools();
+  if (isWaitingForServer) return show({ failure: "offline" });
   if (sheet.isEmpty) return show(null);
   lastAsked = performance.now();
   try {
@@ -56,16 +58,15 @@ function hasSeveral() {
 function askMeanwhile() {
   refreshTools();
   // The boxes around several digits stay as they are until the stroke is finished.
-  if (!hasSeveral() && !question && performance.now() - lastAsked >= Math.max(PAUSE, RELIEF * lastTook)) ask({ isFinished: false });
+  if (!hasSeveral() && !isWaitingForServer && !question && performance.now() - lastAsked >= Math.max(PAUSE, RELIEF * lastTook)) ask({ isFinished: false });
 }
 
 async function waitForServer() {
   if (isWaitingForServer) return;
   isWaitingForServer = true;
-  translate();
+  show({ failure: "offline" });
   while (!(await service.isUp())) await new Promise((resolve) => setTimeout(resolve, AGAIN));
   isWaitingForServer = false;
-  translate();
   describeModel();
   ask();
 }
@@ -85,7 +86,7 @@ async function open(file) {
   if (!file) return;
   try {
     const image = await createImageBitmap(file);
-    sheet.lay({ file, image, isDark: brightness(image) < 128 });
+    sheet.lay({ file, width: image.width, image: await reduced(image), isDark: brightness(image) < 128 });
   } catch {
     show({ failure: "noPicture" });
   }
@@ -94,7 +95,15 @@ async function open(file) {
 async function openExample(address) {
   const file = await (await fetch(address)).blob();
   const image = await createImageBitmap(file);
-  sheet.lay({ file, image, values: levels(image, 28) });
+  sheet.lay({ file, width: image.width, image, values: levels(image, 28) });
+}
+
+/** A picture small enough that undo can keep many. */
+async function reduced(image) {
+  const scale = SHOWN / Math.max(image.width, image.height);
+  if (scale >= 1) return image;
+  const [resizeWidth, resizeHeight] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
+  return createImageBitmap(image, { resizeWidth, resizeHeight, resizeQuality: "high" });
 }
 
 /** The red channel of a picture drawn into a square of so many pixels: an example is grey, 0 = paper to 255 = ink. */
@@ -124,7 +133,7 @@ function percent(share) {
 
 /** What to say of an answer: the large sign, the line beside it, the sentence below, and what is read aloud. */
 function word({ answer, failure, isFinished } = {}) {
-  if (failure) return { sign: "!", sure: text("failed"), why: text(failure) };
+  if (failure) return { sign: "!", sure: text("noAnswer"), why: text(failure) };
   if (!answer) return { sign: "", sure: text("waiting"), why: text("waitingMore") };
   const values = { digit: likeliest(answer), percent: percent(answer.confidence ?? 0) };
   if (answer.digits?.length > 1) {
@@ -234,8 +243,6 @@ function translate() {
     element.setAttribute("aria-label", text(element.dataset.label, element.dataset));
     if (element.matches("button")) element.title = element.getAttribute("aria-label");
   }
-  $("offline").hidden = !isWaitingForServer;
-  $("offline").textContent = isWaitingForServer ? text("offline") : "";
   $("privacy").textContent = text(model?.collect ? "keepsCorrected" : "keepsNone");
   const accuracy = model?.val_accuracy ? number(model.val_accuracy, { style: "percent", minimumFractionDigits: 2 }) : "?";
   $("model").textContent = model ? text("model", { ...model, parameters: number(model.parameters), accuracy }) : "";

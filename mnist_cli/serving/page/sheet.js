@@ -50,7 +50,7 @@ export class Sheet {
     if (!this.isEmpty) this.#push(BLANK);
   }
 
-  /** Lay a picture on the sheet: its file, and either a bitmap or the values of a 28x28 frame. */
+  /** Lay a picture on the sheet: its file, the width of that, an image of it, and for a 28x28 frame the values. */
   lay(picture) {
     this.#push({ strokes: [], picture });
   }
@@ -71,7 +71,7 @@ export class Sheet {
     const { picture, strokes } = this.#state;
     if (!picture || strokes.length) return [x, y, width, height].map((length) => length / SENT);
     const [left, top, across] = fit(picture.image);
-    const scale = across / picture.image.width;
+    const scale = across / picture.width;
     return [left + x * scale, top + y * scale, width * scale, height * scale];
   }
 
