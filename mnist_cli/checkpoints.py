@@ -17,6 +17,7 @@ from mnist_cli import __version__, headers, models
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import CheckpointError
 from mnist_cli.files import replacing
+from mnist_cli.headers import Header
 from mnist_cli.models import Classifier
 from mnist_cli.results import EpochResult
 from mnist_cli.runtimes import ANYTHING
@@ -84,14 +85,50 @@ def load(path: Path) -> Checkpoint:
     header = headers.read(path)
     content = _read_tensors(path)
     try:
+        weights = {**CALIBRATION, **content["weights"]}
+        _check_weights(header, weights)
         model = models.build(header.model, **header.arguments)
-        model.load_state_dict({**CALIBRATION, **content["weights"]})
-        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-            raise ValueError("it holds weights that are not numbers")
+        model.load_state_dict(weights)
         return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {headers.first_line(error)}") from error
+
+
+def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Let `trainer`, which has the model of `checkpoint`, go on where that was saved.
+
+    Raises CheckpointError when it was saved nowhere that it could be.
+    """
+    try:
+        trainer.load_state_dict(checkpoint.trainer, checkpoint.metrics)
+    # Whatever is wrong with a stranger's file, that is what has to be said.
+    except Exception as error:
+        raise CheckpointError(
+            f"{checkpoint.path} holds a model but no run to go on with: {headers.first_line(error)}"
+        ) from error
+
+
+def _check_weights(header: Header, weights: dict[str, torch.Tensor]) -> None:
+    """Raise ValueError unless these are what the model has, before it is built: a line of a file can ask for terabytes."""
+    if len(header.arguments["hidden"]) > len(weights):
+        raise ValueError("it has more layers than weights")
+    with torch.device("meta"):
+        wanted = models.build(header.model, **header.arguments).state_dict()
+    if set(wanted) != set(weights):
+        raise ValueError(f"it lacks or adds {', '.join(sorted(map(str, set(wanted) ^ set(weights))))}")
+    for name, tensor in weights.items():
+        kind = wanted[name]
+        if not isinstance(tensor, torch.Tensor) or (tensor.layout, tensor.device.type) != (torch.strided, "cpu"):
+            raise TypeError(f"its {name} is no plain tensor")
+        if (tensor.shape, tensor.dtype) != (kind.shape, kind.dtype):
+            raise ValueError(
+                f"its {name} is {tuple(tensor.shape)} of {tensor.dtype}, expected {tuple(kind.shape)} of {kind.dtype}"
+            )
+        if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+            raise ValueError(f"its {name} has fewer numbers than it says")
+        if not tensor.isfinite().all():
+            raise ValueError("it holds weights that are not numbers")
 
 
 def _read_tensors(path: Path) -> dict[str, Any]:

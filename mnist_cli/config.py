@@ -1,10 +1,11 @@
 """What a training run is made of, and where its files go. Standard library only."""
 
 import json
-import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal, get_args
 
 from mnist_cli.errors import ConfigError
@@ -23,6 +24,7 @@ Augment = Literal["none", "shift", "affine", "elastic"]
 Precision = Literal["fp32", "bf16"]
 Preset = Literal["original", "default", "fast", "best"]
 
+LONGEST = 60  # characters of a value that an error shows
 HOLDOUT_OF_THE_PATIENT = 5_000  # images
 
 
@@ -61,6 +63,7 @@ class TrainConfig:
         """Check every value."""
         for field in fields(self):
             _check(field.name, getattr(self, field.name), field.type)
+        _check_layers(self.hidden)
 
     @property
     def held_out(self) -> int:
@@ -68,15 +71,19 @@ class TrainConfig:
         return self.holdout or (HOLDOUT_OF_THE_PATIENT if self.patience else 0)
 
 
+MOST_LAYERS = 100
+MOST_WEIGHTS = 100_000_000  # between fully connected layers; with its optimizer such a network takes 1.6 GB
+LARGEST_FILE = 1_000_000  # bytes of a configuration
+
 BOUNDS = {  # the smallest value, and the one that it must stay below
     "hidden": (1, 100_000),
     "dropout": (0, 1),
     "label_smoothing": (0, 1),
-    "learning_rate": (1e-12, math.inf),
+    "learning_rate": (1e-12, 1e12),
     "momentum": (0, 1),
-    "weight_decay": (0, math.inf),
+    "weight_decay": (0, 1e12),
     "warmup": (0, 1),
-    "gradient_clip": (0, math.inf),
+    "gradient_clip": (0, 1e12),
     "epochs": (1, 1_000_000),
     "batch_size": (1, 60_001),
     "train_size": (0, 60_001),
@@ -127,9 +134,8 @@ def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> T
     asked = {**PRESETS[preset or "default"], **in_file, **options}
     unknown = set(asked) - {field.name for field in fields(TrainConfig)}
     if unknown:
-        raise ConfigError(
-            f"{file} sets {', '.join(sorted(unknown))}, which is no hyperparameter; see `mnist train --help`"
-        )
+        names = shorten(", ".join(sorted(unknown)), LONGEST)
+        raise ConfigError(f"{file} sets {names}, which is no hyperparameter; see `mnist train --help`")
     recipe = RECIPES.get(str(asked.get("model", TrainConfig.model)), {})
     if asked.get("schedule", TrainConfig.schedule) != "one_cycle":
         recipe = {"warmup": 0.0, **recipe}  # the others begin at the peak unless asked not to
@@ -141,9 +147,13 @@ def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> T
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the names and values in a TOML file; raises ConfigError when it is none."""
+    if not path.is_file() or path.stat().st_size > LARGEST_FILE:
+        raise ConfigError(
+            f"{path} is not a TOML file such as runs/NAME/config.toml: it is no file, or a very large one"
+        )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
         raise ConfigError(f"{path} is not a TOML file such as runs/NAME/config.toml: {error}") from error
 
 
@@ -153,21 +163,46 @@ def to_toml(config: TrainConfig) -> str:
     return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(config).items())
 
 
+def _check_layers(hidden: tuple[int, ...]) -> None:
+    """Raise ConfigError for a network that no memory holds."""
+    if len(hidden) > MOST_LAYERS:
+        raise ConfigError(f"--hidden must have at most {MOST_LAYERS} layers, not {len(hidden):,}")
+    weights = sum(inputs * outputs for inputs, outputs in pairwise(hidden))
+    if weights > MOST_WEIGHTS:
+        raise ConfigError(
+            f"--hidden {','.join(map(str, hidden))} makes {weights:,} weights between its layers; "
+            f"choose narrower ones, with at most {MOST_WEIGHTS:,}"
+        )
+
+
 def _check(name: str, value: Any, kind: Any) -> None:
     """Raise ConfigError unless `value` is what the field `name` of type `kind` can hold."""
     option = f"--{name.replace('_', '-')}"
     if choices := get_args(kind) if name != "hidden" else ():
-        if value not in choices:
-            raise ConfigError(f"there is no {option} {value!r}; choose from {', '.join(choices)}")
+        if not isinstance(value, str) or value not in choices:
+            raise ConfigError(f"there is no {option} {_shown(value)}; choose from {', '.join(choices)}")
         return
     if kind is bool:
         if not isinstance(value, bool):
-            raise ConfigError(f"{option} must be true or false, not {value!r}")
+            raise ConfigError(f"{option} must be true or false, not {_shown(value)}")
         return
-    for number in value if isinstance(value, tuple) else (value,):
+    if name == "hidden" and not isinstance(value, tuple):
+        raise ConfigError(f"{option} must be a list of whole numbers such as 256,256, not {_shown(value)}")
+    for number in value if name == "hidden" else (value,):
         if isinstance(number, bool) or not isinstance(number, (int, float) if kind is float else int):
-            raise ConfigError(f"{option} must be {'a number' if kind is float else 'whole'}, not {number!r}")
+            raise ConfigError(f"{option} must be {'a number' if kind is float else 'whole'}, not {_shown(number)}")
         low, end = BOUNDS[name]
         if not low <= number < end:  # false for NaN, too
-            allowed = f"from {low:,} to {end - 1:,}" if kind is int else f"at least {low:g} and below {end:g}"
-            raise ConfigError(f"{option} must be {allowed}, not {number!r}")
+            allowed = f"at least {low:g} and below {end:g}" if kind is float else f"from {low:,} to {end - 1:,}"
+            raise ConfigError(f"{option} must be {allowed}, not {_shown(number)}")
+
+
+def _shown(value: object) -> str:
+    """Return a value as text that is not longer than a line, whatever is in it."""
+    if not isinstance(value, str | int | float):
+        return f"a {type(value).__name__}"
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "such a number"
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

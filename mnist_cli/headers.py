@@ -17,6 +17,7 @@ FORMAT = "mnist-cli checkpoint"
 VERSION = 1
 BUNDLED = Path(__file__).with_name("bundled") / "pretrained.pt"
 LARGEST = 50_000_000  # bytes of plain values; a run of 100,000 epochs has less
+LONGEST = 200  # characters of what an error says
 LEARNED = (".weight", ".bias")  # how the names of parameters end; batch norm and preprocessing have other tensors
 
 Shape = tuple[int, ...]
@@ -66,13 +67,13 @@ def read(path: Path) -> Header:
         shapes = dict(content["weights"])
         return Header(
             path,
-            str(content["model"]["name"]),
-            dict(content["model"]["arguments"]),
+            _text(content["model"]["name"]),
+            _arguments(**content["model"]["arguments"]),
             shapes,
             sum(math.prod(shape) for name, shape in shapes.items() if name.endswith(LEARNED)),
             TrainConfig(**{**content["config"], "hidden": tuple(content["config"]["hidden"])}),
             [_epoch_result(values) for values in content["metrics"]],
-            {str(program): str(version) for program, version in content["versions"].items()},
+            {_text(program): _text(version) for program, version in content["versions"].items()},
         )
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
@@ -89,9 +90,24 @@ def _epoch_result(values: dict[str, Any]) -> EpochResult:
     return result
 
 
+def _arguments(hidden: list[int], activation: str, dropout: float) -> dict[str, Any]:
+    """Return what a model is built with, of the kinds that a TrainConfig has; their shapes are for whoever builds it."""
+    if not isinstance(hidden, list) or not all(isinstance(width, int) for width in hidden):
+        raise TypeError("the widths of its layers are no numbers")
+    return {"hidden": hidden, "activation": _text(activation), "dropout": float(dropout)}
+
+
+def _text(value: object) -> str:
+    """Return a string as it is; of what is nested, a few bytes of a pickle make more than any memory as text."""
+    if not isinstance(value, str):
+        raise TypeError(f"a name in it is a {type(value).__name__}")
+    return value
+
+
 def first_line(error: Exception) -> str:
-    """Return what an error says, short of the details torch lists below it."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return what an error says, short of the details torch lists below it and of what a stranger wrote at length."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
 
 
 def _read_content(path: Path) -> dict[str, Any]:
@@ -106,6 +122,7 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a checkpoint, or not a whole one; `mnist train` makes checkpoints")
     try:
         with zipfile.ZipFile(file) as archive:
+            _check_sizes(archive.infolist(), file.stat().st_size)
             (entry,) = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
             if entry.file_size > LARGEST:
                 raise ValueError(f"it has {entry.file_size:,} bytes beside its weights")
@@ -124,6 +141,14 @@ def _read_content(path: Path) -> dict[str, Any]:
     if not isinstance(version, int) or version != VERSION:
         raise CheckpointError(f"{path} has a format version that mnist {__version__} does not read; it reads {VERSION}")
     return content
+
+
+def _check_sizes(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise ValueError when a zip of so many bytes unpacks to more, which none does that torch wrote."""
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed, as no checkpoint is")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("it has more in it than its size allows")
 
 
 class _ForeignCodeError(Exception):

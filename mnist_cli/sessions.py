@@ -25,7 +25,7 @@ def prepare(config: TrainConfig, device: torch.device, data_dir: Path, checkpoin
         distributed.join(device),
     )
     if checkpoint:
-        trainer.load_state_dict(checkpoint.trainer, checkpoint.metrics)
+        checkpoints.resume(checkpoint, trainer)
     return trainer
 
 

@@ -22,6 +22,9 @@ from mnist_cli.results import EpochResult, Evaluation
 from mnist_cli.runtimes import CLASSES
 
 EVALUATION_BATCH = 1_000  # images; large enough to be fast, small enough for any cache
+# What each optimizer remembers of every parameter, and cannot do without.
+KEPT: dict[str, set[str]] = {"sgd": set(), "adam": {"step", "exp_avg", "exp_avg_sq"}, "rmsprop": {"step", "square_avg"}}
+KEPT["adamw"] = KEPT["adam"]
 AUGMENTED_AT_ONCE = 2_048  # images, at least; so many share the cost of starting each operation
 ALONE = Group()
 
@@ -282,12 +285,37 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
 
+    def _check_optimizer_state(self, state: dict[int, dict[str, Tensor | None]]) -> None:
+        """Raise an error unless `state` is what the optimizer remembers of each parameter, by its number."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        for number, values in dict(state).items():
+            if not values.keys() >= KEPT[self.config.optimizer]:
+                raise ValueError(f"the state of its {self.config.optimizer} lacks something")
+            for name, value in values.items():
+                if value is None and name not in KEPT[self.config.optimizer]:
+                    continue
+                shape = torch.Size() if name == "step" else parameters[number].shape
+                if value is None or value.shape != shape or not value.is_floating_point():
+                    raise ValueError(f"the {name} of its {self.config.optimizer} is not that of its parameters")
+
     def load_state_dict(self, state: dict[str, Any], results: list[EpochResult]) -> None:
-        """Go on from where `state_dict` was taken after `results`; the model has its weights already."""
+        """Go on from where `state_dict` was taken after `results`; the model has its weights already.
+
+        Raises ValueError or what Python does when it was not taken from such a trainer.
+        """
+        if not isinstance(state, dict) or not isinstance(state["optimizer"], dict):
+            raise TypeError("it says nothing of its training")
+        epoch, batch, loss_sum, random_state = (state[key] for key in ("epoch", "batch", "loss_sum", "random_state"))
+        steps = math.ceil(len(self.train) / self.config.batch_size)
+        if not (type(epoch) is type(batch) is int and epoch == len(results) and 0 <= batch <= steps):
+            raise ValueError(f"it does not stand after {len(results)} epochs")
+        if random_state is not None and random_state.dtype != torch.uint8:
+            raise ValueError("its random numbers are none")
+        self._check_optimizer_state(state["optimizer"]["state"])
         self.results = list(results)
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        self.loss_sum.copy_(state["loss_sum"])
-        self._random_state = state["random_state"]
+        self.epoch, self.batch = epoch, batch
+        self.loss_sum.copy_(loss_sum)
+        self._random_state = random_state
         # The state alone: the settings beside it are those of the device that it was saved on.
         settings = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": settings})

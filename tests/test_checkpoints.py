@@ -212,3 +212,52 @@ def test_the_model_that_ships_is_small_and_meant_by_its_name(val, tmp_path, monk
     Path("pretrained").write_text("a file of the user's own")
     with pytest.raises(CheckpointError, match="pretrained is not a checkpoint"):
         checkpoints.load(PRETRAINED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"name": "mlp", "arguments": {"hidden": [100_000, 100_000], "activation": "relu", "dropout": 0.0}}}, "expected"),
+        ({"model": {"name": "mlp", "arguments": {"hidden": [1] * 9_999, "activation": "relu", "dropout": 0.0}}}, "layers"),
+        ({"weights": {"layers.1.weight": torch.zeros(1).expand(256, 784)}}, "fewer numbers than it says"),
+        ({"weights": {"layers.1.weight": torch.zeros(256, 784, dtype=torch.float64)}}, "of torch.float64, expected"),
+        ({"weights": {"layers.1.weight": torch.zeros(256, 784).to_sparse()}}, "no plain tensor|would run code"),
+        ({"versions": {"torch": ["nested"]}}, "a name in it is a list"),
+    ],
+    ids=["absurd widths", "absurd depth", "fewer numbers", "double", "sparse", "nested"],
+)  # fmt: skip
+def test_a_checkpoint_that_is_not_what_it_says_is_refused_before_its_model_is_built(
+    trained, tmp_path, monkeypatch, changes, message
+):
+    if "weights" in changes:
+        changes = {"weights": {**torch.load(trained, weights_only=True)["weights"], **changes["weights"]}}
+    path = change(trained, tmp_path / "odd.pt", **changes)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.load(path)
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused(trained, tmp_path):
+    with zipfile.ZipFile(trained) as good, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in good.namelist():
+            bomb.writestr(name, bytes(10_000_000) if name.endswith("data/0") else good.read(name))
+    with pytest.raises(CheckpointError, match="it is compressed"):
+        checkpoints.load(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": 7},
+        {"batch": "x"},
+        {"batch": 10**9},
+        {"random_state": torch.zeros(3)},
+        {"optimizer": [1]},
+        {"optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}}},
+        {"optimizer": {"state": {0: dict.fromkeys(("step", "exp_avg", "exp_avg_sq"))}}},
+    ],
+)
+def test_a_checkpoint_whose_run_cannot_go_on_says_so(trained, val, tmp_path, changes):
+    trainer = torch.load(trained, weights_only=True)["trainer"]
+    checkpoint = checkpoints.load(change(trained, tmp_path / "odd.pt", trainer={**trainer, **changes}))
+    with pytest.raises(CheckpointError, match=r"odd\.pt holds a model but no run to go on with"):
+        checkpoints.resume(checkpoint, Trainer(checkpoint.model, val[:70], val[:10], checkpoint.config))

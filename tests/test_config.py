@@ -1,5 +1,6 @@
 import math
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from mnist_cli.errors import ConfigError
     [
         ({"model": "resnet"}, "no --model 'resnet'; choose from linear, mlp, cnn"),
         ({"optimizer": "lion"}, "no --optimizer 'lion'"),
-        ({"hidden": (256, 0)}, "--hidden must be at least 1"),
+        ({"hidden": (256, 0)}, "--hidden must be from 1"),
         ({"hidden": (2.5,)}, "--hidden must be whole"),
         ({"epochs": 0}, "--epochs must be from 1 to 999,999, not 0"),
         ({"epochs": 1.5}, "--epochs must be whole"),
@@ -22,7 +23,7 @@ from mnist_cli.errors import ConfigError
         ({"learning_rate": 0.0}, "--learning-rate must be at least 1e-12"),
         ({"learning_rate": -1.0}, "--learning-rate must be at least"),
         ({"learning_rate": math.nan}, "--learning-rate must be at least .* not nan"),
-        ({"learning_rate": math.inf}, "--learning-rate must be .* below inf"),
+        ({"learning_rate": math.inf}, "--learning-rate must be .* below 1e"),
         ({"learning_rate": "fast"}, "--learning-rate must be a number, not 'fast'"),
         ({"dropout": 1.0}, "--dropout must be .* below 1"),
         ({"compile": "yes"}, "--compile must be true or false"),
@@ -114,3 +115,31 @@ def test_patience_holds_out_images_by_itself():
     assert TrainConfig().held_out == 0
     assert TrainConfig(patience=2).held_out == 5_000
     assert TrainConfig(patience=2, holdout=100).held_out == 100
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hidden": 5}, "--hidden must be a list of whole numbers"),
+        ({"hidden": (99_999, 99_999)}, "makes 9,999,800,001 weights"),
+        ({"hidden": (1,) * 101}, "at most 100 layers"),
+        ({"patience": ()}, "--patience must be whole, not a tuple"),
+        ({"weight_decay": 10**400}, "--weight-decay must be at least 0"),
+        ({"model": "x" * 1000}, "there is no --model 'x+…; choose"),
+    ],
+)
+def test_a_value_that_would_break_something_later_is_refused_at_once(values, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**values)
+
+
+@pytest.mark.parametrize("content", ["a = " + "[" * 3000, "epochs = " + "9" * 5000, "#" * 1_000_001])
+def test_a_file_made_to_exhaust_the_parser_is_no_configuration(tmp_path, content):
+    (tmp_path / "config.toml").write_text(content)
+    with pytest.raises(ConfigError, match="is not a TOML file"):
+        resolve(None, tmp_path / "config.toml", {})
+
+
+def test_a_device_is_no_configuration():
+    with pytest.raises(ConfigError, match="it is no file"):
+        resolve(None, Path("/dev/zero"), {})

@@ -20,6 +20,7 @@ from mnist_cli.errors import FormatError, ImageError, TooLargeError
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 LARGEST = 100_000_000  # px, beyond which a picture is refused before it is decoded
+LARGEST_WEBP = 60_000_000  # px, whose decoder keeps several copies of a picture
 LARGEST_FILE = 400_000_000  # bytes, which is what so many pixels take where nothing is compressed
 SMALL = 65_536  # bytes of a file that is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
@@ -88,13 +89,14 @@ def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, largest: int = LA
     Raises FormatError when there is none, TooLargeError when it has more than `largest` px, else ImageError when it is
     broken.
     """
-    too_large = f"the picture has too many pixels, at most {largest:,} are read"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and of sizes that LARGEST allows
             with Image.open(file, formats=FORMATS) as image:
+                if image.format == "WEBP":
+                    largest = min(largest, LARGEST_WEBP)
                 if image.width * image.height > largest:
-                    raise TooLargeError(too_large)
+                    raise Image.DecompressionBombError
                 if longest:
                     image.draft(None, (longest, longest))  # lets a JPEG decode straight to a smaller size
                 return to_array(image, longest)
@@ -103,7 +105,7 @@ def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, largest: int = LA
     except UnidentifiedImageError as error:
         raise FormatError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
-        raise TooLargeError(too_large) from error
+        raise TooLargeError(f"the picture has too many pixels, at most {largest:,} are read") from error
     # Pillow's decoders raise nearly anything on a broken file, and a broken file must not end the run.
     except Exception as error:
         raise ImageError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
