@@ -16,7 +16,10 @@ from mnist_cli.runtimes import Model
 Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 
 SURE = 10.0  # log-odds beyond which one candidate is no better than another
-DOUBT = 4.0  # log-odds that every candidate but the first loses: of many readings of a cat one looks like a digit
+DOUBT = (
+    4.0  # log-odds that every candidate but a trusted first one loses: of many readings of a cat one looks like a digit
+)
+EDGE = 0.4  # of the outline of its ink: a first candidate that is cut off along more than this may be a shadow
 RANK = 0.1  # log-odds by which a candidate must be better for each place that it stands further back
 
 
@@ -119,8 +122,17 @@ def judge(model: Model, prediction: Prediction, min_confidence: float = 0.0) -> 
 
 def _choose(found: list[Prediction]) -> Prediction:
     """Return the candidate that looks most like a digit; of equals the first, which keeps most of the picture."""
-    first, *others = found
-    if not others:
-        return first
-    doubted = [first, *(replace(other, score=other.score - DOUBT) for other in others)]
+    if len(found) == 1:
+        return found[0]
+    trusted = 0 if _is_cut_off(found[0]) else 1
+    doubted = [*found[:trusted], *(replace(other, score=other.score - DOUBT) for other in found[trusted:])]
     return max(enumerate(doubted), key=lambda item: min(item[1].score, SURE) - RANK * item[0])[1]
+
+
+def _is_cut_off(prediction: Prediction) -> bool:
+    """Say whether the ink goes on to the edge of its picture along much of its outline, as a shadow does."""
+    if prediction.ink is None:
+        return False
+    ink = prediction.ink
+    outline = np.concatenate([ink[0], ink[-1], ink[1:-1, 0], ink[1:-1, -1]])
+    return bool(np.count_nonzero(outline) > EDGE * len(outline))

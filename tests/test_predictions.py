@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -84,10 +86,18 @@ def test_a_picture_of_nothing_has_no_ink(shipped, picture):
 
 def test_most_letters_and_noise_are_not_digits(shipped):
     rng = np.random.default_rng(0)
-    letters = [images.to_array(pages.scan(strokes.letter(rng), rng)) for _ in range(40)]
+    drawn = [strokes.draw(strokes.LETTERS[number % len(strokes.LETTERS)], rng) for number in range(40)]
+    letters = [images.to_array(pages.scan(mask, rng)) for mask in drawn]
     noise = [images.to_array(Image.fromarray(rng.integers(0, 256, (60, 60)).astype(np.uint8))) for _ in range(20)]
     assert sum(answer.reason == "not a digit" for answer in predictions.classify(shipped, letters)) >= 36
     assert all(answer.reason == "not a digit" for answer in predictions.classify(shipped, noise))
+
+
+@pytest.mark.parametrize(("margin", "chosen"), [(1, 7), (0, 3)], ids=["ink with paper around it", "a shadow"])
+def test_a_first_reading_that_goes_on_beyond_the_picture_is_not_trusted(margin, chosen):
+    first, other = (Prediction(list(np.eye(10)[digit]), score) for digit, score in ((7, 5.0), (3, 8.0)))
+    first = replace(first, ink=np.pad(np.ones((20, 10), np.float32), margin))
+    assert predictions._choose([first, other]).probabilities.index(1) == chosen
 
 
 def test_below_the_least_confidence_a_digit_is_unclear(shipped):
