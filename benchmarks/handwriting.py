@@ -5,7 +5,8 @@
 The val digits, every fifth by default, are put through the simulator of `mnist_cli.pretraining.pages`, a row for each
 condition, and read in three ways with the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then
 20x20 pixels in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real hands that were
-never trained on; a look at their errors added written forms and stretched thumbnails to the simulator.
+never trained on; looks at their errors added written forms and thumbnails to the simulator. The fonts are those of the
+machine; Debian's packages of HANDWRITING and all others but matplotlib's were never trained on.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
@@ -26,11 +28,20 @@ from mnist_cli import checkpoints, data, idx, images, predictions
 from mnist_cli.config import DATA_DIR, PRETRAINED
 from mnist_cli.images import Frame
 from mnist_cli.models import Classifier
-from mnist_cli.pretraining.pages import CONDITIONS
+from mnist_cli.pretraining.pages import CONDITIONS, scan
 
 BATCH = 100
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
-FONTS = Path("/usr/share/fonts")
+FONTS = sorted(path for path in Path("/usr/share/fonts").rglob("*.[to]tf") if "DejaVu" not in path.name)
+# Faces like handwriting: fonts-breip, -bwht, -dancingscript, -dkg-handwriting, -ecolier-court, -humor-sans, -klee,
+# -kristi, -rufscript, -sjfonts.
+HANDWRITING = [
+    path
+    for path in FONTS
+    if path.stem.startswith(
+        ("BecauseWe", "Breip", "Dancing", "Delphine", "Ecolier", "Humor", "Klee", "Kristi", "Rufscript", "Steve", "dkg")
+    )
+]
 
 
 def stretched(image: Image.Image) -> Frame:
@@ -60,7 +71,7 @@ def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]]) -
         ]
         right += [(np.array(way) == labels).sum() for way in ways]
         total += len(some)
-    return list(right / total)
+    return list(right / max(total, 1))
 
 
 def _digits(model: Classifier, frames: Sequence[Frame]) -> list[int]:
@@ -83,14 +94,30 @@ def scikit_learn() -> Iterator[tuple[Image.Image, int]]:
 
 def letters(count: int, seed: int, alphabet: str) -> Iterator[Image.Image]:
     """Yield printed letters in the fonts of this machine."""
-    fonts = sorted(path for path in FONTS.rglob("*.[to]tf"))
     rng = np.random.default_rng(seed)
-    for _ in range(count if fonts else 0):
-        font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), 80)
+    for _ in range(count if FONTS else 0):
+        font = ImageFont.truetype(str(FONTS[rng.integers(len(FONTS))]), 80)
         page = Image.new("L", (140, 140), 255)
         ImageDraw.Draw(page).text((70, 70), alphabet[rng.integers(len(alphabet))], 0, font, anchor="mm")
         if page.getextrema()[0] < 128:
             yield page
+
+
+def handwritten(count: int, seed: int, alphabet: str) -> Iterator[tuple[Image.Image, str]]:
+    """Yield scans of characters in the handwriting fonts of this machine, each bent and slanted in its own way."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count if HANDWRITING else 0):
+        font = ImageFont.truetype(str(HANDWRITING[rng.integers(len(HANDWRITING))]), 90)
+        character = alphabet[rng.integers(len(alphabet))]
+        page = Image.new("L", (160, 160), 0)
+        ImageDraw.Draw(page).text((80, 80), character, 255, font, anchor="mm")
+        slant, turn = rng.normal(0, 0.15), rng.normal(0, 0.08)
+        bends = ndimage.gaussian_filter(rng.normal(size=(2, 160, 160)), (0, 14, 14))
+        places = np.indices((160, 160)) - 80.0
+        moved = np.einsum("ij,jyx->iyx", [[1, turn], [slant - turn, 1]], places) + 80 + bends * (2.5 / bends.std())
+        mask = ndimage.map_coordinates(np.asarray(page, np.float32) / 255, moved, order=1)
+        if mask.max() > 0.5:
+            yield scan(mask, rng), character
 
 
 def clothes(count: int) -> Iterator[Image.Image]:
@@ -145,7 +172,11 @@ def main() -> None:
     print(f"{platform.machine()}, {arguments.checkpoint}, {len(some):,} val digits a row")
     print(f"{'':24}{'mnist predict':>14}{'answered':>10}{'recipe':>9}{'stretched':>11}")
     rows = {name: simulated(name, some, arguments.seed) for name in arguments.condition or CONDITIONS}
-    for name, pictures in {**rows, "scikit-learn's digits": scikit_learn()}.items():
+    rows["scikit-learn's digits"] = scikit_learn()
+    rows["handwriting fonts"] = (
+        (picture, int(character)) for picture, character in handwritten(2_000, arguments.seed, string.digits)
+    )
+    for name, pictures in rows.items():
         best, answered, recipe, plain = accuracies(model, pictures)
         shares = f"{100 * best:12.1f} %{100 * answered:8.1f} %{100 * recipe:7.1f} %{100 * plain:9.1f} %"
         print(f"{name:24}{shares}", flush=True)
@@ -160,6 +191,7 @@ def main() -> None:
         "clothes": clothes(2_000),
         "printed A to J": letters(2_000, arguments.seed, "ABCDEFGHIJ"),
         "printed A to z": letters(2_000, arguments.seed, string.ascii_letters),  # with l, O, S and other look-alikes
+        "handwritten A to z": (picture for picture, _ in handwritten(2_000, arguments.seed, string.ascii_letters)),
         "noise": noise(1_000, arguments.seed),
     }
     for name, pictures in others.items():
