@@ -117,7 +117,7 @@ class Trainer:
         self.optimizer = make_optimizer(model, config)
         # `step` without torch's wrappers, which import the compiler and open a range for the profiler at every call.
         self._update = inspect.unwrap(type(self.optimizer).step)
-        self.augment = Augmenter(config.augment, self.device)
+        self.augment: Callable[[Tensor, torch.Generator], Tensor] = Augmenter(config.augment, self.device)
         self.network = group.wrap(model)
         if config.compile:
             self.network.compile()

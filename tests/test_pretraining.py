@@ -6,7 +6,7 @@ from PIL import Image
 from mnist_cli import checkpoints, images, training
 from mnist_cli.config import TrainConfig
 from mnist_cli.pretraining import __main__ as pretraining
-from mnist_cli.pretraining import examples, pages, strokes
+from mnist_cli.pretraining import examples, pages, spoiling, strokes
 from mnist_cli.pretraining.examples import NOTHING, Mixture
 
 
@@ -42,7 +42,7 @@ def test_the_sign_can_be_found_in_every_kind_of_picture(condition, val):
 
 
 def test_examples_are_frames_labelled_with_what_they_show(train):
-    made = examples.make(train[:50], Mixture(mnist=40, drawn=30, writing=20, things=10), seed=3, processes=1)
+    made = examples.make(train[:50], Mixture(mnist=40, drawn=30, small=10, writing=20, things=10), seed=3, processes=1)
     assert made.images.dtype == torch.uint8
     assert made.images.shape[1:] == (1, 28, 28)
     assert set(made.labels.tolist()) == set(range(11))
@@ -55,6 +55,52 @@ def test_a_chunk_follows_from_its_seed(train):
     first, again = examples._make_chunk(tasks, 1), examples._make_chunk(tasks, 1)
     assert np.array_equal(first[0], again[0])
     assert np.array_equal(first[1], again[1])
+
+
+def test_every_typeface_sets_letters_inside_the_canvas(monkeypatch):
+    rng = np.random.default_rng(0)
+    for face in strokes.FACES:
+        monkeypatch.setattr(strokes, "FACES", (face,))
+        strokes._face.cache_clear()
+        mask = strokes.printed("A", rng)
+        assert 0.02 < mask.mean() < 0.5
+        assert not mask[0].any()
+    strokes._face.cache_clear()
+
+
+def test_thumbnails_have_few_pixels(train):
+    rng = np.random.default_rng(0)
+    sizes = [pages.thumbnail(image.astype(np.float32) / 255, rng).size for image in train.images[:30, 0].numpy()]
+    assert {width for width, _ in sizes} == {height for _, height in sizes} == {8, 9, 10, 12, 16}
+
+
+@pytest.mark.parametrize("way", spoiling.WAYS)
+def test_what_is_spoilt_has_changed_and_has_no_odd_numbers(way, train):
+    rng = np.random.default_rng(0)
+    for image in train.images[:20, 0].numpy().astype(np.float32) / 255:
+        spoilt = way(image, rng)
+        assert spoilt.shape == image.shape
+        assert np.isfinite(spoilt).all()
+        assert not np.array_equal(spoilt, image)
+
+
+def test_a_share_of_the_images_is_spoilt_and_the_same_seed_spoils_the_same(train):
+    spoiler = spoiling.Spoiler(lambda images, _: images, share=0.3)
+    images = train.images[:1_000]
+    first, again = (spoiler(images, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, again)
+    assert 0.25 < (first != images).flatten(1).any(dim=1).float().mean() < 0.35
+
+
+def test_frames_that_were_kept_are_not_made_again(tmp_path, train, monkeypatch):
+    calls = []
+    monkeypatch.setattr(examples, "make", lambda digits, *_, **__: calls.append(digits) or digits)
+    made = pretraining.frames(train[:5], train[5:8], tmp_path / "frames.pt")
+    again = pretraining.frames(train[:5], train[5:8], tmp_path / "frames.pt")
+    assert len(calls) == 2
+    for one, other in zip(made, again, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
 
 
 def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digits(tmp_path, train, val):

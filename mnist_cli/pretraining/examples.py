@@ -1,7 +1,8 @@
 """What the model that ships learns from: frames that were read back from simulated pictures, and what they show."""
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice
 from multiprocessing import get_context
 
 import numpy as np
@@ -24,6 +25,7 @@ LIKE, UNLIKE = (
     0.75,
     0.5,
 )  # correlation with the true frame above which a candidate is a digit, and below which it is none
+HALVES = {2: ("left", "right"), 3: ("left",), 5: ("left", "right"), 6: ("right",), 8: ("left",)}  # that are no digits
 TURNED = {2: (1, 3), 3: (1, 3), 4: (1, 2), 5: (1, 3), 7: (1, 3)}  # quarter turns after which a digit is none
 
 
@@ -33,6 +35,7 @@ class Mixture:
 
     mnist: int
     drawn: int  # digits drawn by program
+    small: int  # thumbnails, half of MNIST's digits and half of drawn ones
     writing: int  # what is written and no digit
     things: int  # what is not even writing
 
@@ -41,8 +44,7 @@ def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
     """Return frames of simulated pictures, labelled 0 to 9 or NOTHING; the same seed makes the same frames."""
     pixels, labels = digits.images[:, 0].numpy(), digits.labels.numpy()
     rng = np.random.default_rng(seed)
-    counts = {"mnist": mixture.mnist, "drawn": mixture.drawn, "writing": mixture.writing, "thing": mixture.things}
-    kinds = [kind for kind, count in counts.items() for _ in range(count)]
+    kinds = [kind for kind, count in asdict(mixture).items() for _ in range(count)]
     indices = np.resize(rng.permutation(len(labels)), len(kinds))
     tasks = [(kind, int(labels[index]), pixels[index]) for kind, index in zip(kinds, indices, strict=True)]
     chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
@@ -70,21 +72,28 @@ def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> li
     sign = mask
     if kind == "writing":
         sign = _writing(label, mask, rng)
-    elif kind == "thing":
+    elif kind == "things":
         sign = _thing(rng)
     elif kind == "drawn":
         sign = strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
+    elif kind == "small" and rng.random() < 0.5:
+        sign = strokes.digit(label, rng)
     if (sign > 0.5).sum() < FEWEST:
         return []
-    conditions = list(pages.CONDITIONS.values())
+    conditions = [pages.thumbnail] if kind == "small" else list(pages.CONDITIONS.values())
+    if kind == "things" and rng.random() < 0.4:  # a page says nothing of them
+        conditions = [pages.as_mnist, pages.fills_the_frame]
     picture = conditions[rng.integers(len(conditions))](sign, rng)
+    looks = 1 if kind in {"small", "writing"} else None  # a part of what is written may well look like a digit
     try:
-        found = [images.draw(ink) for ink in images.candidates(images.to_array(picture))]
+        found = [images.draw(ink) for ink in islice(images.candidates(images.to_array(picture)), looks)]
     except ImageError:
         return []
-    if kind == "writing":  # a part of it may well look like a digit
+    if kind == "small":
+        return [(found[0], label)]
+    if kind == "writing":
         return [(found[0], NOTHING)]
-    if kind == "thing":
+    if kind == "things":
         return [(frame, NOTHING) for frame in _some(found, 3, rng)]
     true = images.draw(np.where(sign < 0.1, 0, sign).astype(np.float32))
     likeness = np.array([_likeness(frame, true) for frame in found])
@@ -107,10 +116,14 @@ def _likeness(frame: Frame, other: Frame) -> float:
 
 
 def _writing(label: int, mask: Mask, rng: np.random.Generator) -> Mask:
-    """Draw what is written and no digit: a letter, a digit on its side, several digits."""
+    """Draw what is written and no digit: a letter, a digit on its side, half of one, several digits."""
     kind = rng.random()
-    if kind < 0.14 and label in TURNED:
+    if kind < 0.1 and label in TURNED:
         return np.rot90(mask, rng.choice(TURNED[label])).copy()
+    if kind < 0.18 and label in HALVES:
+        columns = np.flatnonzero(mask.any(axis=0))
+        middle = round(columns[0] + rng.uniform(0.4, 0.6) * len(columns))
+        return mask[:, :middle] if rng.choice(HALVES[label]) == "left" else mask[:, middle:]
     if kind < 0.3:
         return np.hstack([strokes.digit(int(rng.integers(10)), rng)[:, 8:-8] for _ in range(int(rng.integers(2, 4)))])
     return strokes.letter(rng)
@@ -125,7 +138,11 @@ def _thing(rng: np.random.Generator) -> Mask:
         return np.pad(
             (pages.texture((112, 112), rng, rng.uniform(2, 30)) > rng.uniform(0.3, 0.7)).astype(np.float32), 8
         )
-    return _shape(rng)
+    if kind < 0.6:
+        return _shape(rng)
+    shapes = [_shape(rng) for _ in range(rng.integers(1, 4))]
+    thing: Mask = np.maximum.reduce(shapes)
+    return np.fmax(thing, thing[:, ::-1])  # many things are alike on both sides
 
 
 def _shape(rng: np.random.Generator) -> Mask:

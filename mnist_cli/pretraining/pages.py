@@ -341,6 +341,19 @@ def thumbnail_8(mask: Mask, rng: Rng) -> Image.Image:
     return Image.fromarray((np.round(small / max(small.max(), 0.1) * 16) * (255 / 16)).astype(np.uint8))
 
 
+def thumbnail(mask: Mask, rng: Rng) -> Image.Image:
+    """8x8 to 16x16 pixels with or without a margin, in a pen of any width."""
+    sign = enlarge(mask, 96)
+    if rng.random() < 0.5:
+        sign = _grown(sign, rng.uniform(0, 0.06))
+    side = int(rng.choice([8, 8, 9, 10, 12, 16]))
+    height = side - int(rng.integers(0, 3) * (rng.random() < 0.3))
+    small = _fitted(sign, side, height, rng, stretched=True)
+    steps = 16 if rng.random() < 0.7 else 255
+    small = np.round(small / max(small.max(), 0.1) * rng.uniform(0.8, 1) * steps) / steps
+    return Image.fromarray((small * 255).astype(np.uint8))
+
+
 def _fitted(mask: Mask, side: int, height: int, rng: Rng, *, stretched: bool = False) -> Mask:
     """Return the sign reduced to fit `height` px and put in the middle of a square."""
     sign = enlarge(mask, 96)[2:-2, 2:-2]
@@ -354,11 +367,16 @@ def _fitted(mask: Mask, side: int, height: int, rng: Rng, *, stretched: bool = F
 
 def thick_marker(mask: Mask, rng: Rng) -> Image.Image:
     """A marker so thick that the holes of the digit nearly close."""
-    sign = enlarge(mask, int(rng.integers(60, 200)))
-    hole = ndimage.distance_transform_edt(sign <= 0.5)
-    grown = (rng.uniform(0.01, 0.045) * len(sign) + 0.5 - hole).clip(0, 1).astype(np.float32)
+    grown = _grown(enlarge(mask, int(rng.integers(60, 200))), rng.uniform(0.01, 0.045))
     page = paint(place(grown, rng, (0.1, 0.5)), _dark(rng), _pale(rng))
     return photograph(page, rng, rng.uniform(0, 1), 3)
+
+
+def _grown(sign: Mask, reach: float) -> Mask:
+    """Return a sign whose strokes reach further to all sides, by a share of its height."""
+    hole = ndimage.distance_transform_edt(sign <= 0.5)
+    grown: Mask = (reach * len(sign) + 0.5 - hole).clip(0, 1).astype(np.float32)
+    return grown
 
 
 def broken_strokes(mask: Mask, rng: Rng) -> Image.Image:

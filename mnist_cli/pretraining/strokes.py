@@ -5,7 +5,9 @@ g are how most of the world writes them. A form is some strokes, a stroke is a c
 height 1, y downwards. A point given twice in a row is a corner.
 """
 
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,7 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (2, [[(0, 0.75), (0.5, 0), (0.5, 0), (0.46, 1)]]),
         (1, [[(0, 0.55), (0.3, 0.25), (0.45, 0), (0.45, 0), (0.43, 1)]]),
         (1, [[(0.1, 0.25), (0.35, 0), (0.35, 0), (0.35, 1)], [(0.05, 1), (0.65, 1)]]),
+        (1, [[(0, 0.34), (0.3, 0.3), (0.42, 0), (0.42, 0), (0.4, 1)]]),
     ],
     2: [
         (3, [[(0.06, 0.24), (0.3, 0), (0.6, 0.2), (0.4, 0.58), (0, 1), (0, 1), (0.66, 1)]]),
@@ -50,6 +53,7 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(0.08, 0.2), (0.34, 0), (0.58, 0.25), (0.3, 0.7), (0.05, 0.92), (0.2, 0.88), (0.45, 1), (0.68, 0.9)]]),
         (1, [[(0.02, 0.06), (0.4, 0), (0.55, 0.2), (0.4, 0.5), (0, 1), (0, 1), (0.62, 0.98)]]),
         (1, [[(0.12, 0.18), (0.3, 0), (0.46, 0.2), (0.34, 0.6), (0.06, 1), (0.06, 1), (0.7, 1)]]),
+        (1, [[(0.02, 0.1), (0.24, 0), (0.36, 0.2), (0.3, 0.6), (0.06, 0.98), (0.06, 0.98), (0.44, 1)]]),
     ],
     3: [
         (3, [[(0.04, 0.12), (0.32, 0), (0.58, 0.22), (0.26, 0.46), (0.26, 0.46), (0.62, 0.7), (0.34, 1), (0, 0.88)]]),
@@ -63,6 +67,9 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (2, [[(0.36, 0), (0, 0.64), (0, 0.64), (0.7, 0.6)], [(0.46, 0.36), (0.42, 1)]]),
         (1, [[(0.05, 0), (0.03, 0.5), (0.03, 0.5), (0.55, 0.5)], [(0.55, 0), (0.55, 1)]]),
         (2, [[(0.4, 0), (0.06, 0.5), (0.06, 0.74), (0.3, 0.76), (0.68, 0.66)], [(0.48, 0.42), (0.42, 1)]]),
+        (2, [[(0.46, 0), (0.22, 0.4), (0, 0.78), (0, 0.78), (0.62, 0.76)], [(0.5, 0.5), (0.38, 1)]]),
+        (1, [[(0.5, 0), (0.16, 0.42), (0.02, 0.7), (0.2, 0.82), (0.6, 0.7)], [(0.64, 0.36), (0.5, 0.7), (0.36, 1)]]),
+        (1, [[(0.2, 0), (0.04, 0.44), (0.3, 0.52), (0.6, 0.4), (0.6, 0.4), (0.62, 0), (0.62, 0), (0.56, 1)]]),
     ],
     5: [
         (
@@ -96,6 +103,8 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
                 [(0.22, 0.02), (0.7, -0.06)],
             ],
         ),
+        (1, [[(0.6, 0), (0.3, 0.02), (0.16, 0.34), (0.46, 0.46), (0.48, 0.8), (0.3, 1)]]),
+        (1, [[(0.1, 0), (0.1, 0.42), (0.1, 0.42), (0.5, 0.46), (0.5, 0.8), (0.1, 0.98)], [(0.1, 0), (0.5, 0.02)]]),
     ],
     6: [
         (3, [[(0.5, 0), (0.16, 0.35), (0.06, 0.72), (0.32, 1), (0.58, 0.76), (0.36, 0.52), (0.1, 0.68)]]),
@@ -149,6 +158,7 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
             ],
         ),
         (1, [[(0.6, 0.06), (0.25, 0.02), (0.12, 0.24), (0.5, 0.66), (0.34, 1), (0.04, 0.8), (0.4, 0.4), (0.66, 0.12)]]),
+        (1, [[(0.66, 0), (0.4, 0.4), (0.06, 0.78), (0.3, 1), (0.5, 0.78), (0.24, 0.4), (0.14, 0.16), (0.4, 0.06)]]),
     ],
     9: [
         (2, [[(0.54, 0.2), (0.3, 0), (0.04, 0.24), (0.26, 0.48), (0.54, 0.22), (0.54, 0.22), (0.5, 1)]]),
@@ -172,10 +182,12 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(0.56, 0.2), (0.28, 0), (0.04, 0.22), (0.3, 0.42), (0.56, 0.2), (0.54, 0.7), (0.3, 0.96), (0, 0.98)]]),
         (1, [[(0.5, 0.24), (0.26, 0), (0.04, 0.22), (0.28, 0.44), (0.5, 0.24), (0.52, 0.8), (0.3, 0.9), (0.6, 1)]]),
         (1, [[(0.5, 0.1), (0.2, 0.06), (0.06, 0.3), (0.3, 0.44), (0.52, 0.14), (0.56, 0.5), (0.44, 0.9), (0.1, 0.96)]]),
+        (2, [[(0.5, 0.08), (0.2, 0.1), (0.16, 0.36), (0.5, 0.36), (0.5, 0.08), (0.6, 0.6), (0.5, 0.94), (0, 0.96)]]),
+        (1, [[(0.56, 0.06), (0.24, 0.02), (0.1, 0.2), (0.3, 0.36), (0.54, 0.3), (0.58, 0.7), (0.4, 1), (0.04, 0.92)]]),
     ],
 }
 
-# Letters that nobody takes for a digit: without B, D, G, I, O, Q, S, Z, b, c, g, i, j, l, o, q, s, z.
+# Letters that nobody takes for a digit.
 LETTERS: list[list[Stroke]] = [
     [[(0, 1), (0.35, 0), (0.35, 0), (0.7, 1)], [(0.14, 0.62), (0.56, 0.62)]],  # A
     [[(0.6, 0.15), (0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.85)]],  # C
@@ -210,8 +222,36 @@ LETTERS: list[list[Stroke]] = [
     [[(0.2, 0), (0.2, 0.85), (0.4, 1), (0.55, 0.9)], [(0, 0.32), (0.5, 0.32)]],  # t
     [[(0, 0.4), (0.05, 0.85), (0.3, 1), (0.5, 0.4), (0.5, 0.4), (0.5, 1)]],  # u
     [[(0, 0.4), (0.5, 1)], [(0.5, 0.4), (0, 1)]],  # x
+    [[(0, 0), (0, 1)], [(0.4, 0.4), (0, 0.75), (0, 0.75), (0.44, 1)]],  # k
+    [[(0, 0.5), (0.12, 0.9), (0.26, 0.6), (0.26, 0.6), (0.4, 0.9), (0.52, 0.5), (0.66, 0.48)]],  # w
+]
+# Letters that may be taken for one, but mostly are not. O, o, l and I are missing: nothing tells them from digits.
+LOOKALIKES: list[list[Stroke]] = [
+    [[(0, 0), (0, 1)], [(0, 0), (0.5, 0.08), (0.42, 0.46), (0, 0.5), (0, 0.5), (0.6, 0.6), (0.52, 0.96), (0, 1)]],  # B
+    [[(0, 0), (0, 1), (0, 1), (0.5, 0.86), (0.62, 0.46), (0.4, 0.08), (0, 0)]],  # D
+    [[(0.6, 0.16), (0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.86), (0.62, 0.55), (0.62, 0.55), (0.34, 0.55)]],  # G
+    [[(0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.5), (0.3, 0)], [(0.36, 0.7), (0.7, 1.1)]],  # Q
+    [[(0, 0), (0.6, 0), (0.6, 0), (0, 1), (0, 1), (0.64, 1)]],  # Z
+    [[(0, 0), (0.6, 0), (0.6, 0), (0, 1), (0, 1), (0.64, 1)], [(0.1, 0.5), (0.5, 0.5)]],  # Z with a bar
+    [[(0.56, 0.12), (0.3, 0), (0.04, 0.24), (0.32, 0.5), (0.58, 0.76), (0.3, 1), (0, 0.88)]],  # S
+    [[(0, 0), (0, 0.96), (0, 0.96), (0.3, 1), (0.5, 0.76), (0.3, 0.5), (0, 0.64)]],  # b
+    [[(0.48, 0.2), (0.2, 0), (0, 0.25), (0.2, 0.5), (0.48, 0.2), (0.48, 0.2), (0.5, 0.8), (0.25, 1), (0, 0.86)]],  # g
+    [[(0.48, 0.2), (0.2, 0), (0, 0.25), (0.2, 0.5), (0.48, 0.2), (0.48, 0.2), (0.46, 1), (0.46, 1), (0.66, 0.8)]],  # q
+    [[(0.1, 0.4), (0.1, 1)], [(0.1, 0.1), (0.12, 0.12)]],  # i
+    [[(0.3, 0.35), (0.3, 0.9), (0.1, 1.1), (0, 1)], [(0.3, 0.08), (0.32, 0.1)]],  # j
+    [[(0.5, 0.1), (0.24, 0), (0, 0.5), (0.24, 1), (0.54, 0.9)]],  # c
 ]
 PRINTED_LETTERS = "ACEFHJKLMNPRTUVWXYadefhkmnprtuvwxy"
+PRINTED_LOOKALIKES = "BDGQSZbcgijqsz"
+LOOKING_ALIKE = 0.25  # of the letters drawn
+
+# Typefaces that come with matplotlib, in the styles that print has.
+FACES = (
+    *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "Mono", "Mono-Bold")),
+    *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
+    *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
+    *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10"),
+)
 
 
 def digit(value: int, rng: np.random.Generator) -> Mask:
@@ -223,19 +263,34 @@ def digit(value: int, rng: np.random.Generator) -> Mask:
 
 def letter(rng: np.random.Generator) -> Mask:
     """Draw a letter by hand or in print."""
+    drawn, in_print = (LOOKALIKES, PRINTED_LOOKALIKES) if rng.random() < LOOKING_ALIKE else (LETTERS, PRINTED_LETTERS)
     if rng.random() < 0.5:
-        return draw(LETTERS[rng.integers(len(LETTERS))], rng)
-    return printed(str(rng.choice(list(PRINTED_LETTERS))), rng)
+        return draw(drawn[rng.integers(len(drawn))], rng)
+    return printed(in_print[rng.integers(len(in_print))], rng)
 
 
 def printed(character: str, rng: np.random.Generator) -> Mask:
-    """Set a character in the typeface that comes with Pillow."""
+    """Set a character in one of FACES, bolder or wider than it is perhaps, and a little askew."""
     page = Image.new("L", (CANVAS, CANVAS), 0)
-    font = ImageFont.load_default(CANVAS * 0.7)
-    weight = int(rng.integers(0, 5))
-    ImageDraw.Draw(page).text((CANVAS / 2, CANVAS / 2), character, 255, font, anchor="mm", stroke_width=weight)
-    turned = page.rotate(rng.normal(0, 5), Image.Resampling.BILINEAR)
-    return np.asarray(turned, dtype=np.float32) / np.float32(255)
+    weight = int(rng.integers(0, 5) * (rng.random() < 0.7))
+    ImageDraw.Draw(page).text(
+        (CANVAS / 2, CANVAS / 2), character, 255, _face(rng.integers(len(FACES))), anchor="mm", stroke_width=weight
+    )
+    wide, slant, turn = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.1), rng.normal(0, 0.08)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[wide, slant], [0, 1]]
+    offset = CANVAS / 2 - matrix @ [CANVAS / 2, CANVAS / 2]
+    places = (*matrix[0], offset[0], *matrix[1], offset[1])
+    moved = page.transform(page.size, Image.Transform.AFFINE, places, Image.Resampling.BILINEAR)
+    return np.asarray(moved, dtype=np.float32) / np.float32(255)
+
+
+@cache
+def _face(number: int) -> ImageFont.FreeTypeFont:
+    """Return one of FACES, so large that a letter fills most of the canvas."""
+    import matplotlib
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(folder / f"{FACES[number]}.ttf", round(CANVAS * 0.7))
 
 
 def scribble(rng: np.random.Generator) -> Mask:
@@ -253,15 +308,16 @@ def draw(strokes: list[Stroke], rng: np.random.Generator) -> Mask:
     turn = rng.normal(0, 0.08)  # radians
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[width, -slant], [0, 1]]
     bend = rng.normal(0, 0.035, size=(2, 4))
+    unsteady = rng.uniform(0.02, 0.055)
     paths = []
     for stroke in strokes:
-        points = np.array(stroke) + _jitter(stroke, rng)
+        points = np.array(stroke) + _jitter(stroke, unsteady, rng)
         curve = _catmull_rom(points)
         wave = np.sin(np.outer(curve @ [0.7, 1.0], [2.1, 4.3]) * 2)
         paths.append((curve + wave @ bend[:, :2].T * 0.5) @ matrix.T)
     everything = np.concatenate(paths)
     low, high = everything.min(axis=0), everything.max(axis=0)
-    pen = float(rng.uniform(0.03, 0.16)) * CANVAS * 0.7
+    pen = float(rng.uniform(0.03, 0.2)) * CANVAS * 0.7
     scale = (CANVAS - pen - 4) / max(float((high - low).max()), 0.1)
     offset = (CANVAS - (high - low) * scale) / 2
     page = Image.new("L", (2 * CANVAS, 2 * CANVAS), 0)  # twice the size, for smooth edges
@@ -274,9 +330,9 @@ def draw(strokes: list[Stroke], rng: np.random.Generator) -> Mask:
     return np.asarray(page.reduce(2), dtype=np.float32) / np.float32(255)
 
 
-def _jitter(stroke: Stroke, rng: np.random.Generator) -> NDArray[np.float64]:
+def _jitter(stroke: Stroke, deviation: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Move each point a little, and the two of a corner alike."""
-    moves = rng.normal(0, 0.035, size=(len(stroke), 2))
+    moves = rng.normal(0, deviation, size=(len(stroke), 2))
     for number in range(1, len(stroke)):
         if stroke[number] == stroke[number - 1]:
             moves[number] = moves[number - 1]
