@@ -34,8 +34,11 @@ model: .venv/installed-export  ## Make the model that ships, in less than an hou
 onnx: .venv/installed-export  ## Write the model that ships once more, for onnxruntime
 	$(BIN)/mnist export pretrained --output mnist_cli/bundled/pretrained.onnx
 
-kills: .venv/installed  ## Kill training runs at random moments and compare what they end with
-	$(BIN)/python benchmarks/kills.py
+torture: .venv/installed-dev  ## Kill, starve, fool and flood the program, and print what it survived
+	$(BIN)/python -m torture
+
+audit: .venv/installed-dev  ## Look up known holes in what is installed
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 lessons: .venv/installed  ## Draw the pictures of docs/lessons.md again, in less than 15 minutes on two cores
 	$(BIN)/python benchmarks/lessons.py
@@ -60,4 +63,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train test fix bench model onnx kills lessons clean
+.PHONY: help train test fix bench model onnx torture audit lessons clean

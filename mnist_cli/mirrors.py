@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
+from textwrap import shorten
 from typing import IO, BinaryIO
 
 from mnist_cli import __version__, idx
@@ -32,6 +33,7 @@ FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled for each further
 LONGEST_PAUSE = 10.0  # seconds, also when the mirror asks for more with Retry-After
 SLOWEST = 10_000  # bytes per second; a mirror that is slower is given up
 PATIENCE = 20  # seconds before a mirror counts as slow, and in which it has to begin
+LONGEST_REASON = 300  # characters
 TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
 
 Progress = Callable[[str, int, int], object]
@@ -82,7 +84,7 @@ def download(
                     _install(part, missing[0], data_dir, mirror)
                 missing.pop(0)
         except MirrorError as error:
-            failures[mirror] = str(error)
+            failures[mirror] = shorten(str(error), LONGEST_REASON)  # a server's own words may be many
     return missing, failures
 
 

@@ -141,6 +141,11 @@ FAULTS = {
     "truncated": (lambda request, count: request.send(b"short"), r"sends 5 of the [\d,]+ bytes", 3),
     "wrong bytes": (lambda request, count: request.send(bytes(request.server.size)), "with MD5 .*, expected", 1),
     "captive portal": (lambda request, count: request.send(b"<html>" * 10_000), "sends more than", 1),
+    "words in several lines": (
+        lambda request, count: request.wfile.write(b"SSH-2.0\r\n"),
+        r"broke off: SSH-2\.0 \(",
+        3,
+    ),
     "redirect loop": (redirect_forever, "answers 302", 1),
     "redirect to a file": (
         lambda request, count: request.send(b"", 302, Location="file:///etc/passwd"),

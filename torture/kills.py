@@ -1,0 +1,166 @@
+"""SIGKILL at random moments: what has its final name is whole, and the next command goes on or repairs."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from mnist_cli import checkpoints, data, idx, metrics, mirrors, models
+from mnist_cli.config import PRETRAINED, TrainConfig
+from mnist_cli.reporting import page
+from mnist_cli.training import Trainer
+from torture import Outcomes
+from torture.network import Server, archives, serve_slowly
+from torture.program import TINY, Started, mnist, start, unpacked
+
+EPOCHS = ("--epochs", "3", "--dropout", "0.1")
+
+
+def kill(started: Started, generator: random.Random, whole: float) -> None:
+    """Kill a process somewhere between its start and its usual end."""
+    time.sleep(generator.uniform(0, whole))
+    started.process.kill()
+    started.process.join()
+
+
+def timed(work: Callable[[], Started]) -> float:
+    """Return how many seconds something takes that nobody disturbs."""
+    begin = time.perf_counter()
+    if fault := work().fault(0):
+        raise RuntimeError(fault)
+    return time.perf_counter() - begin
+
+
+def training(count: int, seed: int, folder: Path) -> Outcomes:
+    """Kill runs, go on with them, and compare what they end with, bit by bit."""
+    generator = random.Random(seed)
+    options = "train", *TINY, *EPOCHS, "--data-dir", unpacked(folder)
+    whole = timed(lambda: mnist(folder, *options, "--name", "undisturbed"))
+    expected = checkpoints.load(folder / "checkpoints/undisturbed/last.pt").model.state_dict()
+    for number in range(count):
+        name = f"killed-{number}"
+        last = folder / "checkpoints" / name / "last.pt"
+        kill(mnist(folder, *options, "--name", name), generator, whole)
+        if not last.exists():  # it was in its first epoch, and its name is free
+            fault = mnist(folder, *options, "--name", name).fault(0)
+        elif len(checkpoints.load(last).metrics) < 3:
+            fault = mnist(folder, "train", "--resume", last, "--data-dir", folder / "data").fault(0)
+        else:
+            fault = None
+        if fault is None:
+            reached = checkpoints.load(last).model.state_dict()
+            same = all(torch.equal(reached[key], tensor) for key, tensor in expected.items())
+            fault = None if same else "it went on to other weights"
+        yield fault and f"kill {number} of seed {seed}: {fault}"
+
+
+def saving(count: int, seed: int, folder: Path) -> Outcomes:
+    """Kill a program that does nothing but save checkpoints."""
+    generator = random.Random(seed)
+    digits = data.load(unpacked(folder), "val")[:10]
+    path = folder / "last.pt"
+    trainer = Trainer(models.build("mlp"), digits, digits, TrainConfig())
+    checkpoints.save(path, trainer)
+
+    def save_forever() -> None:
+        while True:
+            checkpoints.save(path, trainer)
+
+    for number in range(count):
+        kill(start(save_forever, folder), generator, 0.2)
+        try:
+            checkpoints.load(path)
+        except Exception as error:
+            yield f"kill {number} of seed {seed}: {error}"
+        else:
+            yield None
+
+
+def _torn(data_dir: Path) -> str | None:
+    """Say which of the MNIST files is there and not whole."""
+    torn = {file.name: why for file, why in idx.find_faults(data_dir).items() if why != "is missing"}
+    return f"torn files: {torn}" if torn else None
+
+
+def downloads(count: int, seed: int, folder: Path) -> Outcomes:
+    """Kill downloads, and have the next one go on."""
+    generator = random.Random(seed)
+    files = archives(folder)
+    with Server(serve_slowly) as server:
+
+        def download(target: Path) -> Started:
+            def work() -> None:
+                missing, failures = mirrors.download(files, target, [server.url], lambda *_: None)
+                if missing:
+                    raise RuntimeError(failures)
+
+            return start(work, folder)
+
+        whole = timed(lambda: download(folder / "undisturbed"))
+        for number in range(count):
+            target = folder / f"data-{number}"
+            kill(download(target), generator, whole)
+            server.ranges.clear()
+            had = sum(path.stat().st_size for path in target.rglob("*.part"))
+            fault = _torn_of(files, target) or download(target).fault(0)
+            if fault is None and had and not any(server.ranges):
+                fault = f"{had:,} bytes were downloaded again"
+            if fault is None and (left := [path.name for path in target.rglob("*") if "." in path.name]):
+                fault = f"it left {left}"
+            yield fault and f"kill {number} of seed {seed}: {fault}"
+
+
+def _torn_of(files: list[idx.IdxFile], data_dir: Path) -> str | None:
+    faults = idx.find_faults(data_dir, files)
+    torn = {file.name: why for file, why in faults.items() if why != "is missing"}
+    return f"torn files: {torn}" if torn else None
+
+
+def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
+    """Kill `mnist download --offline`, and have the next one repair."""
+    generator = random.Random(seed)
+
+    def unpack(target: Path) -> Started:
+        return mnist(folder, "download", "--offline", "--data-dir", target)
+
+    whole = timed(lambda: unpack(folder / "undisturbed"))
+    for number in range(count):
+        target = folder / f"data-{number}"
+        kill(unpack(target), generator, whole)
+        fault = (
+            _torn(target)
+            or unpack(target).fault(0)
+            or (str(idx.find_faults(target)) if idx.find_faults(target) else None)
+        )
+        yield fault and f"kill {number} of seed {seed}: {fault}"
+
+
+def reports(count: int, seed: int, folder: Path) -> Outcomes:
+    """Kill what writes a report, and have the next one write it."""
+    generator = random.Random(seed)
+    digits = data.load(unpacked(folder), "val")[:300]
+    model = checkpoints.load(PRETRAINED).model
+    measured = [metrics.Measured("model", metrics.ask(model, digits))]
+    place = folder / "report"
+    whole = timed(lambda: start(lambda: page.write(place, measured, digits), folder))
+    for number in range(count):
+        kill(start(lambda: page.write(place, measured, digits), folder), generator, whole)
+        fault = None
+        for path in place.glob("[!.]*"):
+            try:
+                if path.suffix == ".png":
+                    with Image.open(path) as image:
+                        image.load()
+                elif path.suffix == ".html":
+                    fault = fault or (None if path.read_text().rstrip().endswith("</html>") else "half a page")
+                else:
+                    fault = fault or (None if len(path.read_text().splitlines()) == 301 else "half a table")
+            except OSError as error:
+                fault = f"{path.name}: {error}"
+        os.utime(place)
+        yield fault and f"kill {number} of seed {seed}: {fault}"
+    yield start(lambda: page.write(place, measured, digits), folder).fault(0)

@@ -1,0 +1,221 @@
+"""A mirror on loopback that does everything that a server can do wrong."""
+
+import gzip
+import hashlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+from mnist_cli import idx, mirrors
+from torture import Outcomes
+
+TIMEOUT = 1.0  # seconds, as `mirrors` has 10 of
+PATIENCE = 2.0  # seconds, as `mirrors` has 20 of
+SLOW_CHUNK, SLOW_PAUSE = 100_000, 0.01  # bytes, and seconds between them
+TRIES = 2  # with nothing there yet, and with half an archive
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request as `answer` says."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: "Callable[[Handler], object]") -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer = answer
+        self.ranges: list[str | None] = []
+        self.closing = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+        self.body = b""
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay silent: clients leave."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.ranges.append(self.headers["Range"])
+        self.server.answer(self)
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+    @property
+    def start(self) -> int:
+        """The byte from which the client wants the rest."""
+        return int((self.headers["Range"] or "bytes=0-")[6:-1])
+
+    def send(self, body: bytes, status: int = 200, **headers: object) -> None:
+        self.send_response(status)
+        for name, value in {"Content_Length": len(body), **headers}.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def wait(self) -> None:
+        self.server.closing.wait(30)
+
+    def drip(self, content: bytes) -> None:
+        """Send a byte every second, or what stands for one here."""
+        for place in range(len(content)):
+            if self.server.closing.wait(TIMEOUT / 10):
+                return
+            self.wfile.write(content[place : place + 1])
+
+
+def ranged(request: Handler, body: bytes, start: int, claimed: int | None = None) -> None:
+    """Answer with the rest of `body`, which is said to begin at `claimed`."""
+    claimed = start if claimed is None else claimed
+    request.send(body[start:], 206, Content_Range=f"bytes {claimed}-{len(body) - 1}/{len(body)}")
+
+
+def serve_slowly(request: Handler) -> None:
+    """Serve the archives as a slow and honest mirror does."""
+    body = ARCHIVES[request.path.strip("/").removesuffix(".gz")]
+    start = request.start
+    request.send_response(206 if start else 200)
+    if start:
+        request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+    request.send_header("Content-Length", str(len(body) - start))
+    request.end_headers()
+    for place in range(start, len(body), SLOW_CHUNK):
+        request.wfile.write(body[place : place + SLOW_CHUNK])
+        time.sleep(SLOW_PAUSE)
+
+
+ARCHIVES: dict[str, bytes] = {}
+
+
+def archives(folder: Path) -> list[idx.IdxFile]:
+    """Return the two val files as if the archives packed here were the published ones."""
+    files = []
+    for file in (idx.VAL_IMAGES, idx.VAL_LABELS):
+        idx.install_bundled(file, folder / "source")
+        body = ARCHIVES[file.name] = gzip.compress(idx.read(folder / "source", file), 1)
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        files.append(replace(file, archive_size=len(body), archive_md5=md5))
+    return files
+
+
+def reset(request: Handler) -> None:
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.connection.close()
+
+
+def hang_in_the_body(request: Handler) -> None:
+    request.send(request.server.body[:1000], Content_Length=len(request.server.body))
+    request.wait()
+
+
+def break_off(request: Handler) -> None:
+    request.send(request.server.body[:1000], Content_Length=len(request.server.body))
+    reset(request)
+
+
+def unpack_to_a_gigabyte(request: Handler) -> None:
+    bomb = gzip.compress(bytes(1 << 26))
+    request.send(bomb, Content_Encoding="gzip")
+
+
+FAULTS: dict[str, Callable[[Handler], object]] = {
+    "reset": reset,
+    "hanging before the headers": Handler.wait,
+    "hanging after the headers": hang_in_the_body,
+    "breaking off": break_off,
+    "a byte a second of the headers": lambda request: request.drip(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 10_000),
+    "a byte a second of the body": lambda request: (
+        request.send(b"", Content_Length=10_000),
+        request.drip(bytes(9_999)),
+    ),
+    "headers without an end": lambda request: request.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100_000),
+    "no HTTP": lambda request: request.wfile.write(b"SSH-2.0-OpenSSH_9.9\r\n"),
+    "nothing": lambda request: request.send(b""),
+    "a short body": lambda request: request.send(request.server.body[:500]),
+    "a long body": lambda request: request.send(request.server.body * 3),
+    "a body without an end": lambda request: [request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1 << 20))] * 2,
+    "too large a Content-Length": lambda request: request.send(request.server.body, Content_Length=10**12),
+    "too small a Content-Length": lambda request: request.send(request.server.body, Content_Length=10),
+    "no number as Content-Length": lambda request: request.send(request.server.body, Content_Length="x"),
+    "broken chunks": lambda request: request.send(b"zz\r\n", Content_Length=None, Transfer_Encoding="chunked"),
+    "gzip bomb": unpack_to_a_gigabyte,
+    "redirect loop": lambda request: request.send(b"", 302, Location=request.path),
+    "redirect to a file": lambda request: request.send(b"", 302, Location="file:///etc/passwd"),
+    "redirect to ftp": lambda request: request.send(b"", 301, Location="ftp://127.0.0.1/x"),
+    "redirect to nowhere": lambda request: request.send(b"", 302, Location="http://127.0.0.1:9/"),
+    "redirect to nonsense": lambda request: request.send(b"", 302, Location="http://[::bad"),
+    "captive portal": lambda request: request.send(b"<html>Log in</html>", Content_Type="text/html"),
+    "403": lambda request: request.send(b"", 403),
+    "404": lambda request: request.send(b"", 404),
+    "416": lambda request: request.send(b"", 416),
+    "429 with Retry-After": lambda request: request.send(b"", 429, Retry_After=1),
+    "429 for a day": lambda request: request.send(b"", 429, Retry_After=86_400),
+    "429 for nonsense": lambda request: request.send(b"", 429, Retry_After="-1e999"),
+    "500": lambda request: request.send(b"", 500),
+    "503": lambda request: request.send(b"", 503),
+    "999": lambda request: request.send(b"", 999),
+    "other bytes of the right length": lambda request: request.send(bytes(len(request.server.body))),
+    "Range ignored": lambda request: request.send(request.server.body),
+    "Range with a wrong beginning": lambda request: ranged(request, request.server.body, 7 if request.start else 0),
+    "Range that lies": lambda request: ranged(request, request.server.body, request.start // 2, request.start),
+    "Range with other bytes": lambda request: ranged(request, bytes(len(request.server.body)), request.start),
+    "an honest Range": lambda request: ranged(request, request.server.body, request.start),
+}
+HONEST = {
+    "Range ignored",
+    "an honest Range",
+    "too large a Content-Length",
+    "Range with a wrong beginning",
+    "no number as Content-Length",
+}
+
+
+def hostile(count: int, seed: int, folder: Path) -> Outcomes:
+    """Download from every one of them, with nothing there and with half an archive, and end in time."""
+    before = mirrors.TIMEOUT, mirrors.PATIENCE, mirrors.FIRST_PAUSE, mirrors.LONGEST_PAUSE
+    mirrors.TIMEOUT, mirrors.PATIENCE, mirrors.FIRST_PAUSE, mirrors.LONGEST_PAUSE = TIMEOUT, PATIENCE, 0.01, 1.0  # type: ignore[assignment]
+    longest = mirrors.ATTEMPTS * (PATIENCE + TIMEOUT + 1) + 5
+    file = archives(folder)[1]
+    try:
+        trials = [(name, half) for name in FAULTS for half in (False, True)]
+        for number, (name, half) in enumerate(trials[:: max(1, len(trials) // count)]):
+            target = folder / f"data-{number}"
+            part = idx.part_path(target, file)
+            part.parent.mkdir(parents=True)
+            if half:
+                part.write_bytes(ARCHIVES[file.name][:1000])
+            begin = time.monotonic()
+            with Server(FAULTS[name]) as server:
+                server.body = ARCHIVES[file.name]
+                missing, failures = mirrors.download([file], target, [server.url], lambda *_: None)
+            seconds = time.monotonic() - begin
+            there = not idx.find_faults(target, [file])
+            fault = None
+            if seconds > longest:
+                fault = f"it took {seconds:.0f} s"
+            elif there == bool(missing) or bool(missing) != bool(failures):
+                fault = f"missing {missing}, failures {failures}, there {there}"
+            elif name in HONEST and missing:
+                fault = f"nothing was delivered: {failures}"
+            elif any("\n" in why for why in failures.values()):
+                fault = f"its sentence is {failures}"
+            yield fault and f"{name}, {'half' if half else 'nothing'} there: {fault}"
+    finally:
+        mirrors.TIMEOUT, mirrors.PATIENCE, mirrors.FIRST_PAUSE, mirrors.LONGEST_PAUSE = before

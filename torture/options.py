@@ -1,0 +1,86 @@
+"""Combinations of options that are all valid, drawn at random, with tiny runs: none ends in a traceback."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from typer.main import get_command
+
+from mnist_cli.cli import app
+from torture import Outcomes
+from torture.pictures import drawn
+from torture.program import mnist, unpacked
+
+# The extremes of what has no choices, as far as they end in time; the others come from the program itself.
+VALUES: dict[str, list[str]] = {
+    "--hidden": ["1", "16", "3,5", "8,8,8,8,8,8,8,8"],
+    "--dropout": ["0", "0.999999"],
+    "--label-smoothing": ["0", "0.999999"],
+    "--learning-rate": ["1e-12", "0.01", "999999999999"],
+    "--momentum": ["0", "0.999999"],
+    "--weight-decay": ["0", "999999999999"],
+    "--warmup": ["0", "0.5", "0.999999"],
+    "--gradient-clip": ["0", "1e-30", "999999999999"],
+    "--epochs": ["1", "2"],
+    "--batch-size": ["50", "60000"],
+    "--train-size": ["1", "60"],
+    "--holdout": ["0", "1", "50000"],
+    "--patience": ["0", "1", "999999"],
+    "--seed": ["0", "2147483647"],
+    "--name": ["a", "ünï-cöde 1"],
+    "--device": ["cpu"],
+    "--min-confidence": ["0", "1"],
+    "--top-k": ["1", "10"],
+    "--explain": ["why"],
+    "--report": ["report"],
+}
+# What needs minutes, another machine, or a network, and what is the same for every combination.
+LEFT_OUT = {
+    "--compile",
+    "--data-dir",
+    "--mirror",
+    "--from",
+    "--config",
+    "--resume",
+    "--help",
+    "--checkpoint",
+    "--corruptions",
+}
+ALWAYS = {"train": ["--train-size", "60", "--epochs", "1"]}
+COMMANDS = ("train", "predict", "evaluate", "runs", "info", "download")
+
+
+def draw(name: str, generator: random.Random) -> list[str]:
+    """Return a command with some of its options."""
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    arguments = list(ALWAYS.get(name, []))
+    for parameter in command.params:
+        option = next((option for option in parameter.opts if option.startswith("--")), None)
+        if option is None or option in LEFT_OUT or generator.random() < 0.6:
+            continue
+        if getattr(parameter, "is_flag", False):
+            arguments.append(option)
+        elif choices := getattr(parameter.type, "choices", None):
+            arguments += [option, str(generator.choice(list(choices)))]
+        elif option in VALUES:
+            arguments += [option, generator.choice(VALUES[option])]
+    return arguments
+
+
+def combinations(count: int, seed: int, folder: Path) -> Outcomes:
+    """Run commands with random valid options."""
+    generator = random.Random(seed)
+    data_dir = unpacked(folder)
+    drawn("RGB").save(folder / "seven.png")
+    files: dict[str, Callable[[], list[str]]] = {
+        "predict": lambda: ["seven.png", "seven.png"],
+        "evaluate": lambda: ["pretrained"] * generator.choice((1, 2)),
+        "info": lambda: ["pretrained"],
+    }
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    for number in range(count):
+        name = generator.choice(("train", *(command for command in COMMANDS if command in known)))
+        arguments = draw(name, generator) + (files[name]() if name in files else [])
+        data = ["--data-dir", str(data_dir)] if name in {"train", "evaluate", "download"} else []
+        fault = mnist(folder, name, *arguments, *data).fault(0, 1, 2)
+        yield fault and f"combination {number} of seed {seed}, mnist {name} {' '.join(arguments)}: {fault}"

@@ -1,0 +1,77 @@
+"""Running the program, each time in a process of its own that begins with everything imported."""
+
+import multiprocessing
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import torch
+
+from mnist_cli import idx
+from mnist_cli.cli import app
+
+SECONDS = 300  # for one command, also on a machine that is busy with other work
+TINY = ("--model", "mlp", "--hidden", "16", "--train-size", "2000", "--device", "cpu")  # a run that takes seconds
+
+
+@dataclass
+class Started:
+    """A process and what it says."""
+
+    process: ForkProcess
+    said: Path  # both streams
+
+    def end(self) -> int:
+        """Wait for the end and return the exit status; a negative one is of a signal."""
+        self.process.join(SECONDS)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+            return 999
+        return self.process.exitcode
+
+    def fault(self, *expected: int) -> str | None:
+        """Wait for the end and say what was wrong with it."""
+        status, text = self.end(), self.said.read_text(errors="replace")
+        if status not in expected or "Traceback" in text:
+            return f"exit status {status}, expected {' or '.join(map(str, expected))}: {text[-600:]!r}"
+        return None
+
+
+def start(work: Callable[[], object], folder: Path, said: Path | None = None) -> Started:
+    """Run `work` in `folder` and in a process of its own."""
+    said = said or folder / ".said"
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(work, folder, said), daemon=True)
+    process.start()
+    return Started(process, said)
+
+
+def mnist(folder: Path, *arguments: object, said: Path | None = None) -> Started:
+    """Run `mnist` in `folder`."""
+    return start(lambda: app([str(argument) for argument in arguments], prog_name="mnist"), folder, said)
+
+
+def unpacked(folder: Path) -> Path:
+    """Return a folder with the MNIST files."""
+    idx.repair(folder / "data")
+    return folder / "data"
+
+
+def _run(work: Callable[[], object], folder: Path, said: Path) -> None:
+    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    try:
+        work()
+    except SystemExit:
+        raise
+    except BaseException:
+        traceback.print_exc()
+        raise SystemExit(70) from None
