@@ -210,7 +210,9 @@ def softmax_twice(laboratory: Laboratory) -> Figure:
     figure = figures.comparison(runs, "What cross-entropy is given")
     floor = float(np.log(np.e + CLASSES - 1) - 1)  # of -log(e / (e + 9)), when the first softmax is sure and right
     figure.axes[0].axhline(floor, color=figures.LINE, linewidth=1)
-    figure.axes[0].annotate(f"the least that is possible: {floor:.2f}", (1, floor * 0.97), va="top", color=figures.TEXT)
+    figure.axes[0].annotate(
+        f"the least that is possible behind a softmax: {floor:.2f}", (1, floor * 0.97), va="top", color=figures.TEXT
+    )
     return figure
 
 

@@ -1,5 +1,4 @@
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,9 @@ import lessons
 @pytest.fixture
 def laboratory(train, val, monkeypatch):
     """A laboratory for lessons of a moment."""
-    monkeypatch.setattr(lessons, "FEW", {"train_size": 100, "epochs": 2})
+    monkeypatch.setattr(lessons, "FEW", {"train_size": 100, "epochs": 2, "holdout": 50})
     monkeypatch.setattr(lessons, "SECONDS", 0.05)
-    monkeypatch.setattr(lessons.Laboratory.prepare, "__defaults__", (replace(lessons.NOTES, train_size=200, epochs=2),))
-    return lessons.Laboratory(train[:6_000], val[:200])
+    return lessons.Laboratory(train[:300], val[:100])
 
 
 @pytest.mark.parametrize("name", lessons.LESSONS)

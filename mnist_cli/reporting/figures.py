@@ -74,7 +74,8 @@ def plot(axes: Axes, curves: Mapping[str, Curve], x: str, y: str, *, log: bool =
     if log:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high < 1_000 * low else (1,)))
+        subs = range(1, 10) if high < 5 * low else (1, 2, 5) if high < 1_000 * low else (1,)
+        axes.yaxis.set_major_locator(LogLocator(10, subs=subs))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     if percent:
