@@ -2,7 +2,8 @@
 
     python benchmarks/prediction.py [--many 100000]
 
-The start is compared with `import torch` alone, the folder with Pillow alone opening and decoding the same files.
+Each is measured with the model that ships, on onnxruntime and on torch. The start is compared with `import torch` alone,
+the folder with Pillow alone opening and decoding the same files.
 """
 
 import argparse
@@ -18,9 +19,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from mnist_cli import data, idx
+from mnist_cli import headers, idx
 
-PREDICT = [sys.executable, "-m", "mnist_cli", "predict", "--checkpoint", "pretrained", "--device", "cpu"]
+PREDICT = [sys.executable, "-m", "mnist_cli", "predict", "--device", "cpu", "--checkpoint"]
+MODELS = {"onnxruntime": "pretrained", "torch": str(headers.BUNDLED)}
 FOLDER = 10_000  # files
 
 
@@ -59,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         idx.repair(root / "data")
-        val = data.load(root / "data", "val").images[:, 0].numpy()
+        val = idx.load(root / "data", "val")[0][:, 0]
         folders = {count: root / str(count) for count in (1_000, FOLDER, arguments.many)}
         for count, folder in folders.items():
             folder.mkdir()
@@ -72,16 +74,18 @@ def main() -> None:
         one = str(folders[1_000] / "000000.png")
         print(f"{platform.machine()}, {os.cpu_count()} cores")
         torch_alone = seconds(lambda: run(sys.executable, "-c", "import torch"))
-        start = seconds(lambda: run(*PREDICT, one))
-        print(f"one picture, start to finish: {start:.2f} s, {start / torch_alone:.2f} of `import torch` alone")
         pillow = FOLDER / seconds(lambda: decode_all(folders[FOLDER]), 3)
-        whole = seconds(lambda: run(*PREDICT, str(folders[FOLDER])), 3)
-        ours = FOLDER / (whole - start)
-        print(
-            f"{FOLDER:,} 28x28 PNGs: {ours:,.0f} a second after the start, {ours / pillow:.2f} of Pillow's {pillow:,.0f}"
-        )
-        few, many = run(*PREDICT, str(folders[1_000])), run(*PREDICT, str(folders[arguments.many]))
-        print(f"peak memory: {few:,.0f} MB for 1,000 files, {many - few:+,.0f} MB for {arguments.many:,}")
+        for runtime, model in MODELS.items():
+            predict = [*PREDICT, model]
+            start = seconds(lambda command=predict: run(*command, one))
+            print(f"{runtime}: one picture in {start:.2f} s, {start / torch_alone:.2f} of `import torch` alone")
+            whole = seconds(lambda command=predict: run(*command, str(folders[FOLDER])), 3)
+            ours = FOLDER / (whole - start)
+            print(
+                f"{FOLDER:,} 28x28 PNGs: {ours:,.0f} a second after that, {ours / pillow:.2f} of Pillow's {pillow:,.0f}"
+            )
+            few, many = run(*predict, str(folders[1_000])), run(*predict, str(folders[arguments.many]))
+            print(f"peak memory: {few:,.0f} MB for 1,000 files, {many - few:+,.0f} MB for {arguments.many:,}")
 
 
 if __name__ == "__main__":
