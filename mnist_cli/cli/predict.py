@@ -215,11 +215,14 @@ def _choose_writer(names: list[str], many: bool, top_k: int, show: bool, as_json
 
 def _with_bar(batches: Iterator[list[Answer]], files: int) -> Iterator[list[Answer]]:
     """Show how far it is while the answers go elsewhere; on the terminal they show it themselves."""
+    if files <= WORTH_A_BAR or not sys.stderr.isatty() or sys.stdout.isatty():
+        yield from batches
+        return
+
     from rich.console import Console
     from rich.progress import Progress
 
-    is_shown = files > WORTH_A_BAR and sys.stderr.isatty() and not sys.stdout.isatty()
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False, disable=not is_shown) as bar:
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("pictures", total=files)
         for answers in batches:
             yield answers

@@ -61,13 +61,11 @@ def already_drawn(pictures: Sequence[Picture]) -> list[Frame | None]:
     levels = np.stack([pictures[place][:, :, 0] for place in places])
     paper = levels[:, :1, :1]
     ink = np.abs(paper - levels)
-    edge = ink[:, (0, -1), :].any(axis=(1, 2)) | ink[:, :, (0, -1)].any(axis=(1, 2))
     lengths = np.stack([ink.any(axis=2).sum(axis=1), ink.any(axis=1).sum(axis=1)])
     total = ink.sum(axis=(1, 2)) + 1e-9
     middles = np.stack([ink.sum(axis=3 - axis) @ np.arange(FRAME) / total for axis in (1, 2)])
     drawn = (
         np.isin(paper[:, 0, 0], (0, 255))
-        & ~edge
         & (np.abs(lengths.max(axis=0) - DIGIT) <= 2)
         & (np.abs(middles - CENTRE + 0.5) <= 1).all(axis=0)
         & (ink.max(axis=(1, 2)) >= 200)
