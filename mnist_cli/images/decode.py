@@ -122,11 +122,12 @@ def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
     image.load()  # so that a broken picture is told from what follows
     factor = -(-max(image.size) // longest) if longest else 1
     paper = _paper_behind(image) if image.has_transparency_data else None
+    drawn = image.getchannel(0) if paper is None and _has_greys_only(image) else image
     rows = factor * max(1, STRIP // (image.width * factor))
     levels: Picture | None = None
     done = 0  # rows of the result
     for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height))) if rows < image.height else image
+        strip = drawn.crop((0, top, image.width, min(top + rows, image.height))) if rows < image.height else drawn
         plain = _plain(strip, paper)
         pixels = np.asarray(plain.reduce(factor) if factor > 1 else plain)
         if levels is None:
@@ -143,6 +144,14 @@ def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
     elif _is_grey(levels):
         levels = levels[:, :, :1].copy()
     return _turn_upright(levels, image)
+
+
+def _has_greys_only(image: Image.Image) -> bool:
+    """Return whether the colours of an image are greys, where that is told faster than its pixels are converted."""
+    rows = max(1, STRIP // image.width)
+    strips = (image.crop((0, top, image.width, min(top + rows, image.height))) for top in range(0, image.height, rows))
+    channels = ([channel.tobytes() for channel in strip.split()[:3]] for strip in strips)
+    return image.mode in {"RGB", "RGBA"} and all(red == green == blue for red, green, blue in channels)
 
 
 def _plain(strip: Image.Image, paper: str | None) -> Image.Image:
