@@ -250,7 +250,7 @@ def test_a_pen_draws_thicker_where_it_is_pressed(page):
     assert amounts[1] > 1.5 * amounts[0]
 
 
-def test_a_finger_draws_and_does_not_scroll(visit):
+def test_a_finger_draws_and_a_phone_takes_a_photo(visit, tmp_path):
     page = visit(PHONE, touch=True)
     finger = page.context.new_cdp_session(page)
     for number, (x, y) in enumerate(places(page, [(0.32, 0.22), (0.5, 0.22), (0.68, 0.22), (0.57, 0.5), (0.45, 0.82)])):
@@ -261,6 +261,10 @@ def test_a_finger_draws_and_does_not_scroll(visit):
     assert page.evaluate("scrollY") == 0
     expect(page.locator(".camera")).to_be_visible()
     assert page.locator("#photograph").get_attribute("capture") == "environment"
+    draw_seven(900, ink="navy", paper="tan").save(tmp_path / "photo.jpg")
+    page.locator("#clear").click()
+    page.locator("#photograph").set_input_files(tmp_path / "photo.jpg")
+    expect_digit(page, 7)
 
 
 def test_one_can_draw_with_the_keyboard_alone(page):

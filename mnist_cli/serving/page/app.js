@@ -13,7 +13,7 @@ const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
 const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => (isFinished ? ask() : askMeanwhile()));
 
-let language = remembered("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+let language = [remembered("language"), navigator.language.slice(0, 2)].find((one) => one in STRINGS) ?? "en";
 let model = null; // what GET /api/model said
 let shown = null; // what is on the page: { answer, ms, isFinished }, { failure }, or null
 let question = null; // the newest one, while it is under way: an AbortController
@@ -32,7 +32,7 @@ async function ask({ isFinished = true, many = hasSeveral() } = {}) {
   if (sheet.isEmpty) return show(null);
   lastAsked = performance.now();
   try {
-    const picture = await sheet.picture();
+    const picture = sheet.picture();
     let answer = await service.predict(picture, { many, signal });
     if (answer.reason === "several digits" && !many && isFinished) answer = await service.predict(picture, { many: true, signal });
     if (signal.aborted) return;
@@ -181,6 +181,7 @@ function setSign(sign) {
   const element = $("numeral");
   if (element.textContent === sign) return;
   element.textContent = sign;
+  element.style.setProperty("--length", Math.max(...sign.split("\n").map((line) => line.length)));
   element.classList.toggle("long", sign.length > 1);
   element.classList.remove("new");
   void element.offsetWidth; // lets the same animation begin again
@@ -238,6 +239,7 @@ function refreshTools() {
 function translate() {
   document.documentElement.lang = language;
   document.title = text("title");
+  $("language").lang = language === "en" ? "zh" : "en";
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
   for (const element of document.querySelectorAll("[data-label]")) {
     element.setAttribute("aria-label", text(element.dataset.label, element.dataset));
@@ -255,11 +257,12 @@ function create(tag, properties, data = {}) {
   return element;
 }
 
-// What is remembered until the next visit; where the browser forbids it, nothing is.
+// What is remembered until the next visit, under names that no other page on this port uses; nothing where the browser
+// forbids it.
 
 function remembered(key) {
   try {
-    return localStorage.getItem(key);
+    return localStorage.getItem(`mnist-${key}`);
   } catch {
     return null;
   }
@@ -267,7 +270,7 @@ function remembered(key) {
 
 function remember(key, value) {
   try {
-    localStorage.setItem(key, value);
+    localStorage.setItem(`mnist-${key}`, value);
   } catch {
     // the choice holds until the page is closed
   }
@@ -314,7 +317,7 @@ function build() {
 
 async function sendCorrection(button, digit) {
   try {
-    await service.correct(await sheet.picture(), digit);
+    await service.correct(sheet.picture(), digit);
     button.setAttribute("aria-pressed", "true");
     $("why").textContent = $("spoken").textContent = text("thanks", { digit });
   } catch (error) {
@@ -372,7 +375,7 @@ function setThickness(value) {
 
 build();
 listen();
-if (remembered("theme")) setTheme(remembered("theme"));
+if (["light", "dark"].includes(remembered("theme"))) setTheme(remembered("theme"));
 sheet.thickness = setThickness($("thickness").value);
 refreshTools();
 translate();

@@ -56,14 +56,16 @@ export class Sheet {
   }
 
   /** The picture to be read: the user's own file as long as nothing was drawn over it. */
-  async picture() {
+  picture() {
     if (this.#state.picture && !this.#state.strokes.length) return this.#state.picture.file;
-    const canvas = new OffscreenCanvas(SENT, SENT);
-    const context = canvas.getContext("2d");
+    const canvas = Object.assign(document.createElement("canvas"), { width: SENT, height: SENT });
+    const context = canvas.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "white";
     context.fillRect(0, 0, SENT, SENT);
     this.#paint(context, SENT, "black");
-    return canvas.convertToBlob();
+    // Not toBlob(), which waits for up to a second until the browser has nothing else to do.
+    const png = atob(canvas.toDataURL().split(",")[1]);
+    return new Blob([Uint8Array.from(png, (character) => character.charCodeAt(0))], { type: "image/png" });
   }
 
   /** Where on the sheet a box lies that the server found in `picture()`. */
