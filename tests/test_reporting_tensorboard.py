@@ -7,11 +7,13 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from conftest import RESULTS
 from test_reporting_run import make_report
 
 from mnist_cli.reporting.run import RunReport
+from mnist_cli.reporting.tensorboard import Board
 
 HYPERPARAMETERS = {  # the question that the page of hyperparameters asks
     "experimentName": "",
@@ -119,3 +121,13 @@ def test_the_real_tensorboard_serves_everything_of_a_run(ask):
     assert "final/val_accuracy" in scalars["one/hyperparameters"]
     (session,) = ask(f"plugin/hparams/session_groups?request={quote(json.dumps(HYPERPARAMETERS))}")["sessionGroups"]
     assert session["hparams"]["model"] == "mlp"
+
+
+def test_a_full_disk_neither_ends_nor_holds_up_what_logs(finished, tmp_path, capfd):
+    board = Board(tmp_path, finished)
+    record_writer = board.writer._get_file_writer().event_writer._ev_writer._py_recordio_writer
+    record_writer._writer = open("/dev/full", "wb")  # noqa: SIM115  (closed by the board)
+    for epoch in range(50):
+        board.writer.add_histogram("weights", np.arange(1_000), epoch)
+    board.close()
+    assert capfd.readouterr().err == ""

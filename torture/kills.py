@@ -105,10 +105,12 @@ def downloads(count: int, seed: int, folder: Path) -> Outcomes:
             target = folder / f"data-{number}"
             kill(download(target), generator, whole)
             server.ranges.clear()
-            had = sum(path.stat().st_size for path in target.rglob("*.part"))
+            begun = [path for path in (idx.part_path(target, file) for file in files) if path.exists()]
+            sizes = {file.archive_size for file in files}
+            is_begun = any(path.stat().st_size > 0 and path.stat().st_size not in sizes for path in begun)
             fault = _torn_of(files, target) or download(target).fault(0)
-            if fault is None and had and not any(server.ranges):
-                fault = f"{had:,} bytes were downloaded again"
+            if fault is None and is_begun and not any(server.ranges):
+                fault = "it began anew"
             if fault is None and (left := [path.name for path in target.rglob("*") if "." in path.name]):
                 fault = f"it left {left}"
             yield fault and f"kill {number} of seed {seed}: {fault}"

@@ -1,7 +1,7 @@
 """What TensorBoard shows of a run: its curves, its layers, and at the end what the model makes of the val images."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +31,11 @@ class Board:
         """Write below `log_dir` what `trainer` does."""
         self.trainer = trainer
         self.writer = SummaryWriter(str(log_dir))
+        # An error in its thread would end that with a traceback, and whoever logs more would wait for it for ever. The
+        # disk is as full for metrics.csv, where it is told.
+        events = self.writer._get_file_writer().event_writer._ev_writer
+        for name in ("write_event", "flush", "close"):
+            setattr(events, name, _without_os_errors(getattr(events, name)))
 
     def close(self) -> None:
         """Write what is left."""
@@ -105,6 +110,14 @@ class Board:
         values = {name: value for name, value in vars(config).items() if isinstance(value, int | float | str)}
         scores = {"final/val_loss": results[-1].val_loss, "final/val_accuracy": results[-1].val_accuracy}
         self.writer.add_hparams({**values, "hidden": str(config.hidden)}, scores, name="hyperparameters")
+
+
+def _without_os_errors(function: Callable[..., object]) -> Callable[..., None]:
+    def tried(*arguments: object) -> None:
+        with suppress(OSError):
+            function(*arguments)
+
+    return tried
 
 
 def _pixels(figure: Figure) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
