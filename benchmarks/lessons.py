@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "lessons"
 NOTES = config.resolve("original", None, {"epochs": 5})  # the notes' network and recipe: Adam at 0.001, batches of 64
 SHADES = 128  # colours in a picture, which make it a third as large
 FEW: dict[str, Any] = {"train_size": 1_000, "epochs": 60}  # which is overfitted within seconds
-SECONDS = 15.0  # of computing on one core, for each batch size
+SECONDS = 8.0  # of computing on one core, for each batch size
 Results = list[EpochResult]
 
 
@@ -143,7 +143,7 @@ def batch_sizes(laboratory: Laboratory) -> Figure:
     losses, shares = {}, {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that the time of the processor is what a watch would show on an idle machine
-    for size in (8, 32, 128, 512, 4096):
+    for size in (16, 128, 1024, 8192):
         name, clock = f"batches of {size:,}", Clock()
         trainer = laboratory.prepare(batch_size=size, epochs=1_000)
         results = laboratory.learn(name, trainer, clock.until(SECONDS, trainer))

@@ -27,11 +27,19 @@ class Row:
 
     run: Run
     is_used: bool
-    saved: datetime | None = None
-    size: int | None = None  # bytes
     last: Header | None = None  # of the last epoch
     result: Header | None = None  # of the epoch that the run ends with
     error: str | None = None
+
+    @property
+    def saved(self) -> datetime:
+        """When the last epoch was saved, to the second."""
+        return datetime.fromtimestamp(int(self.run.last_path.stat().st_mtime)).astimezone()
+
+    @property
+    def size(self) -> int:
+        """The bytes of the checkpoint to use."""
+        return self.run.result_path.stat().st_size
 
 
 def runs(
@@ -84,10 +92,7 @@ def runs(
 
 def _look_at(run: Run, is_used: bool) -> Row:
     try:
-        stat = run.result_path.stat()
-        saved = datetime.fromtimestamp(run.last_path.stat().st_mtime).astimezone()
-        row = Row(run, is_used, saved.replace(microsecond=0), stat.st_size)
-        return Row(run, is_used, row.saved, row.size, headers.read(run.last_path), headers.read(run.result_path))
+        return Row(run, is_used, headers.read(run.last_path), headers.read(run.result_path))
     except (CheckpointError, OSError) as error:
         return Row(run, is_used, error=str(error))
 
@@ -105,28 +110,30 @@ def _values(row: Row) -> dict[str, Any]:
         "planned_epochs": last.config.epochs if last else None,
         "val_accuracy": result.val_accuracy if result else None,
         "seconds": last.seconds if last else None,
-        "saved": row.saved.isoformat() if row.saved else None,
+        "saved": row.saved.isoformat(),
         "size": row.size,
         "error": row.error,
     }
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    mark, name = USED if row.is_used else "", printable(row.run.name)
-    last, result = row.last, row.result
-    if last is None or result is None or row.saved is None or row.size is None:
-        return mark, name, "unreadable", *[""] * (len(HEADINGS) - 3)
-    done, planned = last.epochs, last.config.epochs
+    """Return what the columns of HEADINGS show of a run."""
     return (
-        mark,
-        name,
-        result.model,
-        str(done) if done == planned else f"{done} of {planned}",
-        "" if result.val_accuracy is None else percent(result.val_accuracy),
-        f"{last.seconds:,.0f}",
+        USED if row.is_used else "",
+        printable(row.run.name),
+        *_scores(row.last, row.result),
         f"{row.saved:%Y-%m-%d %H:%M}",
         f"{row.size / 1e6:.1f} MB",
     )
+
+
+def _scores(last: Header | None, result: Header | None) -> tuple[str, str, str, str]:
+    if last is None or result is None:
+        return "unreadable", "", "", ""
+    done, planned = last.epochs, last.config.epochs
+    epochs = str(done) if done == planned else f"{done} of {planned}"
+    accuracy = "" if result.val_accuracy is None else percent(result.val_accuracy)
+    return result.model, epochs, accuracy, f"{last.seconds:,.0f}"
 
 
 def _print_table(rows: list[Row]) -> None:
