@@ -4,7 +4,7 @@ import json
 import re
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from conftest import draw_seven
@@ -247,6 +247,24 @@ def test_every_answer_has_a_strict_content_security_policy(client):
         assert "unsafe" not in policy
         assert "http" not in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_browser_is_told_which_pages_may_ask(loaded):
+    client = connect(loaded, origins=["https://digits.example"])
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    allowed = client.options("/api/predict", headers={"Origin": "https://digits.example", **asks})
+    assert (allowed.status_code, allowed.headers["Access-Control-Allow-Origin"]) == (200, "https://digits.example")
+    answer = client.post("/api/predict", content=SEVEN, headers={"Origin": "https://digits.example"})
+    assert (answer.json()["digit"], answer.headers["Access-Control-Allow-Origin"]) == (7, "https://digits.example")
+    refused = client.options("/api/predict", headers={"Origin": "https://other.example", **asks})
+    assert (refused.status_code, "Access-Control-Allow-Origin" in refused.headers) == (403, False)
+
+
+def test_a_picture_that_never_gets_its_turn_is_told_to_come_back(client, monkeypatch):
+    monkeypatch.setattr(engine, "DEADLINE", 0.05)
+    monkeypatch.setattr(engine.ThreadPoolExecutor, "submit", lambda *_: Future())
+    answer = client.post("/api/predict", content=SEVEN)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
 def test_corrections_are_refused_unless_asked_for(client):

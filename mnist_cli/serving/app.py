@@ -61,7 +61,13 @@ def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = 
         exception_handlers=_HANDLERS,
         middleware=[
             Middleware(Guard, origins=origins, only_local=only_local),
-            Middleware(CORSMiddleware, allow_origins=origins, expose_headers=["Retry-After"]),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Content-Type"],
+                expose_headers=["Retry-After"],
+            ),
         ],
     )
     engine, room = Engine(loaded.model), Room(REQUESTS, MEMORY)
@@ -83,7 +89,10 @@ def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = 
             # One after another, so that a request has one picture in the queue at a time.
             answers = [await engine.answer(upload, many) for upload in await uploads.read(request)]
         values = [answer.values(many=many, frame=frame) for answer, _ in answers]
-        return JSONResponse(values) if len(values) > 1 else JSONResponse(values[0], answers[0][1])
+        if len(values) > 1:
+            return JSONResponse(values)
+        status = answers[0][1]
+        return JSONResponse(values[0], status, {"Retry-After": uploads.LATER} if status == 503 else None)
 
     @app.post(
         "/api/corrections",
@@ -126,9 +135,8 @@ def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = 
         )
         return HTMLResponse(environment.get_template("docs.html").render(document=app.openapi(), base=request.base_url))
 
-    app.router.default = StaticFiles(
-        directory=PAGE, html=True
-    )  # a mount would answer wrong methods in the routes' place
+    # Not mounted, since a mount would answer wrong methods in the place of the routes.
+    app.router.default = StaticFiles(directory=PAGE, html=True)
     return app
 
 

@@ -12,10 +12,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 LARGEST_FILE = 16 * 1024**2  # bytes of one picture
 LARGEST_BODY = 64 * 1024**2  # bytes of a request with several
 MOST_FILES = 100  # pictures in one request
+LATER = "1"  # seconds after which it is worth to try again
 PATIENCE = 30  # seconds, in which the body has to arrive
 NAMELESS = "-"  # what a picture without a name is called, as on the command line
 
 FILE_TOO_LARGE = f"the file is too large, at most {LARGEST_FILE // 1024**2} MB are read"
+TOO_MANY = "too many pictures are being read; try again in a second"
 BODY_TOO_LARGE = f"the request is too large, at most {LARGEST_BODY // 1024**2} MB are read"
 
 
@@ -38,7 +40,7 @@ class Room:
     def place(self, size: int) -> Iterator[None]:
         """Make room for a request while the block runs; raises HTTPException 503 when there is none."""
         if self.requests < 1 or self.memory < size:
-            raise HTTPException(503, "too many pictures are being read; try again in a second", {"Retry-After": "1"})
+            raise HTTPException(503, TOO_MANY, {"Retry-After": LATER})
         self.requests -= 1
         self.memory -= size
         try:
