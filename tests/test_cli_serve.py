@@ -104,3 +104,10 @@ def test_a_folder_that_cannot_be_made_is_told(mnist, tmp_path):
 
 def test_a_port_that_cannot_be_is_wrong_usage(mnist):
     assert mnist("serve", "--port", 70_000).exit_code == 2
+
+
+@pytest.mark.parametrize("origin", ["example.org", "https://example.org/page"])
+def test_an_origin_that_cannot_be_is_told(mnist, origin):
+    result = mnist("serve", "--allow-origin", origin)
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: --allow-origin {origin}: an origin looks like https://example.org, or is *\n"

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 import socket
 import sys
 import webbrowser
@@ -62,6 +63,10 @@ def serve(
       curl --data-binary @seven.png http://127.0.0.1:8000/api/predict
       curl -F picture=@one.png -F picture=@two.png http://127.0.0.1:8000/api/predict
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
+    origins = [origin.rstrip("/") for origin in allow_origin or ()]
+    for origin in origins:
+        if not re.fullmatch(r"\*|https?://[^/]+", origin):
+            raise ConfigError(f"--allow-origin {origin}: an origin looks like https://example.org, or is *")
     try:
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401
@@ -76,7 +81,7 @@ def serve(
         from mnist_cli.serving import app
 
         loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))
-        service = app.build(loaded, collect, allow_origin or (), only_local=host.startswith(LOCAL))
+        service = app.build(loaded, collect, origins, only_local=host.startswith(LOCAL))
         logging.basicConfig(
             stream=sys.stderr, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", level=logging.INFO
         )
