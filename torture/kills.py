@@ -146,11 +146,12 @@ def reports(count: int, seed: int, folder: Path) -> Outcomes:
     generator = random.Random(seed)
     digits = data.load(unpacked(folder), "val")[:300]
     model = checkpoints.load(PRETRAINED).model
-    measured = [metrics.Measured("model", metrics.ask(model, digits))]
+    images, labels = digits.arrays()
+    measured = [metrics.Measured("model", metrics.ask(model, images, labels))]
     place = folder / "report"
-    whole = timed(lambda: start(lambda: page.write(place, measured, digits), folder))
+    whole = timed(lambda: start(lambda: page.write(place, measured, images), folder))
     for number in range(count):
-        kill(start(lambda: page.write(place, measured, digits), folder), generator, whole)
+        kill(start(lambda: page.write(place, measured, images), folder), generator, whole)
         fault = None
         for path in place.glob("[!.]*"):
             try:
@@ -165,4 +166,4 @@ def reports(count: int, seed: int, folder: Path) -> Outcomes:
                 fault = f"{path.name}: {error}"
         os.utime(place)
         yield fault and f"kill {number} of seed {seed}: {fault}"
-    yield start(lambda: page.write(place, measured, digits), folder).fault(0)
+    yield start(lambda: page.write(place, measured, images), folder).fault(0)

@@ -1,0 +1,78 @@
+"""What is true of any input, tried on inputs that hypothesis makes up."""
+
+import struct
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from mnist_cli import api, idx, images
+from mnist_cli.errors import DataError, ImageError
+from mnist_cli.metrics import Answers
+
+some = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+@some
+@given(arrays(np.uint8, array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5)))
+def test_an_idx_file_is_read_as_it_was_written(array):
+    raw = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+    assert np.array_equal(idx.parse(raw, "file"), array)
+
+
+@some
+@given(st.binary(max_size=64))
+def test_any_bytes_are_an_idx_file_of_all_of_them_or_none(raw):
+    try:
+        array = idx.parse(raw, "file")
+    except DataError:
+        return
+    assert array.dtype == np.uint8
+    assert raw.endswith(array.tobytes())
+    assert len(raw) == 4 + 4 * array.ndim + array.size
+
+
+pictures = st.one_of(
+    arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=50)),
+    arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, max_side=30)),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(lambda size: arrays(np.uint8, (*size, 3))),
+    arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.floats(0, 1, width=32)),
+)
+
+
+@some
+@given(pictures)
+def test_any_picture_is_drawn_as_mnist_draws_or_has_no_ink(array):
+    try:
+        frames = [images.draw(ink) for ink in images.candidates(api.as_picture(array))]
+    except ImageError:
+        return
+    for frame in frames:
+        assert frame.dtype == np.uint8
+        assert frame.shape == (1, 28, 28)
+        rows, columns = np.nonzero(frame[0] >= 64)
+        assert rows.size  # there is some ink
+        assert max(np.ptp(rows), np.ptp(columns)) < 24  # and it fits 20x20, but for soft edges
+
+
+@st.composite
+def answers(draw):
+    logits = draw(arrays(np.float64, st.tuples(st.integers(1, 30), st.just(10)), elements=st.floats(-50, 50)))
+    labels = draw(arrays(np.int64, len(logits), elements=st.integers(0, 9)))
+    return Answers(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels)
+
+
+@some
+@given(answers())
+def test_the_metrics_of_any_answers_agree_with_one_another(answers):
+    evaluation, matrix = answers.evaluation, answers.confusion_matrix()
+    low, high = evaluation.interval()
+    assert 0 <= low <= evaluation.accuracy + 1e-9
+    assert evaluation.accuracy <= high + 1e-9
+    assert matrix.sum() == len(answers) == sum(one.images for one in answers.classes())
+    assert evaluation.errors == len(answers) - matrix.trace() == len(answers.mistakes())
+    assert sum(each.images for each in answers.calibration()) == len(answers)
+    assert 0 <= answers.calibration_error() <= 1 + 1e-9
+    assert answers.coverage()[1][-1] == np.float64(answers.right.mean())
+    assert all(0 <= score <= 1 for one in answers.classes() for score in (one.precision, one.recall, one.f1))
