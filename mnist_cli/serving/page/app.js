@@ -26,10 +26,11 @@ let isWaitingForServer = false;
 /** Ask about the sheet as it is. What was asked before no longer matters. */
 async function ask({ isFinished = true, many = hasSeveral() } = {}) {
   question?.abort();
-  const { signal } = (question = new AbortController());
+  question = null;
   refreshTools();
   if (isWaitingForServer) return show({ failure: "offline" });
   if (sheet.isEmpty) return show(null);
+  const { signal } = (question = new AbortController());
   lastAsked = performance.now();
   try {
     const picture = sheet.picture();
@@ -43,7 +44,10 @@ async function ask({ isFinished = true, many = hasSeveral() } = {}) {
     if (!(error instanceof service.Failure)) throw error;
     if (error.kind === "offline") waitForServer();
     else show({ failure: error.kind });
-    if (error.kind === "busy") setTimeout(() => signal.aborted || ask({ isFinished, many }), 1000 * error.retryAfter);
+    if (error.kind === "busy") {
+      await pause(1000 * error.retryAfter);
+      if (!signal.aborted) ask({ isFinished, many });
+    }
   } finally {
     if (question?.signal === signal) question = null;
   }
@@ -57,18 +61,23 @@ function hasSeveral() {
 /** Ask while a stroke is drawn, unless an answer is still to come. */
 function askMeanwhile() {
   refreshTools();
-  // The boxes around several digits stay as they are until the stroke is finished.
-  if (!hasSeveral() && !isWaitingForServer && !question && performance.now() - lastAsked >= Math.max(PAUSE, RELIEF * lastTook)) ask({ isFinished: false });
+  if (question || isWaitingForServer) return;
+  if (hasSeveral()) return; // their boxes stay as they are until the stroke is finished
+  if (performance.now() - lastAsked >= Math.max(PAUSE, RELIEF * lastTook)) ask({ isFinished: false });
 }
 
 async function waitForServer() {
   if (isWaitingForServer) return;
   isWaitingForServer = true;
   show({ failure: "offline" });
-  while (!(await service.isUp())) await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  while (!(await service.isUp())) await pause(AGAIN);
   isWaitingForServer = false;
   describeModel();
   ask();
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 async function describeModel() {
@@ -86,7 +95,7 @@ async function open(file) {
   if (!file) return;
   try {
     const image = await createImageBitmap(file);
-    sheet.lay({ file, width: image.width, image: await reduced(image), isDark: brightness(image) < 128 });
+    lay({ file, width: image.width, image: await reduced(image), isDark: brightness(image) < 128 });
   } catch {
     show({ failure: "noPicture" });
   }
@@ -95,7 +104,12 @@ async function open(file) {
 async function openExample(address) {
   const file = await (await fetch(address)).blob();
   const image = await createImageBitmap(file);
-  sheet.lay({ file, width: image.width, image, values: levels(image, 28) });
+  lay({ file, width: image.width, image, values: levels(image, 28) });
+}
+
+function lay(picture) {
+  shown = null; // that there were several digits says nothing of another picture
+  sheet.lay(picture);
 }
 
 /** A picture small enough that undo can keep many. */
