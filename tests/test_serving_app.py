@@ -14,6 +14,7 @@ from mnist_cli import predictions, runtimes
 from mnist_cli.config import PRETRAINED
 
 pytest.importorskip("fastapi")
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from mnist_cli.serving import app, engine, uploads
@@ -205,6 +206,18 @@ def test_a_picture_that_does_not_arrive_is_given_up(client, monkeypatch):
     monkeypatch.setattr(uploads, "_bounded", never)
     answer = client.post("/api/predict", content=SEVEN)
     assert (answer.status_code, "did not arrive" in answer.json()["reason"]) == (408, True)
+
+
+def test_a_sender_who_leaves_does_not_disturb_the_service(client, monkeypatch, caplog):
+    async def broken(request, largest):
+        yield b""
+        raise ClientDisconnect
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads, "_bounded", broken)
+        assert client.post("/api/predict", content=SEVEN).status_code == 400
+    assert [record.levelname for record in caplog.records if record.levelname == "ERROR"] == []
+    assert client.post("/api/predict", content=SEVEN).status_code == 200
 
 
 def test_the_model_is_described(client, loaded):

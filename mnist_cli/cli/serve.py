@@ -88,7 +88,8 @@ def serve(
         config = uvicorn.Config(
             service,
             log_config=None,
-            log_level="warning",
+            log_level="error",  # what strangers send that is no HTTP is not worth a line
+            ws="none",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=PATIENCE,
