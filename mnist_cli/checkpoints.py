@@ -6,6 +6,7 @@ opens it and no code of a stranger ever runs.
 
 import io
 import platform
+import warnings
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -137,7 +138,8 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of what torch would rather have in it
+            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     # Torch and zipfile raise a dozen kinds of error on broken files, some of them by accident.
     except Exception as error:
         raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {headers.first_line(error)}") from error

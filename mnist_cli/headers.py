@@ -1,7 +1,9 @@
 """What a checkpoint says of itself, read without its weights and without torch: at once, and from hundreds of files."""
 
+import io
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -126,8 +128,9 @@ def _read_content(path: Path) -> dict[str, Any]:
             (entry,) = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
             if entry.file_size > LARGEST:
                 raise ValueError(f"it has {entry.file_size:,} bytes beside its weights")
-            with archive.open(entry) as pickled:
-                content = _Unpickler(pickled).load()
+            pickled = archive.read(entry)
+            _check_places(pickled)
+            content = _Unpickler(io.BytesIO(pickled)).load()
     except _ForeignCodeError as error:
         raise CheckpointError(
             f"{path} is refused: opening it would run code of its own ({error}), and a checkpoint needs none"
@@ -149,6 +152,13 @@ def _check_sizes(entries: list[zipfile.ZipInfo], size: int) -> None:
         raise ValueError("it is compressed, as no checkpoint is")
     if sum(entry.file_size for entry in entries) > size:
         raise ValueError("it has more in it than its size allows")
+
+
+def _check_places(pickled: bytes) -> None:
+    """Raise ValueError for a pickle that numbers what it has beyond its own length: room is made for all up to there."""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name in {"PUT", "LONG_BINPUT"} and int(argument or 0) > len(pickled):
+            raise ValueError("its pickle asks for more memory than it can need")
 
 
 class _ForeignCodeError(Exception):

@@ -22,7 +22,7 @@ class Evaluation:
         n, p = self.images, self.accuracy
         centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
         reach = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        return centre - reach, centre + reach
+        return max(centre - reach, 0.0), min(centre + reach, 1.0)  # rounding may take it past them
 
 
 @dataclass(frozen=True)

@@ -261,3 +261,12 @@ def test_a_checkpoint_whose_run_cannot_go_on_says_so(trained, val, tmp_path, cha
     checkpoint = checkpoints.load(change(trained, tmp_path / "odd.pt", trainer={**trainer, **changes}))
     with pytest.raises(CheckpointError, match=r"odd\.pt holds a model but no run to go on with"):
         checkpoints.resume(checkpoint, Trainer(checkpoint.model, val[:70], val[:10], checkpoint.config))
+
+
+def test_a_pickle_that_asks_for_gigabytes_is_refused_before_it_gets_them(trained, tmp_path):
+    with zipfile.ZipFile(trained) as good, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:
+        for name in good.namelist():
+            content = good.read(name)
+            bad.writestr(name, b"\x80\x02}r\xff\xff\xff\x7f." if name.endswith("data.pkl") else content)
+    with pytest.raises(CheckpointError, match="asks for more memory"):
+        checkpoints.load(tmp_path / "bad.pt")

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -246,3 +248,16 @@ def test_greys_in_colour_are_read_as_greys(tmp_path, mode):
 def test_colours_stay(tmp_path):
     picture = images.read(save(draw_seven(ink="red").convert("RGBA"), tmp_path / "red.png"))
     assert picture.shape == (200, 200, 3)
+
+
+def test_what_pillow_would_log_is_not_said_twice(tmp_path):
+    content = bytearray(save(draw_seven(20), tmp_path / "seven.tiff").read_bytes())
+    tag = content.index((277).to_bytes(2, "little") + (3).to_bytes(2, "little"))  # samples per pixel
+    content[tag + 8 : tag + 10] = (42).to_bytes(2, "little")
+    (tmp_path / "odd.tiff").write_bytes(content)
+    code = "import sys; from pathlib import Path; from mnist_cli import images; images.read(Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "odd.tiff"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1].startswith("mnist_cli.errors.ImageError")
+    assert "More samples per pixel" not in done.stderr

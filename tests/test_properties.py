@@ -45,15 +45,16 @@ pictures = st.one_of(
 @given(pictures)
 def test_any_picture_is_drawn_as_mnist_draws_or_has_no_ink(array):
     try:
-        frames = [images.draw(ink) for ink in images.candidates(api.as_picture(array))]
+        drawn = [(ink, images.draw(ink)) for ink in images.candidates(api.as_picture(array))]
     except ImageError:
         return
-    for frame in frames:
+    for ink, frame in drawn:
         assert frame.dtype == np.uint8
         assert frame.shape == (1, 28, 28)
         rows, columns = np.nonzero(frame[0] >= 64)
         assert rows.size  # there is some ink
-        assert max(np.ptp(rows), np.ptp(columns)) < 24  # and it fits 20x20, but for soft edges
+        if min(map(np.ptp, np.nonzero(ink))) >= 7:  # of less the edges are as soft as the whole
+            assert max(np.ptp(rows), np.ptp(columns)) < 24  # it fits 20x20
 
 
 @st.composite
