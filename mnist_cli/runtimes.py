@@ -5,8 +5,8 @@ Torch takes a second or more to import, so that nothing here imports it before a
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, SupportsFloat
 
@@ -124,9 +124,10 @@ def load(path: Path, device: str | None = None) -> Loaded:
         if device not in {None, "cpu"}:
             raise ConfigError(f"{path} runs on the cpu, not on {device}; the checkpoint that it was made from does")
         return _load_onnx(path)
-    if path == PRETRAINED and not path.exists() and device in {None, "cpu"} and find_spec("onnxruntime"):
-        model = OnnxModel(BUNDLED.read_bytes())
-        return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+    if path == PRETRAINED and not path.exists() and device in {None, "cpu"}:
+        with suppress(ImportError):  # there is no onnxruntime, or a broken one
+            model = OnnxModel(BUNDLED.read_bytes())
+            return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
 
     import torch
 

@@ -54,7 +54,7 @@ def test_the_two_forms_of_the_model_that_ships_agree(val):
 
 
 def test_without_onnxruntime_the_model_that_ships_runs_on_torch(monkeypatch):
-    monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert isinstance(runtimes.load(PRETRAINED).model, models.Classifier)
 
 

@@ -22,7 +22,12 @@ TOGETHER = "ensemble"  # what several models are called that are measured as one
 
 def evaluate(
     checkpoint: Annotated[
-        list[Path], typer.Argument(metavar="CHECKPOINT...", readable=False, help="Files that `mnist train` wrote.")
+        list[Path],
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            readable=False,
+            help="Files that `mnist train` or `mnist export` wrote, or `pretrained`.",
+        ),
     ],
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Measure the models together: the mean of what they say.")
