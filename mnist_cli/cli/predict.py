@@ -13,7 +13,7 @@ import typer
 from mnist_cli import runs
 from mnist_cli.answers import Answer
 from mnist_cli.cli.answers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
-from mnist_cli.cli.terminal import Device, any_name, describe_model, say, show_error
+from mnist_cli.cli.terminal import Device, ModelToUse, any_name, describe_model, say, show_error
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError, ImageError
 
@@ -63,14 +63,7 @@ def predict(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a table for other programs: path, digit, confidence, reason, p0 to p9.")
     ] = False,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False,
-            help="The model to use.",
-            show_default=f"the newest under {CHECKPOINTS_DIR}, else the one that ships with mnist",
-        ),
-    ] = None,
+    checkpoint: ModelToUse = None,
     device: Device = None,
 ) -> None:
     """Name the digit in each picture, and how sure the model is.

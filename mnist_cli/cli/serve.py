@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mnist_cli import runs
-from mnist_cli.cli.terminal import command, describe_model, say
+from mnist_cli.cli.terminal import ModelToUse, command, describe_model, say
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError
 
@@ -26,14 +26,7 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in, and anybody on them.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False,
-            help="The model to use.",
-            show_default=f"the newest under {CHECKPOINTS_DIR}, else the one that ships with mnist",
-        ),
-    ] = None,
+    checkpoint: ModelToUse = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     allow_origin: Annotated[
         list[str] | None,

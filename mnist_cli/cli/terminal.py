@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mnist_cli.config import PRETRAINED
+from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED
 from mnist_cli.errors import ConfigError, MnistError
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ DataDir = Annotated[
         envvar="MNIST_DATA_DIR",
         readable=False,  # told as any other error, by name and with what to do
         help="Folder of the MNIST files; what is missing in it is unpacked there.",
+    ),
+]
+ModelToUse = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        help="The model to use.",
+        show_default=f"the newest under {CHECKPOINTS_DIR}, else the one that ships with mnist",
     ),
 ]
 Device = Annotated[
