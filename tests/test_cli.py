@@ -100,3 +100,22 @@ def test_every_command_has_help(mnist, command):
     done = mnist(command, "--help")
     assert done.exit_code == 0
     assert f"Usage: mnist {command}" in done.stdout
+
+
+def test_nothing_but_download_and_serve_opens_a_connection(tmp_path, data_dir, trained):
+    draw_seven().save(tmp_path / "seven.png")
+    code = (
+        "import socket, sys\n"
+        "def refuse(*arguments): raise AssertionError('a connection was opened')\n"
+        "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse\n"
+        "from mnist_cli.cli import app\n"
+        "app(sys.argv[1:])"
+    )
+    for arguments in (
+        ["train", "--epochs", "1", "--train-size", "200", "--model", "linear", "--data-dir", data_dir],
+        ["evaluate", trained, "--data-dir", data_dir, "--report", "report"],
+        ["predict", "seven.png", "--explain", "why"],
+    ):
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -224,9 +224,9 @@ def plant(folder: Path) -> dict[str, Callable[[Path], object]]:
         )
     ways["a module"] = lambda path: torch.save(nn.Linear(2, 2), path)
     ways["a script"] = lambda path: torch.jit.script(nn.Linear(2, 2)).save(str(path))
-    ways["a zip of a gigabyte"] = lambda path: bomb(path, 1 << 30)
+    ways["a small zip of 128 MB"] = lambda path: bomb(path, 1 << 27)
     ways["a zip of 100 gigabytes"] = lambda path: overlapping(path)
-    ways["a zip with a pickle that unpacks to a gigabyte"] = lambda path: bomb(path, 1 << 30, "archive/data.pkl")
+    ways["a zip with a pickle that unpacks to 128 MB"] = lambda path: bomb(path, 1 << 27, "archive/data.pkl")
     ways["an empty zip"] = lambda path: zipfile.ZipFile(path, "w").close()
     for name in ("/dev/zero", "/dev/null", "/dev/full"):
         ways[name] = functools.partial(lambda path, name: path.symlink_to(name), name=name)

@@ -66,9 +66,11 @@ class RunReport:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.bar.stop()
-        if self.trainer.results:
-            self._draw_curves()
-        self.board.close()
+        try:
+            if self.trainer.results:
+                self._draw_curves()
+        finally:
+            self.board.close()
 
     def advance(self, images: int) -> None:
         """Note that `images` more images have been trained on."""
