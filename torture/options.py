@@ -2,11 +2,14 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from typer.main import get_command
 
 from mnist_cli.cli import app
+from mnist_cli.config import Preset, TrainConfig
 from torture import Outcomes
 from torture.pictures import drawn
 from torture.program import mnist, unpacked
@@ -34,6 +37,10 @@ VALUES: dict[str, list[str]] = {
     "--explain": ["why"],
     "--report": ["report"],
 }
+CHOICES = {
+    f"--{field.name.replace('_', '-')}": get_args(field.type) for field in fields(TrainConfig) if field.name != "hidden"
+}
+CHOICES["--preset"] = get_args(Preset)
 # What needs minutes, another machine, or a network, and what is the same for every combination.
 LEFT_OUT = {
     "--compile",
@@ -60,8 +67,8 @@ def draw(name: str, generator: random.Random) -> list[str]:
             continue
         if getattr(parameter, "is_flag", False):
             arguments.append(option)
-        elif choices := getattr(parameter.type, "choices", None):
-            arguments += [option, str(generator.choice(list(choices)))]
+        elif choices := CHOICES.get(option):
+            arguments += [option, generator.choice(choices)]
         elif option in VALUES:
             arguments += [option, generator.choice(VALUES[option])]
     return arguments
