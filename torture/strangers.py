@@ -337,12 +337,12 @@ def check_toml(seed: int, number: int, folder: Path) -> str | None:
     path.write_bytes(content)
     try:
         read = config.resolve(None, path, {})
+        with torch.device("meta"):
+            models.build_from(read)
     except ConfigError as error:
         return None if len(str(error)) < 600 and "\n" not in str(error) else f"its sentence is {str(error)[:900]!r}"
     if tomllib.loads(config.to_toml(read)) != {**asdict(read), "hidden": list(read.hidden)}:
         return f"it was read as {read}"
-    with torch.device("meta"):
-        models.build_from(read)
     json.dumps(asdict(read), allow_nan=False)
     return None
 
