@@ -1,5 +1,8 @@
 """Pages of several digits, drawn from val images, which the model that ships was not trained on."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -144,7 +147,8 @@ def test_small_digits_on_a_large_canvas_and_where_they_are(model, val, rng, tmp_
 
 def test_printed_digits_with_commas_and_a_letter(model):
     page = Image.new("L", (500, 120), 255)
-    ImageDraw.Draw(page).text((20, 20), "12,350 E", 0, ImageFont.load_default(72))
+    face = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    ImageDraw.Draw(page).text((20, 20), "12,350 E", 0, ImageFont.truetype(face, 72))
     text = pages.text_of(pages.find_digits(model, images.to_array(page)))
     assert text == "12350?"
 
