@@ -52,6 +52,7 @@ class TrainConfig:
     batch_size: int = 128  # images per optimizer step
     augment: Augment = "elastic"
     train_size: int = 0  # training images to use, each digit in its share; 0 uses all
+    extra: str = ""  # folder of labelled pictures to train on too, see `corrections`; "" for none
     holdout: int = 0  # training images to measure on instead of training on them
     patience: int = 0  # epochs without a better held-out loss after which the run stops; 0 never stops
     precision: Precision = "fp32"
@@ -181,6 +182,10 @@ def _check(name: str, value: Any, kind: Any) -> None:
     if choices := get_args(kind) if name != "hidden" else ():
         if not isinstance(value, str) or value not in choices:
             raise ConfigError(f"there is no {option} {_shown(value)}; choose from {', '.join(choices)}")
+        return
+    if kind is str:
+        if not isinstance(value, str) or "\0" in value:
+            raise ConfigError(f"{option} must be a folder, not {_shown(value)}")
         return
     if kind is bool:
         if not isinstance(value, bool):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,5 +84,14 @@ def load(data_dir: Path, split: Split) -> Digits:
 
     Raises DataError when a file is missing or damaged; `idx.repair` mends both.
     """
-    images, labels = map(torch.from_numpy, idx.load(data_dir, split))
-    return Digits(images, labels.long())
+    return from_arrays(*idx.load(data_dir, split))
+
+
+def from_arrays(images: Frames, labels: NDArray[np.integer[Any]]) -> Digits:
+    """Return the digits that numpy arrays hold, images (N, 1, 28, 28) and labels (N,)."""
+    return Digits(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+def joined(*parts: Digits) -> Digits:
+    """Return all the digits as one."""
+    return Digits(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))

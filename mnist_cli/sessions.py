@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from mnist_cli import checkpoints, data, distributed, models, runs
+from mnist_cli import checkpoints, corrections, data, distributed, models, runs
 from mnist_cli.checkpoints import Checkpoint
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import DivergenceError
@@ -15,13 +15,15 @@ from mnist_cli.training import Trainer
 
 def prepare(config: TrainConfig, device: torch.device, data_dir: Path, checkpoint: Checkpoint | None = None) -> Trainer:
     """Bring model and digits together on a device, where `checkpoint` left off if there is one."""
-    train_digits, held_out = data.select(data.load(data_dir, "train").to(device), config)
+    train_digits, held_out = data.select(data.load(data_dir, "train"), config)
+    if config.extra:
+        train_digits = data.joined(train_digits, data.from_arrays(*corrections.load(Path(config.extra))))
     trainer = Trainer(
         (checkpoint.model if checkpoint else models.build_from(config)).to(device),
-        train_digits,
+        train_digits.to(device),
         data.load(data_dir, "val").to(device),
         config,
-        held_out,
+        held_out.to(device) if held_out else None,
         distributed.join(device),
     )
     if checkpoint:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cli import checkpoints, images, training
+from mnist_cli import checkpoints, data, images, training
 from mnist_cli.config import TrainConfig
 from mnist_cli.pretraining import __main__ as pretraining
 from mnist_cli.pretraining import examples, pages, spoiling, strokes
@@ -105,7 +105,7 @@ def test_frames_that_were_kept_are_not_made_again(tmp_path, train, monkeypatch):
 
 def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digits(tmp_path, train, val):
     noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
-    mixed = pretraining.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOTHING)))
+    mixed = data.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOTHING)))
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
     model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"))
     training.fit_temperature(model, val[:1_000])

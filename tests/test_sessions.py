@@ -1,10 +1,13 @@
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
+from conftest import draw_seven
 
-from mnist_cli import checkpoints, runs, sessions
+from mnist_cli import checkpoints, images, runs, sessions
 from mnist_cli.config import TrainConfig
+from mnist_cli.corrections import Corrections
 from mnist_cli.errors import DivergenceError
 
 CPU = torch.device("cpu")
@@ -25,6 +28,15 @@ def test_a_run_leaves_its_checkpoints_and_its_metrics(run, data_dir):
     assert len(checkpoints.load(run.best_path).metrics) == trainer.best().epoch
     with (run.log_dir / "metrics.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_a_run_trains_on_extra_pictures_too(tmp_path, data_dir):
+    folder = Corrections(tmp_path / "extra")
+    folder.add(images.to_array(draw_seven()), 7)
+    trainer = sessions.prepare(replace(CONFIG, extra=str(tmp_path / "extra")), CPU, data_dir)
+    assert len(trainer.train) == 301
+    assert trainer.train.labels[-1] == 7
+    assert len(trainer.held_out) == 100
 
 
 def test_a_run_goes_on_where_its_checkpoint_left_off(run, data_dir):

@@ -27,6 +27,7 @@ VALUES: dict[str, list[str]] = {
     "--epochs": ["1", "2"],
     "--batch-size": ["50", "60000"],
     "--train-size": ["1", "60"],
+    "--extra": ["", "gone", "."],
     "--holdout": ["0", "1", "50000"],
     "--patience": ["0", "1", "999999"],
     "--seed": ["0", "2147483647"],

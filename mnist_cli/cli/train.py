@@ -118,6 +118,14 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     train_size: Annotated[
         int | None, typer.Option(min=1, help="Train on so many images, to see a model overfit.", show_default="all")
     ] = None,
+    extra: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Train also on the pictures of this folder, as `mnist serve --collect` makes it.",
+            show_default="none",
+        ),
+    ] = None,
     holdout: Annotated[
         int | None,
         typer.Option(

@@ -67,7 +67,7 @@ def main() -> None:
     assert held_out is not None
     simulated, simulated_held_out = frames(train, held_out, arguments.frames)
     print(f"{len(simulated):,} frames read from simulated pictures", flush=True)
-    model = fit(joined(train, simulated), simulated_held_out, config, torch.device(arguments.device))
+    model = fit(data.joined(train, simulated), simulated_held_out, config, torch.device(arguments.device))
     training.fit_temperature(model, held_out)
     digits = simulated_held_out[simulated_held_out.labels != examples.NOTHING]
     training.fit_least_score(model, digits, KEPT)
@@ -106,11 +106,6 @@ def fit(train: Digits, held_out: Digits, config: TrainConfig, device: torch.devi
         )
     del model.layers[-1]
     return model.cpu().eval()
-
-
-def joined(*parts: Digits) -> Digits:
-    """Return all the digits as one."""
-    return Digits(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
 
 def save(model: Classifier, config: TrainConfig, val: Evaluation, path: Path) -> None:

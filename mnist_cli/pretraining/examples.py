@@ -6,11 +6,10 @@ from itertools import islice
 from multiprocessing import get_context
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mnist_cli import images
+from mnist_cli import data, images
 from mnist_cli.data import Digits
 from mnist_cli.errors import ImageError
 from mnist_cli.images import Frame
@@ -51,7 +50,7 @@ def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         parts = list(pool.map(_make_chunk, chunks, range(seed << 20, (seed << 20) + len(chunks))))
     frames, shown = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Digits(torch.from_numpy(frames), torch.from_numpy(shown).long())
+    return data.from_arrays(frames, shown)
 
 
 def _make_chunk(

@@ -16,9 +16,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from mnist_cli import __version__
+from mnist_cli.corrections import Corrections
 from mnist_cli.runtimes import Loaded
 from mnist_cli.serving import uploads
-from mnist_cli.serving.corrections import Corrections
 from mnist_cli.serving.engine import Engine
 from mnist_cli.serving.guard import Guard
 from mnist_cli.serving.replies import HealthReply, ModelReply, Reply, SavedReply, refuse

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 
 from mnist_cli import pages, predictions
 from mnist_cli.answers import Answer
+from mnist_cli.corrections import Corrections
 from mnist_cli.errors import FormatError, ImageError, TooLargeError
 from mnist_cli.images import Picture
 from mnist_cli.images.decode import WORKING_SIZE, decode
@@ -19,7 +20,6 @@ from mnist_cli.predictions import Prediction
 from mnist_cli.runtimes import Model
 from mnist_cli.serving import uploads
 from mnist_cli.serving.batching import Batcher
-from mnist_cli.serving.corrections import Corrections
 from mnist_cli.serving.uploads import Upload
 
 LARGEST = 40_000_000  # px
