@@ -133,6 +133,14 @@ def test_what_cannot_be_answered_is_told_in_the_same_shape(client, request_, sta
     assert reason in answer.json()["reason"]
 
 
+def test_a_form_is_read_whatever_charset_it_claims(client):
+    disposition = b'--b\r\nContent-Disposition: form-data; name="a"; filename="%s"\r\n\r\n'
+    for charset, name in (("utf-7", b"+2AA-"), ("undefined", b"seven.png")):
+        kind = {"Content-Type": f"Multipart/Form-Data; boundary=b; charset={charset}"}
+        answer = client.post("/api/predict", content=disposition % name + SEVEN + b"\r\n--b--\r\n", headers=kind)
+        assert (answer.status_code, answer.json()["path"], answer.json()["digit"]) == (200, name.decode(), 7)
+
+
 def test_more_files_than_allowed_are_refused(client):
     files = [("a", ("seven.png", SEVEN))] * (uploads.MOST_FILES + 1)
     answer = client.post("/api/predict", files=files)
@@ -340,7 +348,10 @@ def test_no_picture_is_written_to_a_disk(client, monkeypatch):
 
 
 def test_a_request_is_one_line_in_the_log_without_the_name_of_the_picture(client, caplog):
+    broken = b"--bsecret"
     with caplog.at_level("INFO", "mnist_cli.serving.guard"):
         client.post("/api/predict?many=1", files={"a": ("secret.png", SEVEN)})
+        client.post("/api/predict", content=broken, headers={"Content-Type": "multipart/form-data; boundary=b"})
     assert re.fullmatch(r"POST /api/predict  200  \d+ ms", caplog.messages[0])
-    assert len(caplog.messages) == 1
+    assert re.fullmatch(r"POST /api/predict  422  \d+ ms", caplog.messages[1])
+    assert len(caplog.messages) == 2

@@ -26,7 +26,7 @@ LARGEST_FILE = 400_000_000  # bytes, which is what so many pixels take where not
 SMALL = 65_536  # bytes of a file that is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a picture is told once, and by us
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a picture is told once, and by us
 with suppress(OSError, AttributeError):  # libtiff talks to stderr itself, where Pillow has it as a library of its own
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 

@@ -1,12 +1,13 @@
 """The pictures in the body of a request, read within limits and kept in memory only."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 LARGEST_FILE = 16 * 1024**2  # bytes of one picture
@@ -19,6 +20,8 @@ NAMELESS = "-"  # what a picture without a name is called, as on the command lin
 FILE_TOO_LARGE = f"the file is too large, at most {LARGEST_FILE // 1024**2} MB are read"
 TOO_MANY = "too many pictures are being read; try again in a second"
 BODY_TOO_LARGE = f"the request is too large, at most {LARGEST_BODY // 1024**2} MB are read"
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # what is wrong with a form is told to its sender
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ async def read(request: Request) -> list[Upload]:
 
 
 def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").startswith("multipart/form-data")
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def _too_large(is_form: bool) -> HTTPException:
@@ -101,8 +104,11 @@ async def _read_body(request: Request) -> list[Upload]:
 
 
 async def _read_form(request: Request) -> list[Upload]:
+    # A form has no charset (RFC 7578), and by one that a sender claims names may become what is no text.
+    parts = request.headers["content-type"].split(";")
+    headers = Headers({"content-type": ";".join(part for part in parts if "charset" not in part.lower())})
     try:
-        form = await _InMemory(request.headers, _bounded(request, LARGEST_BODY), max_files=MOST_FILES).parse()
+        form = await _InMemory(headers, _bounded(request, LARGEST_BODY), max_files=MOST_FILES).parse()
     except MultiPartException as error:
         raise HTTPException(422, f"the form cannot be read: {error.message}") from error
     try:
