@@ -15,6 +15,7 @@ CHECKPOINTS_DIR = Path("checkpoints")
 RUNS_DIR = Path("runs")
 PRETRAINED = Path("pretrained")  # stands for the model that ships with the program wherever a checkpoint is named
 
+
 Model = Literal["linear", "mlp", "cnn"]
 Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
 Loss = Literal["cross_entropy", "mse"]
@@ -26,6 +27,11 @@ Preset = Literal["original", "default", "fast", "best"]
 
 LONGEST = 60  # characters of a value that an error shows
 HOLDOUT_OF_THE_PATIENT = 5_000  # images
+
+
+def means_pretrained(path: Path) -> bool:
+    """Return whether `path` stands for the model that ships; a file of that name is the user's own, a folder is not meant."""
+    return path == PRETRAINED and not path.is_file()
 
 
 @dataclass(frozen=True)

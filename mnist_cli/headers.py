@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cli import __version__
-from mnist_cli.config import PRETRAINED, TrainConfig
+from mnist_cli.config import TrainConfig, means_pretrained
 from mnist_cli.errors import CheckpointError
 from mnist_cli.results import EpochResult
 
@@ -56,7 +56,7 @@ class Header:
 
 def locate(path: Path) -> Path:
     """Return the file that `path` means: PRETRAINED stands for the model that ships with the program."""
-    return BUNDLED if path == PRETRAINED and not path.exists() else path
+    return BUNDLED if means_pretrained(path) else path
 
 
 def read(path: Path) -> Header:

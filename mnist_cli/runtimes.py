@@ -13,7 +13,7 @@ from typing import Protocol, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cli.config import PRETRAINED
+from mnist_cli.config import means_pretrained
 from mnist_cli.errors import CheckpointError, ConfigError, MnistError
 
 CLASSES = 10
@@ -124,7 +124,7 @@ def load(path: Path, device: str | None = None) -> Loaded:
         if device not in {None, "cpu"}:
             raise ConfigError(f"{path} runs on the cpu, not on {device}; the checkpoint that it was made from does")
         return _load_onnx(path)
-    if path == PRETRAINED and not path.exists() and device in {None, "cpu"}:
+    if means_pretrained(path) and device in {None, "cpu"}:
         with suppress(ImportError):  # there is no onnxruntime, or a broken one
             model = OnnxModel(BUNDLED.read_bytes())
             return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)

@@ -261,6 +261,11 @@ def test_options_that_contradict_are_refused_before_anything_is_read(mnist, opti
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_checkpoint_of_the_users_own_that_is_called_pretrained_is_not_the_model_that_ships(mnist, trained, seven):
+    shutil.copy(trained, "pretrained")
+    assert mnist("predict", seven, "--checkpoint", "pretrained").stderr.startswith("Using pretrained (val accuracy ")
+
+
 def test_without_a_checkpoint_the_model_that_ships_answers(mnist, seven):
     done = mnist("predict", seven)
     assert done.stdout.startswith("seven.png: 7  ")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED
+from mnist_cli.config import CHECKPOINTS_DIR, means_pretrained
 from mnist_cli.errors import ConfigError, MnistError
 
 if TYPE_CHECKING:
@@ -162,6 +162,6 @@ def repair_data(data_dir: Path, *splits: "Split") -> None:
 def describe_model(loaded: "Loaded", is_named: bool) -> str:
     """Return which model answers, how good it is, and how to have another."""
     score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
-    if loaded.path == PRETRAINED:
+    if means_pretrained(loaded.path):
         return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
     return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."

@@ -13,7 +13,7 @@ import typer
 from mnist_cli import config as configuration
 from mnist_cli import runs
 from mnist_cli.cli.terminal import DataDir, Device, command, repair_data, say
-from mnist_cli.config import DATA_DIR, PRETRAINED, TrainConfig
+from mnist_cli.config import DATA_DIR, TrainConfig, means_pretrained
 from mnist_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
 
     from mnist_cli import checkpoints, devices, distributed, sessions
 
-    if resume == PRETRAINED and not resume.exists():
+    if resume and means_pretrained(resume):
         raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")
     checkpoint = checkpoints.load(resume) if resume else None
     if checkpoint:
