@@ -20,7 +20,7 @@ from mnist_cli import config as configuration
 from mnist_cli import idx, images, metrics, pages, predictions, runtimes
 from mnist_cli.config import DATA_DIR, PRETRAINED
 from mnist_cli.corruptions import CORRUPTIONS, SEED, corrupt
-from mnist_cli.errors import ImageError
+from mnist_cli.errors import ConfigError, ImageError
 from mnist_cli.images import Picture
 from mnist_cli.metrics import Measured
 from mnist_cli.pages import Found
@@ -117,6 +117,7 @@ def train(
     """
     from mnist_cli import devices, runs, sessions  # and torch with them, which pictures may not need
 
+    runs.check_name(name)
     config = configuration.resolve(preset, None, options)
     place = devices.choose(device, config.deterministic)
     idx.repair(Path(data_dir))
@@ -136,9 +137,11 @@ def evaluate(
 ) -> Measured:
     """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
 
-    Raises CheckpointError for a file that holds no model, ConfigError when there is no such device.
+    Raises CheckpointError for a file that holds no model, ConfigError when none is named or there is no such device.
     """
     paths = [checkpoint] if isinstance(checkpoint, str | PathLike) else list(checkpoint)
+    if not paths:
+        raise ConfigError("there is nothing to evaluate; name a checkpoint")
     members = [load(path, device=device).model for path in paths]
     model = Ensemble(members, tta) if tta or len(members) > 1 else members[0]
     idx.repair(Path(data_dir), idx.SPLITS["val"])

@@ -142,7 +142,8 @@ def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> T
     unknown = set(asked) - {field.name for field in fields(TrainConfig)}
     if unknown:
         names = shorten(", ".join(sorted(unknown)), LONGEST)
-        raise ConfigError(f"{file} sets {names}, which is no hyperparameter; see `mnist train --help`")
+        wrong = f"{file} sets {names}, which is no hyperparameter" if file else f"there is no hyperparameter {names}"
+        raise ConfigError(f"{wrong}; see `mnist train --help`")
     recipe = RECIPES.get(str(asked.get("model", TrainConfig.model)), {})
     if asked.get("schedule", TrainConfig.schedule) != "one_cycle":
         recipe = {"warmup": 0.0, **recipe}  # the others begin at the peak unless asked not to

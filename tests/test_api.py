@@ -95,10 +95,18 @@ def test_training_ends_with_a_checkpoint_and_its_results(tmp_path, monkeypatch, 
     assert mnist.train(**options, overwrite=True).results[0].val_loss == trained.results[0].val_loss
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rat": 1.0}, {"preset": "worst"}])
-def test_an_option_that_no_run_can_have_is_refused(tmp_path, monkeypatch, wrong):
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"epochs": 0}, "--epochs must be from 1"),
+        ({"learning_rat": 1.0}, "^there is no hyperparameter learning_rat;"),
+        ({"preset": "worst"}, "no preset 'worst'"),
+        ({"name": "a/b"}, "'a/b' cannot name a run"),
+    ],
+)
+def test_an_option_that_no_run_can_have_is_refused(tmp_path, monkeypatch, wrong, why):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=why):
         mnist.train(**wrong)
     assert list(tmp_path.iterdir()) == []
 
@@ -112,6 +120,11 @@ def test_models_are_measured_alone_and_together(trained, data_dir, monkeypatch):
     assert shown(alone).width > 100
     monkeypatch.setattr("mnist_cli.api.CORRUPTIONS", ["stripe"])
     assert mnist.evaluate(trained, corruptions=True, data_dir=data_dir).corrupted["stripe"] > alone.clean_error
+
+
+def test_nothing_cannot_be_measured():
+    with pytest.raises(ConfigError, match="name a checkpoint"):
+        mnist.evaluate([])
 
 
 def test_the_package_has_what_it_says_and_nothing_else():
