@@ -65,6 +65,12 @@ def test_an_error_is_told_to_all_who_asked_and_the_next_are_answered():
     assert third == 2
 
 
+def test_too_few_results_are_an_error_and_the_next_are_answered():
+    *wrong, right = ask_all(lambda items: items[:1], [1, 2, 3], largest=2)
+    assert [type(error) for error in wrong] == [ValueError, ValueError]
+    assert right == 3
+
+
 def test_who_does_not_wait_any_more_is_left_out():
     batches = []
 

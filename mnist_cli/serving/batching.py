@@ -37,21 +37,19 @@ class Batcher(Generic[Item, Result]):
         await asyncio.sleep(self.wait)
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(self.largest, len(self._queue)))]
-            asked = [
-                (item, result) for item, result in batch if not result.done()
-            ]  # not those whose task was cancelled
-            await self._answer(asked)
+            await self._answer([(item, result) for item, result in batch if not result.done()])  # done: cancelled
         self._worker = None
 
     async def _answer(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            results = await loop.run_in_executor(self.executor, self.work, [item for item, _ in batch])
+            values = await loop.run_in_executor(self.executor, self.work, [item for item, _ in batch])
+            answered = list(zip(batch, values, strict=True))
         except Exception as error:  # noqa: BLE001  (it belongs to those who asked)
             for _, result in batch:
                 if not result.done():
                     result.set_exception(error)
             return
-        for (_, result), value in zip(batch, results, strict=True):
+        for (_, result), value in answered:
             if not result.done():
                 result.set_result(value)

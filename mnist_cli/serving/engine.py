@@ -87,9 +87,7 @@ async def _in_time(executor: Executor, work: Callable[[], Result]) -> Result:
         return await asyncio.wait_for(asyncio.wrap_future(job), DEADLINE)
     except TimeoutError as error:
         if job.cancelled():  # it never began
-            raise HTTPException(
-                503, "too many pictures are being read; try again later", {"Retry-After": "5"}
-            ) from error
+            raise uploads.busy() from error
         raise HTTPException(
             422, f"the picture takes more than {DEADLINE} seconds to read; send a smaller one"
         ) from error

@@ -24,6 +24,11 @@ BODY_TOO_LARGE = f"the request is too large, at most {LARGEST_BODY // 1024**2} M
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # what is wrong with a form is told to its sender
 
 
+def busy() -> HTTPException:
+    """Return what tells a sender to come back later."""
+    return HTTPException(503, TOO_MANY, {"Retry-After": LATER})
+
+
 @dataclass(frozen=True)
 class Upload:
     """A picture file that came over the network."""
@@ -43,7 +48,7 @@ class Room:
     def place(self, size: int) -> Iterator[None]:
         """Make room for a request while the block runs; raises HTTPException 503 when there is none."""
         if self.requests < 1 or self.memory < size:
-            raise HTTPException(503, TOO_MANY, {"Retry-After": LATER})
+            raise busy()
         self.requests -= 1
         self.memory -= size
         try:
