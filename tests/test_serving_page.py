@@ -540,4 +540,9 @@ def test_a_server_that_stops_is_told_and_the_page_goes_on_when_it_is_back(page, 
     expect(page.get_by_role("status")).to_contain_text("The server does not answer")
     server.start()
     expect_digit(page, 7)
+    server.stop()
+    page.get_by_role("button", name="A 3 of the val images").click()
+    expect(page.locator("#why")).to_have_text(re.compile(r"^The server does not answer\. Start it again"))
+    server.start()
+    expect_digit(page, 7)  # which is still on the sheet
     page.problems.clear()  # the browser's own word on each request that failed

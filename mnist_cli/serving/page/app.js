@@ -102,9 +102,14 @@ async function open(file) {
 }
 
 async function openExample(address) {
-  const file = await (await fetch(address)).blob();
-  const image = await createImageBitmap(file);
-  lay({ file, width: image.width, image, values: levels(image, 28) });
+  try {
+    const file = await service.load(address);
+    const image = await createImageBitmap(file);
+    lay({ file, width: image.width, image, values: levels(image, 28) });
+  } catch (error) {
+    if (error.kind !== "offline") throw error;
+    waitForServer();
+  }
 }
 
 function lay(picture) {

@@ -22,6 +22,10 @@ export async function describeModel() {
   return (await request("api/model")).json();
 }
 
+export async function load(address) {
+  return (await request(address)).blob();
+}
+
 export async function isUp() {
   return (await fetch("healthz", { cache: "no-store" }).catch(() => null))?.ok ?? false;
 }
