@@ -167,8 +167,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def to_toml(config: TrainConfig) -> str:
     """Return `config` as a file that `mnist train --config` repeats the run from."""
-    # Strings, numbers, booleans and lists of numbers are written alike in JSON and in TOML.
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(config).items())
+    # Strings, numbers, booleans and lists of numbers are written alike in TOML and in JSON that is not limited to ASCII.
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(config).items())
 
 
 def _check_layers(hidden: tuple[int, ...]) -> None:
@@ -191,8 +191,9 @@ def _check(name: str, value: Any, kind: Any) -> None:
             raise ConfigError(f"there is no {option} {_shown(value)}; choose from {', '.join(choices)}")
         return
     if kind is str:
-        if not isinstance(value, str) or "\0" in value:
-            raise ConfigError(f"{option} must be a folder, not {_shown(value)}")
+        # Without what no path has, or no TOML file: bytes that are no text come as surrogates.
+        if not isinstance(value, str) or any(c in "\0\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+            raise ConfigError(f"{option} must be a folder with a name in UTF-8, not {_shown(value)}")
         return
     if kind is bool:
         if not isinstance(value, bool):

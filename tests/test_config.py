@@ -71,9 +71,9 @@ def test_the_recipe_is_that_of_the_model_asked_for():
 
 
 def test_a_configuration_survives_its_file(tmp_path):
-    chosen = resolve("best", None, {"seed": 3, "compile": True})
+    chosen = resolve("best", None, {"seed": 3, "compile": True, "extra": 'é 字 😀 "\\\t'})
     file = tmp_path / "config.toml"
-    file.write_text(config.to_toml(chosen))
+    file.write_text(config.to_toml(chosen), encoding="utf-8")
     assert resolve(None, file, {}) == chosen
 
 
@@ -125,6 +125,7 @@ def test_patience_holds_out_images_by_itself():
         ({"hidden": (1,) * 101}, "at most 100 layers"),
         ({"patience": ()}, "--patience must be whole, not a tuple"),
         ({"weight_decay": 10**400}, "--weight-decay must be at least 0"),
+        ({"extra": "\udcff"}, "--extra must be a folder with a name in UTF-8"),
         ({"model": "x" * 1000}, "there is no --model 'x+…; choose"),
     ],
 )
