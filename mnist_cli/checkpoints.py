@@ -16,7 +16,7 @@ import torch
 
 from mnist_cli import __version__, headers, models
 from mnist_cli.config import TrainConfig
-from mnist_cli.errors import CheckpointError
+from mnist_cli.errors import CheckpointError, first_line
 from mnist_cli.files import replacing
 from mnist_cli.headers import Header
 from mnist_cli.models import Classifier
@@ -93,7 +93,7 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
-        raise CheckpointError(f"{path} is a damaged checkpoint: {headers.first_line(error)}") from error
+        raise CheckpointError(f"{path} is a damaged checkpoint: {first_line(error)}") from error
 
 
 def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
@@ -106,7 +106,7 @@ def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
         raise CheckpointError(
-            f"{checkpoint.path} holds a model but no run to go on with: {headers.first_line(error)}"
+            f"{checkpoint.path} holds a model but no run to go on with: {first_line(error)}"
         ) from error
 
 
@@ -142,7 +142,7 @@ def _read_tensors(path: Path) -> dict[str, Any]:
             content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     # Torch and zipfile raise a dozen kinds of error on broken files, some of them by accident.
     except Exception as error:
-        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {headers.first_line(error)}") from error
+        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {first_line(error)}") from error
     if damaged:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
     return content

@@ -15,6 +15,8 @@ as it does an OSError, and exits with status 1, or 2 for a ConfigError; everythi
 its traceback.
 """
 
+LONGEST = 200  # characters of what an error of another program says
+
 
 class MnistError(Exception):
     """The root of all errors that a user can cause and mend."""
@@ -50,3 +52,9 @@ class FormatError(ImageError):
 
 class TooLargeError(ImageError):
     """A picture has more pixels than are read."""
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, short of the details torch lists below it and of what a stranger wrote at length."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= LONGEST else line[:LONGEST] + "…"

@@ -12,14 +12,13 @@ from typing import Any
 
 from mnist_cli import __version__
 from mnist_cli.config import TrainConfig, means_pretrained
-from mnist_cli.errors import CheckpointError
+from mnist_cli.errors import CheckpointError, first_line
 from mnist_cli.results import EpochResult
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
 BUNDLED = Path(__file__).with_name("bundled") / "pretrained.pt"
 LARGEST = 50_000_000  # bytes of plain values; a run of 100,000 epochs has less
-LONGEST = 200  # characters of what an error says
 LEARNED = (".weight", ".bias")  # how the names of parameters end; batch norm and preprocessing have other tensors
 
 Shape = tuple[int, ...]
@@ -89,6 +88,8 @@ def _epoch_result(values: dict[str, Any]) -> EpochResult:
             continue
         if not (math.isfinite(value) or name.endswith("loss")):  # which is what may become infinite
             raise ValueError(f"the {name} of an epoch is {value}")
+    if not (isinstance(result.epoch, int) and 0 <= result.val_accuracy <= 1):
+        raise ValueError(f"epoch {result.epoch} has a val accuracy of {result.val_accuracy:.3g}")
     return result
 
 
@@ -104,12 +105,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a name in it is a {type(value).__name__}")
     return value
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, short of the details torch lists below it and of what a stranger wrote at length."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
 
 
 def _read_content(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Torch takes a second or more to import, so that nothing here imports it before a checkpoint is to be run.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cli.config import means_pretrained
-from mnist_cli.errors import CheckpointError, ConfigError, MnistError
+from mnist_cli.errors import CheckpointError, ConfigError, MnistError, first_line
 
 CLASSES = 10
 ANYTHING = -1e9  # a least score that every frame has
@@ -75,7 +76,7 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what is wrong is raised as well
         threads = os.environ.get("OMP_NUM_THREADS", "")  # which torch heeds, too
-        options.intra_op_num_threads = int(threads) if threads.isdigit() else 0  # 0 is one for each core
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0 is one for each core
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the others have work to do
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._check()
@@ -83,6 +84,8 @@ class OnnxModel:
         self.least_score = float(facts.get("least_score", ANYTHING))
         self.val_accuracy = float(facts["val_accuracy"]) if "val_accuracy" in facts else None
         self.parameters = int(facts["parameters"]) if "parameters" in facts else None
+        if not (math.isfinite(self.least_score) and 0 <= (self.val_accuracy or 0) <= 1):  # false for NaN, too
+            raise ValueError("what it says of itself cannot be")
         self.runtime = f"onnxruntime {onnxruntime.__version__} on cpu"
 
     def logits(self, frames: Frames) -> Logits:
@@ -123,11 +126,10 @@ def load(path: Path, device: str | None = None) -> Loaded:
     if path.suffix == ".onnx":
         if device not in {None, "cpu"}:
             raise ConfigError(f"{path} runs on the cpu, not on {device}; the checkpoint that it was made from does")
-        return _load_onnx(path)
+        return _loaded(path, _read_onnx(path))
     if means_pretrained(path) and device in {None, "cpu"}:
         with suppress(ImportError):  # there is no onnxruntime, or a broken one
-            model = OnnxModel(BUNDLED.read_bytes())
-            return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+            return _loaded(path, OnnxModel(BUNDLED.read_bytes()))
 
     import torch
 
@@ -140,7 +142,11 @@ def load(path: Path, device: str | None = None) -> Loaded:
     return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy, parameters, runtime)
 
 
-def _load_onnx(path: Path) -> Loaded:
+def _loaded(path: Path, model: OnnxModel) -> Loaded:
+    return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+
+
+def _read_onnx(path: Path) -> OnnxModel:
     """Return the model in an ONNX file, which may be a stranger's."""
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}; `mnist export` makes ONNX files")
@@ -149,14 +155,14 @@ def _load_onnx(path: Path) -> Loaded:
     content = path.read_bytes()
     try:
         _refuse_more_than_arithmetic(content)
-        model = OnnxModel(content)
+        return OnnxModel(content)
     except ImportError as error:
         raise MnistError(f'{path} needs onnxruntime and onnx: pip install "mnist-cli[export]"') from error
     # Protobuf and onnxruntime raise a dozen kinds of error on broken files.
     except Exception as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} is not a model that `mnist export` made, or a damaged one: {why}") from error
-    return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+        raise CheckpointError(
+            f"{path} is not a model that `mnist export` made, or a damaged one: {first_line(error)}"
+        ) from error
 
 
 def _refuse_more_than_arithmetic(content: bytes) -> None:

@@ -2,6 +2,7 @@ import pickle
 import zipfile
 
 import pytest
+from conftest import RESULTS
 from test_checkpoints import RunsCode, change
 
 from mnist_cli import checkpoints, headers, models
@@ -50,6 +51,8 @@ def test_a_folder_that_is_called_pretrained_does_not_hide_the_model_that_ships(t
         {"weights": None},
         {"metrics": [{}]},
         {"metrics": [{"val_accuracy": "good"}]},
+        {"metrics": [{**vars(RESULTS[0]), "val_accuracy": 7.0}]},
+        {"metrics": [{**vars(RESULTS[0]), "epoch": 1.5}]},
         {"model": None},
         {"config": {}},
         {"versions": [1]},

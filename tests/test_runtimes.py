@@ -105,9 +105,11 @@ def wordless(model):
     del model.graph.output[1]
 
 
-def worthless(model):
-    entry = next(entry for entry in model.metadata_props if entry.key == "least_score")
-    entry.value = "much"
+def saying(key, value):
+    def change(model):
+        next(entry for entry in model.metadata_props if entry.key == key).value = value
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,10 @@ def worthless(model):
         (loop, "it has loops or functions"),
         (floats, "it does not take uint8 images"),
         (wordless, "it gives no logits"),
-        (worthless, "could not convert string to float: 'much'"),
+        (saying("least_score", "much"), "could not convert string to float: 'much'"),
+        (saying("least_score", "nan"), "what it says of itself cannot be"),
+        (saying("val_accuracy", "nan"), "what it says of itself cannot be"),
+        (saying("val_accuracy", "7"), "what it says of itself cannot be"),
     ],
 )
 def test_a_stranger_s_onnx_file_is_refused_in_a_sentence(tmp_path, change, why):
