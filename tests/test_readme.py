@@ -7,6 +7,7 @@ from typer.main import get_command
 from mnist_cli.cli import app
 
 ROOT = Path(__file__).parent.parent
+READMES = ["README.md", "README.zh.md"]
 PROGRAM = get_command(app)
 OPTIONS = [
     (name, option)
@@ -17,17 +18,19 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.parametrize("readme", READMES)
 @pytest.mark.parametrize("name", PROGRAM.commands)
-def test_every_command_has_a_section(name):
-    assert f"### mnist {name}\n" in (ROOT / "README.md").read_text()
+def test_every_command_has_a_section(name, readme):
+    assert f"### mnist {name}\n" in (ROOT / readme).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("readme", READMES)
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-def test_every_option_is_in_the_readme(name, option):
-    readme = (ROOT / "README.md").read_text()
+def test_every_option_is_in_the_readme(name, option, readme):
+    text = (ROOT / readme).read_text(encoding="utf-8")
     if name != "mnist":
-        readme = re.split(r"\n###? ", readme.split(f"### mnist {name}\n")[1])[0]
-    assert re.search(rf"(`|mnist ){option}(?![a-z-])", readme)
+        text = re.split(r"\n###? ", text.split(f"### mnist {name}\n")[1])[0]
+    assert re.search(rf"(`|mnist ){option}(?![a-z-])", text)
 
 
 def test_the_walk_found_the_options():
