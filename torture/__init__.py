@@ -4,11 +4,13 @@ A trial is one fault or one input. Each kind of trials is a function of how many
 for each trial None, or a sentence that says what failed and how to have it again. The tests run a few of each.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 Outcomes = Iterator[str | None]
+Case = TypeVar("Case")
 
 
 class Skipped(Exception):  # noqa: N818  (no error)
@@ -23,3 +25,8 @@ class Kind:
     run: Callable[[int, int, Path], Outcomes]  # with the number of trials, the seed, and a folder
     whole: int  # trials of `make torture`; of a list of cases at most all
     share: int  # trials of a test
+
+
+def spread(cases: Sequence[Case], count: int) -> list[tuple[int, Case]]:
+    """Return about `count` of a list of cases, or all if there are no more, with their numbers in it."""
+    return list(enumerate(cases))[:: max(1, len(cases) // count)]

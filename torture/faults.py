@@ -13,9 +13,11 @@ from pathlib import Path
 
 from mnist_cli import checkpoints, idx, runs
 from mnist_cli.config import TrainConfig
-from torture import Outcomes, Skipped
+from torture import Outcomes, Skipped, spread
 from torture.pictures import drawn
 from torture.program import TINY, mnist, start, unpacked
+
+SOURCE = str(Path(runs.__file__).parent.parent)  # from where every process runs the program, whatever is installed
 
 
 def signals(count: int, seed: int, folder: Path) -> Outcomes:
@@ -30,7 +32,7 @@ def signals(count: int, seed: int, folder: Path) -> Outcomes:
         while not last.exists() and started.process.is_alive():
             time.sleep(0.05)
         time.sleep(generator.uniform(0, 0.5))
-        os.kill(started.process.pid or 0, number)
+        started.signal(number)
         fault = started.fault(128 + number)
         if fault is None and "Go on with" not in started.said.read_text():
             fault = "it does not say how to go on"
@@ -113,7 +115,7 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
             except OSError:
                 continue
         time.sleep(1)
-        os.kill(started.process.pid or 0, signal.SIGTERM)
+        started.signal(signal.SIGTERM)
         return started.fault(0, 1, 143)
 
     def homeless() -> str | None:
@@ -140,7 +142,7 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
         ("report", "report"),
     ):
         trials.append(lambda name=name, place=place: in_the_way(name, place))  # type: ignore[misc]
-    for number, trial in enumerate(trials[:: max(1, len(trials) // count)]):
+    for number, trial in spread(trials, count):
         fault = trial()
         yield fault and f"trial {number}: {fault}"
 
@@ -200,7 +202,7 @@ def surroundings(count: int, seed: int, folder: Path) -> Outcomes:
 
     def program(*arguments: object, shell: str = "", status: tuple[int, ...] = (0,), **environment: str) -> str | None:
         command = [sys.executable, "-m", "mnist_cli", *map(str, arguments)]
-        values = {**os.environ, **environment, "PYTHONPATH": str(Path(runs.__file__).parent.parent)}
+        values = {**os.environ, **environment, "PYTHONPATH": SOURCE}
         if shell:
             done = subprocess.run(
                 ["bash", "-c", f'"$@" {shell}', "bash", *command],
@@ -235,7 +237,7 @@ def surroundings(count: int, seed: int, folder: Path) -> Outcomes:
         def work() -> None:
             child, terminal = pty.fork()
             if child == 0:
-                os.environ["COLUMNS"] = str(columns)
+                os.environ.update(COLUMNS=str(columns), PYTHONPATH=SOURCE)
                 os.execv(sys.executable, [sys.executable, "-m", "mnist_cli", *map(str, arguments)])
             text = b""
             try:
@@ -247,7 +249,6 @@ def surroundings(count: int, seed: int, folder: Path) -> Outcomes:
             print(text.decode(errors="replace"))
             raise SystemExit(status)
 
-        os.environ["PYTHONPATH"] = str(Path(runs.__file__).parent.parent)
         return start(work, folder).fault(0)
 
     def backwards() -> str | None:
@@ -303,6 +304,6 @@ def surroundings(count: int, seed: int, folder: Path) -> Outcomes:
         *(lambda name=name: named(name) for name in NAMES),  # type: ignore[misc]
         *(lambda name=name: in_folder(name) for name in NAMES),  # type: ignore[misc]
     ]
-    for number, trial in enumerate(trials[:: max(1, len(trials) // count)]):
+    for number, trial in spread(trials, count):
         fault = trial()
         yield fault and f"trial {number}: {fault}"

@@ -1,9 +1,8 @@
 """SIGKILL at random moments: what has its final name is whole, and the next command goes on or repairs."""
 
-import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -80,9 +79,9 @@ def saving(count: int, seed: int, folder: Path) -> Outcomes:
             yield None
 
 
-def _torn(data_dir: Path) -> str | None:
+def _torn(data_dir: Path, files: Sequence[idx.IdxFile] = idx.FILES) -> str | None:
     """Say which of the MNIST files is there and not whole."""
-    torn = {file.name: why for file, why in idx.find_faults(data_dir).items() if why != "is missing"}
+    torn = {file.name: why for file, why in idx.find_faults(data_dir, files).items() if why != "is missing"}
     return f"torn files: {torn}" if torn else None
 
 
@@ -108,18 +107,12 @@ def downloads(count: int, seed: int, folder: Path) -> Outcomes:
             begun = [path for path in (idx.part_path(target, file) for file in files) if path.exists()]
             sizes = {file.archive_size for file in files}
             is_begun = any(path.stat().st_size > 0 and path.stat().st_size not in sizes for path in begun)
-            fault = _torn_of(files, target) or download(target).fault(0)
+            fault = _torn(target, files) or download(target).fault(0)
             if fault is None and is_begun and not any(server.ranges):
                 fault = "it began anew"
             if fault is None and (left := [path.name for path in target.rglob("*") if "." in path.name]):
                 fault = f"it left {left}"
             yield fault and f"kill {number} of seed {seed}: {fault}"
-
-
-def _torn_of(files: list[idx.IdxFile], data_dir: Path) -> str | None:
-    faults = idx.find_faults(data_dir, files)
-    torn = {file.name: why for file, why in faults.items() if why != "is missing"}
-    return f"torn files: {torn}" if torn else None
 
 
 def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
@@ -133,11 +126,9 @@ def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
     for number in range(count):
         target = folder / f"data-{number}"
         kill(unpack(target), generator, whole)
-        fault = (
-            _torn(target)
-            or unpack(target).fault(0)
-            or (str(idx.find_faults(target)) if idx.find_faults(target) else None)
-        )
+        fault = _torn(target) or unpack(target).fault(0)
+        if fault is None and (left := idx.find_faults(target)):
+            fault = f"it left {left}"
         yield fault and f"kill {number} of seed {seed}: {fault}"
 
 
@@ -164,6 +155,5 @@ def reports(count: int, seed: int, folder: Path) -> Outcomes:
                     fault = fault or (None if len(path.read_text().splitlines()) == 301 else "half a table")
             except OSError as error:
                 fault = f"{path.name}: {error}"
-        os.utime(place)
         yield fault and f"kill {number} of seed {seed}: {fault}"
     yield start(lambda: page.write(place, measured, images), folder).fault(0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mnist_cli import idx, mirrors
-from torture import Outcomes
+from torture import Outcomes, spread
 
 TIMEOUT = 1.0  # seconds, as `mirrors` has 10 of
 PATIENCE = 2.0  # seconds, as `mirrors` has 20 of
@@ -130,9 +130,10 @@ def break_off(request: Handler) -> None:
     reset(request)
 
 
-def unpack_to_a_gigabyte(request: Handler) -> None:
-    bomb = gzip.compress(bytes(1 << 26))
-    request.send(bomb, Content_Encoding="gzip")
+def go_on_for_ever(request: Handler) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not request.server.closing.is_set():  # until the client leaves, which raises here
+        request.wfile.write(bytes(1 << 16))
 
 
 FAULTS: dict[str, Callable[[Handler], object]] = {
@@ -150,12 +151,12 @@ FAULTS: dict[str, Callable[[Handler], object]] = {
     "nothing": lambda request: request.send(b""),
     "a short body": lambda request: request.send(request.server.body[:500]),
     "a long body": lambda request: request.send(request.server.body * 3),
-    "a body without an end": lambda request: [request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1 << 20))] * 2,
+    "a body without an end": go_on_for_ever,
     "too large a Content-Length": lambda request: request.send(request.server.body, Content_Length=10**12),
     "too small a Content-Length": lambda request: request.send(request.server.body, Content_Length=10),
     "no number as Content-Length": lambda request: request.send(request.server.body, Content_Length="x"),
     "broken chunks": lambda request: request.send(b"zz\r\n", Content_Length=None, Transfer_Encoding="chunked"),
-    "gzip bomb": unpack_to_a_gigabyte,
+    "gzip bomb": lambda request: request.send(gzip.compress(bytes(1 << 26)), Content_Encoding="gzip"),
     "redirect loop": lambda request: request.send(b"", 302, Location=request.path),
     "redirect to a file": lambda request: request.send(b"", 302, Location="file:///etc/passwd"),
     "redirect to ftp": lambda request: request.send(b"", 301, Location="ftp://127.0.0.1/x"),
@@ -195,7 +196,7 @@ def hostile(count: int, seed: int, folder: Path) -> Outcomes:
     file = archives(folder)[1]
     try:
         trials = [(name, half) for name in FAULTS for half in (False, True)]
-        for number, (name, half) in enumerate(trials[:: max(1, len(trials) // count)]):
+        for number, (name, half) in spread(trials, count):
             target = folder / f"data-{number}"
             part = idx.part_path(target, file)
             part.parent.mkdir(parents=True)

@@ -195,7 +195,7 @@ ODD = {
 PLACES = (
     "folder",
     "pipe",
-    "pipe without a reader",
+    "pipe without a writer",
     "/dev/zero",
     "/dev/full",
     "/dev/null",
@@ -234,7 +234,7 @@ def check_place(seed: int, number: int, folder: Path) -> str | None:
     match name:
         case "folder":
             path = folder
-        case "pipe" | "pipe without a reader":
+        case "pipe" | "pipe without a writer":
             os.mkfifo(path)
             if name == "pipe":
                 threading.Thread(target=lambda: os.open(path, os.O_RDWR | os.O_NONBLOCK), daemon=True).start()

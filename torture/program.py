@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -24,6 +25,11 @@ class Started:
 
     process: ForkProcess
     said: Path  # both streams
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process.pid  # of nobody, os.kill would mean ourselves
+        os.kill(self.process.pid, number)
 
     def end(self) -> int:
         """Wait for the end and return the exit status; a negative one is of a signal."""
