@@ -16,6 +16,7 @@ from rich.text import Text
 from mnist_cli.images import FRAME, Frame, Picture
 from mnist_cli.pages import Found
 from mnist_cli.predictions import Prediction
+from mnist_cli.results import percent
 
 PANEL = 10 * FRAME  # px, the side of each panel, so that a pixel that the model saw is ten of ours
 MARGIN = 44  # px, around everything and between the panels
@@ -84,7 +85,7 @@ def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     """Write the digit, or the reason why there is none, above the panels."""
     named = prediction.digit is not None
     sign, words = (
-        (str(prediction.digit), f"{_percent(prediction.confidence)} sure") if named else ("?", prediction.reason)
+        (str(prediction.digit), f"{percent(prediction.confidence, 1)} sure") if named else ("?", prediction.reason)
     )
     baseline = TOP - MARGIN + 8
     pen.text((MARGIN - 4, baseline), sign, WINNER if named else DOUBT, _font(72), anchor="ls")
@@ -120,7 +121,7 @@ def _draw_bars(pen: ImageDraw.ImageDraw, left: int, prediction: Prediction) -> N
         pen.rectangle((start, middle - 7, end, middle + 7), TRACK)
         if prediction.ink is None:
             continue
-        pen.text((left + PANEL, middle), _percent(probability), colour, _font(16), anchor="rm")
+        pen.text((left + PANEL, middle), percent(probability, 1), colour, _font(16), anchor="rm")
         if length := round(probability * (end - start)):
             pen.rectangle((start, middle - 7, start + length, middle + 7), WINNER if likeliest else BAR)
 
@@ -131,7 +132,3 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _grey(level: int) -> Color:
     return Color.from_rgb(level, level, level)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

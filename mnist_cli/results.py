@@ -36,3 +36,8 @@ class EpochResult:
     seconds: float  # of training, without the measuring
     learning_rate: float  # at the last step
     held_out_loss: float | None = None  # on the images that `holdout` took out of the training images
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Write 0.9921 as `99.21 %`."""
+    return f"{100 * share:.{digits}f} %"

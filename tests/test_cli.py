@@ -78,10 +78,6 @@ def test_a_command_can_be_typed_as_it_is_shown(monkeypatch):
     assert terminal.command("train") == f"{sys.executable} -m mnist_cli train"
 
 
-def test_percent_has_a_space():
-    assert terminal.percent(0.98765) == "98.77 %"
-
-
 def test_the_four_commands_end_to_end_on_the_real_images(mnist, tmp_path):
     """One real epoch of the default run, from a fresh directory with an empty data folder."""
     assert mnist("download", "--offline", "--data-dir", "data").exit_code == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from mnist_cli.results import Evaluation
+from mnist_cli.results import Evaluation, percent
 
 
 def test_the_interval_is_wilsons():
@@ -13,3 +13,8 @@ def test_the_interval_of_a_flawless_model_ends_at_one():
     low, high = Evaluation(loss=0, errors=0, images=10_000).interval()
     assert high == pytest.approx(1)
     assert low == pytest.approx(0.99962, abs=1e-5)
+
+
+def test_percent_has_a_space():
+    assert percent(0.98765) == "98.77 %"
+    assert percent(0.98765, 1) == "98.8 %"

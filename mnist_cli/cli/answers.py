@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from mnist_cli.answers import Answer, likeliest
-from mnist_cli.cli.terminal import percent, printable
+from mnist_cli.cli.terminal import printable
+from mnist_cli.results import percent
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_cli.cli.terminal import DataDir, Device, columns, percent, repair_data, say
+from mnist_cli.cli.terminal import DataDir, Device, columns, repair_data, say
 from mnist_cli.config import DATA_DIR
+from mnist_cli.results import percent
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.terminal import DataDir, percent, repair_data, say
+from mnist_cli.cli.terminal import DataDir, repair_data, say
 from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError, MnistError
+from mnist_cli.results import percent
 
 CALIBRATION = 2_000  # training images that tell how large the values in a network become
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from mnist_cli import headers
-from mnist_cli.cli.terminal import any_name, columns, percent
+from mnist_cli.cli.terminal import any_name, columns
 from mnist_cli.config import to_toml
 from mnist_cli.headers import Header
+from mnist_cli.results import percent
 
 
 def info(

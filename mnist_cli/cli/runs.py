@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from mnist_cli import headers
-from mnist_cli.cli.terminal import any_name, columns, percent, printable, say
+from mnist_cli.cli.terminal import any_name, columns, printable, say
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.headers import Header
+from mnist_cli.results import percent
 from mnist_cli.runs import Run, find
 
 HEADINGS = ("", "name", "model", "epochs", "val accuracy", "seconds", "saved", "size")

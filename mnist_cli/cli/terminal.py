@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from mnist_cli.config import CHECKPOINTS_DIR, means_pretrained
 from mnist_cli.errors import ConfigError, MnistError
+from mnist_cli.results import percent
 
 if TYPE_CHECKING:
     from mnist_cli.idx import Split
@@ -122,11 +123,6 @@ def command(*arguments: object) -> str:
     as_called = [sys.executable, "-m", "mnist_cli"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     program = ["mnist"] if shutil.which("mnist") else as_called
     return shlex.join([*program, *map(str, arguments)])
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """Write 0.9921 as `99.21 %`."""
-    return f"{100 * share:.{digits}f} %"
 
 
 def columns(rows: Sequence[Sequence[str]], left: Container[int], indent: int = 0) -> str:

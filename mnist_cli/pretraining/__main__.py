@@ -22,7 +22,7 @@ from mnist_cli.models import Classifier
 from mnist_cli.pretraining import examples
 from mnist_cli.pretraining.examples import Mixture
 from mnist_cli.pretraining.spoiling import Spoiler
-from mnist_cli.results import EpochResult, Evaluation
+from mnist_cli.results import EpochResult, Evaluation, percent
 from mnist_cli.training import Trainer
 
 TRAIN = Mixture(mnist=26_000, drawn=14_000, small=30_000, writing=12_000, things=10_000)
@@ -72,7 +72,7 @@ def main() -> None:
     digits = simulated_held_out[simulated_held_out.labels != examples.NOTHING]
     training.fit_least_score(model, digits, KEPT)
     val = training.evaluate(model, data.load(DATA_DIR, "val"))
-    print(f"val accuracy {100 * val.accuracy:.2f} %, loss {val.loss:.4f}, temperature {model.temperature.item():.3f}")
+    print(f"val accuracy {percent(val.accuracy)}, loss {val.loss:.4f}, temperature {model.temperature.item():.3f}")
     save(model, config, val, arguments.output)
     print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes")
 
@@ -101,7 +101,7 @@ def fit(train: Digits, held_out: Digits, config: TrainConfig, device: torch.devi
     for result in trainer.epochs():
         print(
             f"{result.epoch}/{config.epochs}  train loss {result.train_loss:.4f}  on held-out pictures: loss "
-            f"{result.val_loss:.4f}, accuracy {100 * result.val_accuracy:.2f} %  {result.seconds:.0f} s",
+            f"{result.val_loss:.4f}, accuracy {percent(result.val_accuracy)}  {result.seconds:.0f} s",
             flush=True,
         )
     del model.layers[-1]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mnist_cli.files import replacing
 from mnist_cli.metrics import Answers
-from mnist_cli.results import EpochResult
+from mnist_cli.results import EpochResult, percent
 from mnist_cli.runtimes import CLASSES
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -122,7 +122,7 @@ def accuracies(results: Sequence[EpochResult]) -> Figure:
     epochs, shares = [result.epoch for result in results], [result.val_accuracy for result in results]
     plot(axes, {"val": (epochs, shares)}, "epoch", "val accuracy", percent=True)
     best = int(np.argmax(shares))
-    _mark_best(axes, epochs[best], shares[best], f"epoch {epochs[best]}: {100 * shares[best]:.2f} %, the highest")
+    _mark_best(axes, epochs[best], shares[best], f"epoch {epochs[best]}: {percent(shares[best])}, the highest")
     axes.set_title("Accuracy on the val images", loc="left")
     return figure
 
@@ -178,7 +178,7 @@ def gallery(answers: Answers, images: NDArray[np.uint8]) -> Figure:
         mosaic[top : top + 28, left : left + 28] = np.stack([255 - images[index], np.full((28, 28), 255)], axis=2)
         verdict = f"{answers.labels[index]} as {answers.digits[index]}"
         axes.text(left + 14, top - 2, verdict, ha="center", va="bottom", color=TEXT)
-        under = f"{100 * answers.confidence[index]:.1f} %  #{index}"
+        under = f"{percent(answers.confidence[index], 1)}  #{index}"
         axes.text(left + 14, top + 30, under, ha="center", va="top", color=TEXT, fontsize=7.5)
     axes.imshow(mosaic[..., [0, 0, 0, 1]], interpolation="none")
     which = f"the {len(worst):,} most confident of" if len(worst) < len(mistakes) else "all"
@@ -197,7 +197,7 @@ def reliability(answers: Answers) -> Figure:
     axes.plot(confidence, [each.accuracy for each in bins], "o-", color=BLUE, markersize=4, label="this model")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.03), ylabel="accuracy")
     axes.legend(loc="upper left")
-    axes.set_title(f"Confidence, expected calibration error {100 * answers.calibration_error():.2f} %", loc="left")
+    axes.set_title(f"Confidence, expected calibration error {percent(answers.calibration_error())}", loc="left")
     below.bar(confidence, [each.images for each in bins], width=0.03, color=BLUE)
     below.set(xlim=(0, 1.01), yscale="log", xlabel="confidence", ylabel="images, log")
     below.set_ylim(0.7, 2 * len(answers))

@@ -14,6 +14,7 @@ from mnist_cli import __version__, metrics
 from mnist_cli.files import replacing
 from mnist_cli.metrics import Answers, Measured
 from mnist_cli.reporting import figures
+from mnist_cli.results import percent
 from mnist_cli.runtimes import CLASSES, Frames
 
 CAPTIONS = {
@@ -45,7 +46,7 @@ def write(folder: Path, measured: list[Measured], images: Frames) -> Path:
     )
     title = f"What {measured[0].name if len(measured) == 1 else f'{len(measured)} models'} made of {len(images):,} val images"
     page = environment.get_template("report.html").render(
-        title=title, version=__version__, models=models, percent=_percent
+        title=title, version=__version__, models=models, percent=percent
     )
     with replacing(folder / "report.html") as file:
         file.write(page.encode())
@@ -97,8 +98,8 @@ def describe(answers: Answers) -> str:
     sure = int((answers.confidence[answers.mistakes()] > 0.9).sum())
     return (
         f"It is wrong on {evaluation.errors:,} of {evaluation.images:,} images. What it takes for something else most often: "
-        f"{', '.join(named)}. The digit that it misses most is the {missed.digit}, of which it finds {_percent(missed.recall)}; "
-        f"the answer to trust least is {false.digit}, which is right in {_percent(false.precision)}. "
+        f"{', '.join(named)}. The digit that it misses most is the {missed.digit}, of which it finds {percent(missed.recall)}; "
+        f"the answer to trust least is {false.digit}, which is right in {percent(false.precision)}. "
         f"Of its errors, {sure:,} were made with more than 90 % confidence."
     )
 
@@ -121,7 +122,3 @@ def _rows(answers: Answers) -> Iterable[list[object]]:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"

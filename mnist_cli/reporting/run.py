@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mnist_cli.files import replacing
 from mnist_cli.reporting.tensorboard import Board
-from mnist_cli.results import EpochResult
+from mnist_cli.results import EpochResult, percent
 from mnist_cli.training import Trainer
 
 HEADINGS = ("epoch", "train loss", "val loss", "val accuracy", "seconds")
@@ -97,7 +97,7 @@ class RunReport:
             f"{result.epoch}/{self.epochs}",
             f"{result.train_loss:.4f}",
             f"{result.val_loss:.4f}",
-            f"{100 * result.val_accuracy:.2f} %",
+            percent(result.val_accuracy),
             f"{result.seconds:.1f}",
             "" if result.held_out_loss is None else f"{result.held_out_loss:.4f}",
         )
