@@ -21,7 +21,7 @@ __all__ = ["__version__", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load torch only for those who ask for what needs it."""
+    """Load numpy and Pillow only for those who ask for what needs them."""
     if name in __all__:
         from mnist_cli import api
 

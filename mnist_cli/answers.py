@@ -35,7 +35,7 @@ class Answer:
     @property
     def text(self) -> str:
         """What the digits in the picture read, line by line."""
-        from mnist_cli import pages  # and torch with it, which the command line cannot wait for
+        from mnist_cli import pages  # and numpy with it, which the command line cannot wait for
 
         return pages.text_of(self.found)
 

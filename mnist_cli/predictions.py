@@ -16,9 +16,7 @@ from mnist_cli.runtimes import Model
 Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 
 SURE = 10.0  # log-odds beyond which one candidate is no better than another
-DOUBT = (
-    4.0  # log-odds that every candidate but a trusted first one loses: of many readings of a cat one looks like a digit
-)
+DOUBT = 4.0  # log-odds that all but a trusted first candidate lose: of many readings of a cat one looks like a digit
 EDGE = 0.4  # of the outline of its ink: a first candidate that is cut off along more than this may be a shadow
 RANK = 0.1  # log-odds by which a candidate must be better for each place that it stands further back
 
