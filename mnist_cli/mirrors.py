@@ -135,14 +135,23 @@ class _TransientError(MirrorError):
 
 
 class _StaySecure(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never from https to anything less."""
+    """Follow redirects, but never from https to anything less, nor to FTP."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        if req.type == "https" and not newurl.startswith("https://"):
-            raise MirrorError(f"redirects from https to {newurl}")
+        if not newurl.startswith(("https://",) if req.type == "https" else ("https://", "http://")):
+            raise MirrorError(f"redirects from {req.type} to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
+    ) -> http.client.HTTPResponse | None:
+        """Go where a redirect says; what is sent beside it would be read to its end, which may never come."""
+        fp.close()
+        return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _fetch_once(url: str, file: idx.IdxFile, part: BinaryIO, progress: Progress) -> None:

@@ -68,6 +68,14 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path, trained):
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_error(tmp_path, closed):
+    draw_seven().save(tmp_path / "seven.png")
+    command = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-m", "mnist_cli", "predict", "seven.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
 def test_a_command_can_be_typed_as_it_is_shown(monkeypatch):
     monkeypatch.setattr(terminal.shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "argv", [".venv/bin/mnist", "train"])

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -130,6 +131,13 @@ def redirect_forever(request, count):
     request.send(b"", 302, Location=request.path)
 
 
+def redirect_and_never_end(request, count):
+    request.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while not request.server.closing.is_set():
+            request.wfile.write(bytes(1 << 16))
+
+
 FAULTS = {
     "404": (lambda request, count: request.send(b"", 404), "answers 404 Not Found", 1),
     "403": (lambda request, count: request.send(b"", 403), "answers 403 Forbidden", 1),
@@ -152,6 +160,12 @@ FAULTS = {
         "answers 302 .*not allowed",
         1,
     ),
+    "redirect to nonsense": (
+        lambda request, count: request.send(b"", 302, Location="http://[::bad"),
+        "is no address: Invalid IPv6 URL",
+        1,
+    ),
+    "redirect with a body without an end": (redirect_and_never_end, "redirects from http to ftp", 1),
 }
 
 

@@ -219,6 +219,7 @@ def surroundings(count: int, seed: int, folder: Path) -> Outcomes:
 
     def named(name: str) -> str | None:
         path = folder / name
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(picture.read_bytes())
         for options in ((), ("--json",), ("--csv",), ("--explain", folder / "why"), ("--many",)):
             if fault := mnist(folder, "predict", *options, "--", path).fault(0):
@@ -227,7 +228,7 @@ def surroundings(count: int, seed: int, folder: Path) -> Outcomes:
 
     def in_folder(name: str) -> str | None:
         place = folder / name.removesuffix(".png")[:100]
-        place.mkdir()
+        place.mkdir(parents=True, exist_ok=True)
         train = mnist(place, "train", *TINY, "--epochs", "1", "--data-dir", place / "data", said=folder / ".said")
         return train.fault(0) or mnist(
             folder, "evaluate", next(place.glob("checkpoints/*/last.pt")), "--data-dir", data_dir

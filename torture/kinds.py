@@ -1,6 +1,12 @@
 """All kinds of trials, in the order of the table."""
 
-from torture import Kind, faults, kills, network, options, pictures, strangers
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from torture import Kind, Skipped, faults, kills, network, options, pictures, strangers
 
 KINDS = [
     Kind("kills while training", kills.training, whole=30, share=1),
@@ -23,3 +29,28 @@ KINDS = [
     Kind("damaged IDX files", strangers.damaged_idx, whole=5_000, share=200),
     Kind("damaged configurations", strangers.damaged_toml, whole=5_000, share=200),
 ]
+
+
+def run(kind: Kind, count: int, seed: int, end: float) -> tuple[str, bool]:
+    """Return a row of the table, and whether a trial failed; what is not tried at `end` is left."""
+    tried = failed = 0
+    why = ""
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for failure in kind.run(count, seed, Path(folder)):
+                tried += 1
+                if failure:
+                    failed += 1
+                    print(f"{kind.name}: {failure}", file=sys.stderr, flush=True)
+                if time.time() > end:
+                    why = " (out of time)"
+                    break
+        except Skipped as reason:
+            why = f" (ended: {reason})"
+        except Exception:
+            failed += 1
+            why = " (ended by an error of the trials themselves)"
+            print(f"{kind.name}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+    seconds = time.perf_counter() - begin
+    return f"| {kind.name} | {tried:,}{why} | {failed:,} | {seconds:.0f} |", failed > 0

@@ -136,6 +136,12 @@ def go_on_for_ever(request: Handler) -> None:
         request.wfile.write(bytes(1 << 16))
 
 
+def redirect_for_ever(request: Handler) -> None:
+    request.send(b"", 302, Location=request.path, Content_Length=None)
+    while not request.server.closing.is_set():
+        request.wfile.write(bytes(1 << 20))
+
+
 FAULTS: dict[str, Callable[[Handler], object]] = {
     "reset": reset,
     "hanging before the headers": Handler.wait,
@@ -160,6 +166,7 @@ FAULTS: dict[str, Callable[[Handler], object]] = {
     "redirect loop": lambda request: request.send(b"", 302, Location=request.path),
     "redirect to a file": lambda request: request.send(b"", 302, Location="file:///etc/passwd"),
     "redirect to ftp": lambda request: request.send(b"", 301, Location="ftp://127.0.0.1/x"),
+    "redirect with a body without an end": redirect_for_ever,
     "redirect to nowhere": lambda request: request.send(b"", 302, Location="http://127.0.0.1:9/"),
     "redirect to nonsense": lambda request: request.send(b"", 302, Location="http://[::bad"),
     "captive portal": lambda request: request.send(b"<html>Log in</html>", Content_Type="text/html"),

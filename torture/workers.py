@@ -13,7 +13,8 @@ from pathlib import Path
 
 from torture import Outcomes
 
-SECONDS = 60  # for one input, also on a machine that is busy with other work
+SECONDS = 60  # of the processor for one input
+WAITED = 600  # seconds for one input by the clock, also on a machine that is busy with other work
 MEMORY = 1 << 30  # bytes above what the process has before the first input
 RESERVE = 2 << 30  # bytes beyond that until the system gives no more, so that other work is left alone
 
@@ -40,7 +41,8 @@ def check_all(check: Check, count: int, seed: int, folder: Path) -> Outcomes:
                 number += 1
         except EOFError:
             process.join()
-            why = f"hung for {SECONDS} s" if process.exitcode == -signal.SIGALRM else f"exit status {process.exitcode}"
+            hung = {-signal.SIGPROF: f"it computed for {SECONDS} s", -signal.SIGALRM: f"it hung for {WAITED} s"}
+            why = hung.get(process.exitcode or 0, f"exit status {process.exitcode}")
             yield f"number {number} of seed {seed}: the process ended, {why}"
             number += 1
         process.join()
@@ -49,7 +51,8 @@ def check_all(check: Check, count: int, seed: int, folder: Path) -> Outcomes:
 def _work(check: Check, numbers: range, seed: int, folder: Path, answers: Connection) -> None:
     """Try inputs one by one."""
     check(seed, 0, folder)  # which imports and loads what all of them need
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process wherever it is, also inside a decoder
+    for ending in (signal.SIGALRM, signal.SIGPROF):  # which end the process wherever it is, also inside a decoder
+        signal.signal(ending, signal.SIG_DFL)
     before = _memory("VmRSS")
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + MEMORY + RESERVE, resource.RLIM_INFINITY))
     answers.send("ready")
@@ -57,12 +60,14 @@ def _work(check: Check, numbers: range, seed: int, folder: Path, answers: Connec
         os.dup2(said.fileno(), sys.stderr.fileno())
         for number in numbers:
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-            signal.alarm(SECONDS)
+            signal.alarm(WAITED)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 failure = check(seed, number, folder)
             except BaseException:
                 failure = traceback.format_exc()
             signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             more = _memory("VmHWM") - before
             if more > MEMORY:
                 failure = f"took {more / 1e6:,.0f} MB; {failure or 'it was right otherwise'}"

@@ -85,11 +85,19 @@ class FriendlyErrors(TyperGroup):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Parse a command line and run it; the help, too, may find no room where it is written to."""
+        _open_streams()
         try:
             return super().main(*args, **options)
         except OSError as error:
             _show_os_error(error)
             sys.exit(1)
+
+
+def _open_streams() -> None:
+    """Put the null device where a stream is closed: Python has None there, and the next file would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _show_os_error(error: OSError) -> None:
