@@ -8,6 +8,7 @@ import os
 import pickle
 import random
 import struct
+import sys
 import tempfile
 import tomllib
 import warnings
@@ -74,13 +75,15 @@ def load(path: Path) -> str | None:
         checkpoints.resume(checkpoint, trainer)
         next(trainer.epochs(), None)
     except (CheckpointError, DivergenceError) as error:
-        text = str(error)
-        return (
-            None
-            if (str(path) in text or isinstance(error, DivergenceError)) and "\n" not in text and len(text) < 600
-            else f"its sentence is {text[:900]!r}"
-        )
+        return unclear(error, path)
     return None
+
+
+def unclear(error: CheckpointError | DivergenceError, path: Path) -> str | None:
+    """Say what is wrong with the sentence that refuses a checkpoint."""
+    text = str(error)
+    names_it = str(path) in text or isinstance(error, DivergenceError)
+    return None if names_it and "\n" not in text and len(text) < 600 else f"its sentence is {text[:900]!r}"
 
 
 def check_damaged(seed: int, number: int, folder: Path) -> str | None:
@@ -268,17 +271,18 @@ def check_planted(seed: int, number: int, folder: Path) -> str | None:
     ways = plant(folder)
     name = list(ways)[number % len(ways)]
     path = folder / f"planted-{number}.pt"
-    if number and not os.path.lexists(path):
-        with warnings.catch_warnings(action="ignore"):
-            ways[name](path)
-    elif not number:
+    with warnings.catch_warnings(action="ignore"):
         ways[name](path)
-    failure = load(path)
+    try:
+        checkpoints.load(path)
+        failure: str | None = "it was opened"
+    except CheckpointError as error:
+        failure = unclear(error, path)
     if path.is_dir():
         path.rmdir()
     else:
         path.unlink()
-    if (folder / "mark").exists():
+    if (folder / "mark").exists() or "antigravity" in sys.modules:
         return f"{name}: the planted code ran"
     return failure and f"{name}: {failure}"
 
@@ -295,9 +299,9 @@ def check_idx(seed: int, number: int, folder: Path) -> str | None:
     content = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 28, 28) + bytes(count * 784)
     raw = mutate(content, generator)
     try:
-        array = torch.as_tensor(idx.parse(raw, "file"))
-        if array.numel() + 4 + 4 * array.ndim != len(raw):
-            return f"{len(raw)} bytes became {tuple(array.shape)}"
+        array = idx.parse(raw, "file")
+        if array.size + 4 + 4 * array.ndim != len(raw):
+            return f"{len(raw)} bytes became {array.shape}"
     except DataError:
         pass
     source = folder / f"{idx.VAL_LABELS.name}{generator.choice(('', '.gz', '.xz'))}"
