@@ -19,14 +19,14 @@ from PIL import Image
 from mnist_cli import config as configuration
 from mnist_cli import idx, images, metrics, pages, predictions, runtimes
 from mnist_cli.config import DATA_DIR, PRETRAINED
-from mnist_cli.corruptions import CORRUPTIONS, SEED, corrupt
+from mnist_cli.corruptions import CORRUPTIONS, measure
 from mnist_cli.errors import ConfigError, ImageError
 from mnist_cli.images import Picture
 from mnist_cli.metrics import Measured
 from mnist_cli.pages import Found
 from mnist_cli.predictions import Prediction
 from mnist_cli.results import EpochResult
-from mnist_cli.runtimes import Ensemble, Loaded
+from mnist_cli.runtimes import Loaded
 
 AnyPath = str | PathLike[str]
 AnyPicture = AnyPath | Image.Image | NDArray[np.generic]
@@ -143,13 +143,10 @@ def evaluate(
     if not paths:
         raise ConfigError("there is nothing to evaluate; name a checkpoint")
     members = [load(path, device=device).model for path in paths]
-    model = Ensemble(members, tta) if tta or len(members) > 1 else members[0]
+    model = runtimes.as_one(members, tta)
     idx.repair(Path(data_dir), idx.SPLITS["val"])
     frames, labels = idx.load(Path(data_dir), "val")
-    errors = {
-        name: 1 - metrics.ask(model, corrupt(frames, name, SEED), labels).evaluation.accuracy
-        for name in (CORRUPTIONS if corruptions else ())
-    }
+    (errors,) = measure([model], frames, labels, CORRUPTIONS if corruptions else ())
     return Measured(", ".join(map(str, paths)), metrics.ask(model, frames, labels), errors)
 
 

@@ -7,15 +7,16 @@ blur blurs in both directions, where theirs took the columns for channels of col
 Every corruption takes images (N, 28, 28), 0 = paper to 1 = ink, and returns such images, each with its own noise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from mnist_cli import metrics
 from mnist_cli.images import FRAME
-from mnist_cli.runtimes import Frames
+from mnist_cli.runtimes import Frames, Reader
 
 Pixels = NDArray[np.float64]
 Points = tuple[Pixels, Pixels]  # columns and rows, each (N,)
@@ -37,6 +38,18 @@ def corrupt(frames: Frames, name: str, seed: int) -> Frames:
         result = CORRUPTIONS[name](whole, np.random.default_rng([seed, start]))
         corrupted[start : start + CHUNK, 0] = (result[: len(some)] * 255).round()
     return corrupted
+
+
+def measure(
+    models: Sequence[Reader], frames: Frames, labels: NDArray[np.integer], names: Iterable[str]
+) -> list[dict[str, float]]:
+    """Return the error of each model, 0 to 1, on digits with each of the corruptions; every model sees the same noise."""
+    errors: list[dict[str, float]] = [{} for _ in models]
+    for name in names:
+        corrupted = corrupt(frames, name, SEED)
+        for model, found in zip(models, errors, strict=True):
+            found[name] = 1 - metrics.ask(model, corrupted, labels).evaluation.accuracy
+    return errors
 
 
 def shot_noise(images: Pixels, rng: Rng) -> Pixels:

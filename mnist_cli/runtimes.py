@@ -60,6 +60,11 @@ class Ensemble:
         return mean
 
 
+def as_one(members: Sequence[Reader], test_time_augmentation: bool = False) -> Reader:
+    """Return several models as one; one alone stays what it is, unless it is to see shifted images."""
+    return Ensemble(members, test_time_augmentation) if test_time_augmentation or len(members) > 1 else members[0]
+
+
 class OnnxModel:
     """A model that onnxruntime runs, as `exports.to_onnx` makes them.
 

@@ -1,7 +1,6 @@
 """`mnist evaluate`: measure checkpoints on the val images."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,8 +64,8 @@ def evaluate(
     repair_data(data_dir, "val")
     images, labels = idx.load(data_dir, "val")
     names = [TOGETHER] if ensemble else [str(path) for path in checkpoint]
-    together = [_as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
-    corrupted = _corrupt(together, images, labels) if corruptions else [{} for _ in together]
+    together = [runtimes.as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
+    corrupted = _measure_corrupted(together, images, labels) if corruptions else [{} for _ in together]
     measured = [
         metrics.Measured(name, metrics.ask(model, images, labels), errors)
         for name, model, errors in zip(names, together, corrupted, strict=True)
@@ -84,27 +83,18 @@ def evaluate(
         say(f"{page.write(report, measured, images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
 
 
-def _as_one(members: "Sequence[Reader]", tta: bool) -> "Reader":
-    from mnist_cli.runtimes import Ensemble
-
-    return Ensemble(members, tta) if tta or len(members) > 1 else members[0]
-
-
-def _corrupt(together: "list[Reader]", images: "Frames", labels: "NDArray[np.uint8]") -> list[dict[str, float]]:
+def _measure_corrupted(
+    together: "list[Reader]", images: "Frames", labels: "NDArray[np.uint8]"
+) -> list[dict[str, float]]:
     """Return the error of each model on the images with each corruption, showing how far it is."""
     from rich.console import Console
     from rich.progress import track
 
-    from mnist_cli import metrics
-    from mnist_cli.corruptions import CORRUPTIONS, SEED, corrupt
+    from mnist_cli.corruptions import CORRUPTIONS, measure
 
-    errors: list[dict[str, float]] = [{} for _ in together]
     console = Console(stderr=True)
-    for name in track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal):
-        spoiled = corrupt(images, name, SEED)
-        for model, found in zip(together, errors, strict=True):
-            found[name] = 1 - metrics.ask(model, spoiled, labels).evaluation.accuracy
-    return errors
+    names = track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal)
+    return measure(together, images, labels, names)
 
 
 def _values(model: "Measured", first: "Measured") -> dict[str, Any]:
