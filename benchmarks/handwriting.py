@@ -18,13 +18,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from mnist_cli import checkpoints, data, idx, images, predictions
+from mnist_cli import checkpoints, data, idx, images, metrics, predictions
 from mnist_cli.config import DATA_DIR, PRETRAINED
 from mnist_cli.images import Frame
 from mnist_cli.models import Classifier
@@ -145,18 +144,6 @@ def scores(model: Classifier, pictures: Iterator[Image.Image]) -> tuple[list[flo
     return likeness, float(np.mean([answer.digit is not None for answer in found])) if found else 0.0
 
 
-def calibration_error(model: Classifier, digits: data.Digits, bins: int = 15) -> float:
-    """Return the expected calibration error on frames as MNIST has them (Guo et al. 2017)."""
-    with torch.inference_mode():
-        confidence, answers = torch.cat([model(b.images).softmax(1) for b in digits.batches(1_000)]).max(dim=1)
-    right = (answers == digits.labels).float()
-    place = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = [
-        (right[place == b].mean() - confidence[place == b].mean()).abs() * (place == b).sum() for b in place.unique()
-    ]
-    return float(sum(gaps) / len(digits))
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -182,7 +169,8 @@ def main() -> None:
         print(f"{name:24}{shares}", flush=True)
     if arguments.condition:
         return
-    print(f"expected calibration error on the val images: {100 * calibration_error(model, val):.2f} %")
+    answers = metrics.ask(model, *val.arrays())
+    print(f"expected calibration error on the val images: {100 * answers.calibration_error():.2f} %")
     real, kept = scores(model, (Image.fromarray(image) for image in some.images[:, 0].numpy()))
     print(
         f"\n{'what is no digit':24}{'AUROC':>8}{'answered with a digit':>24}\n{'(val digits)':24}{'':8}{100 * kept:22.1f} %"

@@ -144,8 +144,9 @@ def batch_sizes(laboratory: Laboratory) -> Figure:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that the time of the processor is what a watch would show on an idle machine
     for size in (16, 128, 1024, 8192):
-        name, clock = f"batches of {size:,}", Clock()
+        name = f"batches of {size:,}"
         trainer = laboratory.prepare(batch_size=size, epochs=1_000)
+        clock = Clock()  # which runs from now on
         results = laboratory.learn(name, trainer, clock.until(SECONDS, trainer))
         losses[name] = clock.laps, [result.val_loss for result in results]
         shares[name] = clock.laps, [result.val_accuracy for result in results]
