@@ -20,6 +20,11 @@ class Answer:
     prediction: "Prediction | None" = None  # of its only digit; None when it has none or several
     found: "list[Found]" = field(default_factory=list)  # its digits, when several are looked for
 
+    def set_found(self, found: "list[Found]") -> None:
+        """Take the digits of a picture that may have several; the only one is its prediction, too."""
+        self.found = found
+        self.prediction = found[0].prediction if len(found) == 1 else None
+
     @property
     def digit(self) -> int | None:
         """The only digit in the picture, or None for a `reason`."""

@@ -24,8 +24,8 @@ from mnist_cli.results import EpochResult
 from mnist_cli.runtimes import ANYTHING
 from mnist_cli.training import Trainer
 
-# Of a model that was never calibrated; the first checkpoints do not have these.
-CALIBRATION = {"temperature": torch.tensor(models.UNCALIBRATED), "least_score": torch.tensor(ANYTHING)}
+# The first checkpoints do not have these.
+UNCALIBRATED = {"temperature": torch.tensor(models.UNCALIBRATED), "least_score": torch.tensor(ANYTHING)}
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Checkpoint:
     def val_accuracy(self) -> float | None:
         """The accuracy on the val images after the last finished epoch, 0 to 1; None before the first."""
         return self.metrics[-1].val_accuracy if self.metrics else None
+
+    @property
+    def parameters(self) -> int:
+        """The numbers that were learned."""
+        return sum(weights.numel() for weights in self.model.parameters())
 
 
 def save(path: Path, trainer: Trainer) -> None:
@@ -86,7 +91,7 @@ def load(path: Path) -> Checkpoint:
     header = headers.read(path)
     content = _read_tensors(path)
     try:
-        weights = {**CALIBRATION, **content["weights"]}
+        weights = {**UNCALIBRATED, **content["weights"]}
         _check_weights(header, weights)
         model = models.build(header.model, **header.arguments)
         model.load_state_dict(weights)

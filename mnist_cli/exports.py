@@ -187,7 +187,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, str]:
     """Return what a file says of its model: numbers, the name of each class, and how good it is if that is known."""
     constants = ("pixel_mean", "pixel_std", "temperature", "least_score")
     facts = {name: str(getattr(checkpoint.model, name).item()) for name in constants}
-    facts["parameters"] = str(sum(weights.numel() for weights in checkpoint.model.parameters()))
+    facts["parameters"] = str(checkpoint.parameters)
     facts["class_names"] = json.dumps([str(digit) for digit in range(CLASSES)])
     if checkpoint.val_accuracy is not None:
         facts["val_accuracy"] = str(checkpoint.val_accuracy)

@@ -105,8 +105,11 @@ class OnnxModel:
             raise ValueError("it does not take uint8 images (N, 1, 28, 28)")
         if "logits" not in [value.name for value in self.session.get_outputs()]:
             raise ValueError("it gives no logits")
-        if self.logits(np.zeros((2, 1, 28, 28), np.uint8)).shape != (2, CLASSES):
+        logits = self.logits(np.zeros((2, 1, 28, 28), np.uint8))
+        if logits.shape != (2, CLASSES):
             raise ValueError("its logits are not (N, 10)")
+        if not np.isfinite(logits).all():
+            raise ValueError("its logits are not numbers")
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,8 @@ def load(path: Path, device: str | None = None) -> Loaded:
 
     place = devices.choose(device)
     checkpoint = checkpoints.load(path)
-    parameters = sum(weights.numel() for weights in checkpoint.model.parameters())
     runtime = f"torch {torch.__version__} on {place}"
-    return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy, parameters, runtime)
+    return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy, checkpoint.parameters, runtime)
 
 
 def _loaded(path: Path, model: OnnxModel) -> Loaded:

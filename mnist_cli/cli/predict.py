@@ -175,8 +175,7 @@ def _find_digits(model: "Model", answers: list[Answer], min_confidence: float) -
 
     for answer in answers:
         if answer.picture is not None:
-            answer.found = pages.find_digits(model, answer.picture, min_confidence)
-            answer.prediction = answer.found[0].prediction if len(answer.found) == 1 else None
+            answer.set_found(pages.find_digits(model, answer.picture, min_confidence))
 
 
 def _read(path: Path, whole: bool) -> Answer:

@@ -165,7 +165,7 @@ def repair_data(data_dir: Path, *splits: "Split") -> None:
 
 def describe_model(loaded: "Loaded", is_named: bool) -> str:
     """Return which model answers, how good it is, and how to have another."""
-    score = "no epoch finished" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
+    score = "never measured" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
     if means_pretrained(loaded.path):
         return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
     return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."

@@ -48,8 +48,7 @@ class Engine:
         answer = Answer(Path(upload.name))
         try:
             if many:
-                answer.found = await _in_time(self._reader, lambda: self._read_page(upload))
-                answer.prediction = answer.found[0].prediction if len(answer.found) == 1 else None
+                answer.set_found(await _in_time(self._reader, lambda: self._read_page(upload)))
             else:
                 answer.prediction = await self._batcher.ask(
                     await _in_time(self._decoders, lambda: _decode(upload, WORKING_SIZE))
