@@ -326,7 +326,7 @@ def test_a_correction_needs_a_digit_and_a_picture(loaded, tmp_path, query, body,
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_full_disk_is_told(loaded, tmp_path, monkeypatch):
+def test_a_correction_that_cannot_be_saved_is_told(loaded, tmp_path):
     client = connect(loaded, collect=tmp_path / "mine")
     (tmp_path / "mine" / "labels.csv").unlink()
     (tmp_path / "mine").rmdir()

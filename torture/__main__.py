@@ -1,6 +1,6 @@
 """Run all trials, or those whose names are given, and print the table.
 
-python -m torture [--seed 1] [--share] [--jobs 2] [--minutes 35] [KIND...]
+python -m torture [--seed 1] [--share] [--count N] [--jobs 2] [--minutes 35] [KIND...]
 """
 
 import argparse
@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="kinds that run at a time")
     parser.add_argument("--minutes", type=float, default=35, help="each kind stops after this, and its row says so")
     arguments = parser.parse_args()
+    if unknown := set(arguments.kinds) - {kind.name for kind in KINDS}:
+        parser.error(f"there is no kind {min(unknown)!r}; choose from {'; '.join(kind.name for kind in KINDS)}")
     kinds = [kind for kind in KINDS if not arguments.kinds or kind.name in arguments.kinds]
     counts = [arguments.count or (kind.share if arguments.share else kind.whole) for kind in kinds]
     print(f"seed {arguments.seed}\n\n| what | tried | failures | seconds |\n| --- | --- | --- | --- |", flush=True)
