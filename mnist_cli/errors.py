@@ -54,6 +54,12 @@ class TooLargeError(ImageError):
     """A picture has more pixels than are read."""
 
 
+def missing(what: object, error: ImportError, extra: str) -> MnistError:
+    """Return the error that `what` needs a package that comes with an extra, which could not be imported."""
+    package = error.name or "a package"  # a broken one may have no name
+    return MnistError(f'{what} needs {package}, which is not installed; type: pip install "mnist-cli[{extra}]"')
+
+
 def first_line(error: Exception) -> str:
     """Return what an error says, short of the details torch lists below it and of what a stranger wrote at length."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]

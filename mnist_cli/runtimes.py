@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cli.config import means_pretrained
-from mnist_cli.errors import CheckpointError, ConfigError, MnistError, first_line
+from mnist_cli.errors import CheckpointError, ConfigError, first_line, missing
 
 CLASSES = 10
 ANYTHING = -1e9  # a least score that every frame has
@@ -164,7 +164,7 @@ def _read_onnx(path: Path) -> OnnxModel:
         _refuse_more_than_arithmetic(content)
         return OnnxModel(content)
     except ImportError as error:
-        raise MnistError(f'{path} needs onnxruntime and onnx: pip install "mnist-cli[export]"') from error
+        raise missing(path, error, "export") from error
     # Protobuf and onnxruntime raise a dozen kinds of error on broken files.
     except Exception as error:
         raise CheckpointError(

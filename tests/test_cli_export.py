@@ -70,7 +70,9 @@ def test_a_missing_extra_says_what_to_type(mnist, trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     done = mnist("export", trained)
     assert done.exit_code == 1
-    assert done.stderr == 'Error: `mnist export` needs onnxscript: pip install "mnist-cli[export]"\n'
+    assert done.stderr == (
+        'Error: `mnist export` needs onnxscript, which is not installed; type: pip install "mnist-cli[export]"\n'
+    )
 
 
 def test_a_file_that_is_no_checkpoint_is_told(mnist):

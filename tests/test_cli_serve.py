@@ -88,10 +88,10 @@ def test_an_address_that_is_not_of_this_machine_is_told(mnist):
 def test_a_missing_extra_is_told_with_what_to_type(mnist, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     result = mnist("serve")
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert (
         result.stderr
-        == f"Error: `mnist serve` needs {package}, which is not installed; type: pip install 'mnist-cli[serve]'\n"
+        == f'Error: `mnist serve` needs {package}, which is not installed; type: pip install "mnist-cli[serve]"\n'
     )
 
 

@@ -7,7 +7,7 @@ import typer
 
 from mnist_cli.cli.terminal import DataDir, repair_data, say
 from mnist_cli.config import DATA_DIR
-from mnist_cli.errors import ConfigError, MnistError
+from mnist_cli.errors import ConfigError, missing
 from mnist_cli.results import percent
 
 CALIBRATION = 2_000  # training images that tell how large the values in a network become
@@ -49,7 +49,7 @@ def export(
 
         from mnist_cli import exports
     except ImportError as error:
-        raise MnistError(f'`mnist export` needs {error.name}: pip install "mnist-cli[export]"') from error
+        raise missing("`mnist export`", error, "export") from error
     from mnist_cli import checkpoints, idx
     from mnist_cli.files import replacing
 

@@ -15,7 +15,7 @@ import typer
 from mnist_cli import runs
 from mnist_cli.cli.terminal import ModelToUse, command, describe_model, say
 from mnist_cli.config import CHECKPOINTS_DIR
-from mnist_cli.errors import ConfigError
+from mnist_cli.errors import ConfigError, missing
 
 LOCAL = ("localhost", "127.", "::1")  # what addresses begin with that only this machine reaches
 PATIENCE = 30  # seconds that requests in flight have to end after Ctrl-C
@@ -65,9 +65,7 @@ def serve(
         import python_multipart  # noqa: F401
         import uvicorn
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"`mnist serve` needs {error.name}, which is not installed; type: pip install 'mnist-cli[serve]'"
-        ) from error
+        raise missing("`mnist serve`", error, "serve") from error
 
     with _listen(host, port) as listener:
         from mnist_cli import runtimes
