@@ -97,6 +97,8 @@ def _arguments(hidden: list[int], activation: str, dropout: float) -> dict[str, 
     """Return what a model is built with, of the kinds that a TrainConfig has; their shapes are for whoever builds it."""
     if not isinstance(hidden, list) or not all(isinstance(width, int) for width in hidden):
         raise TypeError("the widths of its layers are no numbers")
+    if not 0 <= dropout < 1:  # false for NaN, too
+        raise ValueError(f"its dropout is {dropout}")
     return {"hidden": hidden, "activation": _text(activation), "dropout": float(dropout)}
 
 

@@ -54,6 +54,7 @@ def test_a_folder_that_is_called_pretrained_does_not_hide_the_model_that_ships(t
         {"metrics": [{**vars(RESULTS[0]), "val_accuracy": 7.0}]},
         {"metrics": [{**vars(RESULTS[0]), "epoch": 1.5}]},
         {"model": None},
+        {"model": {"name": "mlp", "arguments": {"hidden": [9], "activation": "relu", "dropout": float("nan")}}},
         {"config": {}},
         {"versions": [1]},
     ],
