@@ -111,3 +111,12 @@ def test_an_origin_that_cannot_be_is_told(mnist, origin):
     result = mnist("serve", "--allow-origin", origin)
     assert result.exit_code == 2
     assert result.stderr == f"Error: --allow-origin {origin}: an origin looks like https://example.org, or is *\n"
+
+
+def test_an_origin_may_be_written_otherwise_than_browsers_do(mnist, monkeypatch):
+    import uvicorn
+
+    ran = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: ran.append(self.config.app))
+    mnist("serve", "--port", 0, "--checkpoint", "pretrained", "--allow-origin", "HTTPS://Example.org/")
+    assert ran[0].user_middleware[0].kwargs["origins"] == ["https://example.org"]

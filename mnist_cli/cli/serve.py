@@ -56,7 +56,7 @@ def serve(
       curl --data-binary @seven.png http://127.0.0.1:8000/api/predict
       curl -F picture=@one.png -F picture=@two.png http://127.0.0.1:8000/api/predict
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
-    origins = [origin.rstrip("/") for origin in allow_origin or ()]
+    origins = [origin.rstrip("/").lower() for origin in allow_origin or ()]  # as browsers write them
     for origin in origins:
         if not re.fullmatch(r"\*|https?://[^/]+", origin):
             raise ConfigError(f"--allow-origin {origin}: an origin looks like https://example.org, or is *")
