@@ -130,6 +130,14 @@ def test_a_turned_photo_is_set_upright(tmp_path):
     )
 
 
+@pytest.mark.parametrize("size", [60, 180, 229, 280, 1_000])
+def test_large_ink_keeps_its_margin_when_it_is_reduced(size):
+    grey = np.full((size + 40, size + 40, 1), 255, np.float32)
+    grey[20:-20, 20:-20] = 0
+    ink = next(images.candidates(grey))
+    assert not np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]).any()
+
+
 def test_the_grain_of_paper_is_not_ink(tmp_path):
     noise = np.random.default_rng(0).normal(0, 8, size=(300, 400))
     grey = (draw_bar(ink=60, paper=200) + noise).clip(0, 255).astype(np.uint8)

@@ -126,7 +126,10 @@ def _cut_out(ink: Ink) -> tuple[Ink, int]:
     """Return the part with ink, with a margin wherever the picture has one, and by how much it was reduced."""
     part = ink[_box(ink, margin=1)]
     factor = max(part.shape) // LARGEST_INK
-    return (part, 1) if factor <= 1 else (np.asarray(Image.fromarray(part).reduce(factor)), factor)
+    if factor <= 1:
+        return part, 1
+    part = ink[_box(ink, margin=1 + factor)]  # of which at least a pixel is left
+    return np.asarray(Image.fromarray(part).reduce(factor)), factor
 
 
 def _box(marked: NDArray[Any], margin: int) -> tuple[slice, slice]:
