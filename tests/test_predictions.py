@@ -137,6 +137,16 @@ def test_no_pictures_give_no_answers(shipped):
     assert predictions.classify(shipped, []) == []
 
 
+@pytest.mark.parametrize("tops", [(40, 60, 80), (80, 60, 20), (20, 100, 60)])
+def test_a_large_row_up_and_down_is_not_answered_with_one_of_its_digits(val, shipped, tops):
+    sheet = Image.new("L", (300, 280), 255)
+    for place, top in enumerate(tops):
+        image = val.images[val.labels == (2, 6, 4)[place]][0, 0].numpy()
+        sheet.paste(0, (94 * place, top), Image.fromarray(image).resize((94, 120)))
+    (answer,) = predictions.classify(shipped, [images.to_array(sheet)])
+    assert answer.reason == "several digits"
+
+
 def test_a_row_of_digits_is_told_from_no_digit(shipped):
     rng = np.random.default_rng(1)
     rows = []
