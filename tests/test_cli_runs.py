@@ -62,6 +62,16 @@ def test_a_terminal_gets_a_table(two, tmp_path):
     assert done.stderr == "* is what `mnist predict` uses.\n"
 
 
+def test_a_narrow_terminal_gets_the_names_and_scores_whole(two, tmp_path):
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "mnist_cli", "runs"]
+    environment = {**os.environ, "COLUMNS": "40"}
+    subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, cwd=tmp_path, env=environment, check=True)
+    table = os.read(ours, 10_000).decode()
+    assert all(text in table for text in ("first", "second", "val accuracy", "75.00 %"))
+    assert "size" not in table
+
+
 def test_a_damaged_checkpoint_is_named_and_the_others_are_listed(two, tmp_path):
     path = tmp_path / "checkpoints/second/last.pt"
     path.write_bytes(path.read_bytes()[:1000])

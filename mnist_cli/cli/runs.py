@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,10 @@ from mnist_cli.results import percent
 from mnist_cli.runs import Run, find
 
 HEADINGS = ("", "name", "model", "epochs", "val accuracy", "seconds", "saved", "size")
-NAMES = {1, 2}  # the columns that stand on the left
+NAME = 1
+NAMES = {NAME, 2}  # the columns that stand on the left
+SPARED = (7, 6, 5, 2, 3)  # the columns that a narrow terminal does without, the first one first
+NAME_WIDTH = 12  # characters of a name in a line at least, where names have to be folded
 USED = "*"  # marks the run that `mnist predict` takes
 
 
@@ -143,20 +147,34 @@ def _print_table(rows: list[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    cells = [_cells(row) for row in rows]
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    for place, heading in enumerate(HEADINGS):
+    places = _fitting(cells, console.width)
+    for place in places:
         table.add_column(
-            heading,
+            HEADINGS[place],
             justify="left" if place in NAMES else "right",
             overflow="fold",
-            no_wrap=heading != "name",
+            no_wrap=place != NAME,
         )
-    for row in rows:
+    for row, texts in zip(rows, cells, strict=True):
         style = "yellow" if row.error else "bold green" if row.is_used else ""
-        table.add_row(*(Text(cell) for cell in _cells(row)), style=style)
+        table.add_row(*(Text(texts[place]) for place in places), style=style)
     if rows:
-        Console().print(table)
+        console.print(table)
         say(f"{USED} is what `mnist predict` uses.")
+
+
+def _fitting(cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return which columns of HEADINGS a terminal of so many characters has room for."""
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *cells, strict=True)]
+    widths[NAME] = min(widths[NAME], NAME_WIDTH)
+    places = list(range(len(HEADINGS)))
+    for place in SPARED:
+        if sum(widths[kept] + 2 for kept in places) - 2 > width:
+            places.remove(place)
+    return places
 
 
 def _plot(rows: list[Row], path: Path) -> None:
