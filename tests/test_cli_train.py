@@ -113,6 +113,8 @@ def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
     done = mnist("train", "--resume", "checkpoints/one/last.pt")
     assert done.exit_code == 2
     assert "has all its 2 epochs; train longer with --epochs 4" in done.stderr
+    done = mnist("train", "--resume", "checkpoints/one/last.pt", "--epochs", "1")
+    assert "has 2 epochs; train longer with --epochs 4" in done.stderr
 
 
 def test_resume_takes_no_other_hyperparameter(mnist, trained):

@@ -229,11 +229,10 @@ def train(  # the options are those of TrainConfig, and then what is not about l
 def _made_longer(checkpoint: "Checkpoint", options: dict[str, Any]) -> TrainConfig:
     """Return the configuration of a run that is to be taken up again."""
     settings = replace(checkpoint.config, **options)
-    if len(checkpoint.metrics) >= settings.epochs:
-        longer = 2 * settings.epochs
-        raise ConfigError(
-            f"{checkpoint.path} has all its {settings.epochs} epochs; train longer with --epochs {longer}"
-        )
+    done = len(checkpoint.metrics)
+    if done >= settings.epochs:
+        has = f"all its {done}" if done == settings.epochs else f"{done}"
+        raise ConfigError(f"{checkpoint.path} has {has} epochs; train longer with --epochs {2 * done}")
     return settings
 
 
