@@ -116,6 +116,8 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints")
     if file.is_dir():
         raise CheckpointError(f"{path} is a folder; name the file in it, such as {path / 'last.pt'}")
+    if file.suffix in {".onnx", ".pt2"}:
+        raise CheckpointError(f"{path} is an exported model; name the checkpoint that it was made from")
     # torch.save writes a zip; insisting on one keeps bare pickles out before anything looks inside.
     if not file.is_file() or not zipfile.is_zipfile(file):
         raise CheckpointError(f"{path} is not a checkpoint, or not a whole one; `mnist train` makes checkpoints")

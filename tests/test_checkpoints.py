@@ -185,6 +185,14 @@ def test_another_format_version_is_told(trained, tmp_path, version):
         checkpoints.load(change(trained, tmp_path / "new.pt", version=version))
 
 
+@pytest.mark.parametrize("name", ["digits.onnx", "digits.pt2"])
+def test_an_exported_model_is_told_from_a_damaged_checkpoint(trained, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(trained.read_bytes())
+    with pytest.raises(CheckpointError, match="is an exported model; name the checkpoint that it was made from"):
+        checkpoints.load(path)
+
+
 def test_a_folder_says_which_file_is_meant(tmp_path):
     with pytest.raises(CheckpointError, match=r"is a folder; name the file in it, such as .*last\.pt"):
         checkpoints.load(tmp_path)

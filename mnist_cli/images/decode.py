@@ -80,7 +80,9 @@ def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
 
 
 def _check_size(size: int) -> None:
-    """Raise TooLargeError for so many bytes that reading them would take too much memory."""
+    """Raise ImageError for no bytes, TooLargeError for so many that reading them would take too much memory."""
+    if not size:
+        raise ImageError("the file is empty")
     if size > LARGEST_FILE:
         raise TooLargeError(f"the file has more than {LARGEST_FILE:,} bytes")
 
