@@ -15,7 +15,8 @@ CALIBRATION = 2_000  # training images that tell how large the values in a netwo
 
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(readable=False, help="A file that `mnist train` wrote, or `pretrained`.")
+        Path,
+        typer.Argument(metavar="CHECKPOINT", readable=False, help="A file that `mnist train` wrote, or `pretrained`."),
     ],
     output: Annotated[
         Path | None,
@@ -63,6 +64,6 @@ def export(
         file.write(content)
     typer.echo(path)
     if int8:
-        say(f"val accuracy {percent(found.accuracy)}, and {percent(found.accuracy_before)} of the checkpoint.")
+        say(f"val accuracy {percent(found.accuracy)}; the checkpoint has {percent(found.accuracy_before)}.")
     else:
         say(f"It answers {found.images:,} val images as the checkpoint does, with logits within {found.distance:.1g}.")

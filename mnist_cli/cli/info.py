@@ -18,7 +18,8 @@ from mnist_cli.results import percent
 
 def info(
     checkpoint: Annotated[
-        Path, typer.Argument(readable=False, help="A file that `mnist train` wrote, or `pretrained`.")
+        Path,
+        typer.Argument(metavar="CHECKPOINT", readable=False, help="A file that `mnist train` wrote, or `pretrained`."),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, which also has the results of all epochs.")

@@ -48,8 +48,8 @@ def serve(
 ) -> None:
     """Serve a page to draw digits on, and the answers of `mnist predict` over HTTP.
 
-    No picture is stored or logged, and the page asks nobody but this program, so it works without a network. Ctrl-C
-    stops it when the requests in flight are answered.
+    No picture is logged, and none is stored without --collect. The page asks nobody but this program, so it works
+    without a network. Ctrl-C stops it when the requests in flight are answered.
 
     \b
       mnist serve --open

@@ -26,7 +26,8 @@ from mnist_cli.serving.uploads import Room
 
 PAGE = Path(__file__).with_name("page")
 DESCRIPTION = (
-    "Which digit is in a picture? The answers are those of `mnist predict --json`. No picture is stored or logged."
+    "Which digit is in a picture? The answers are those of `mnist predict --json`. No picture is logged, and none is "
+    "stored but those sent to /api/corrections."
 )
 REQUESTS = 64  # answered at once; one more is told to come back
 MEMORY = 256 * 1024**2  # bytes of all bodies together
