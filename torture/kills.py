@@ -1,5 +1,6 @@
 """SIGKILL at random moments: what has its final name is whole, and the next command goes on or repairs."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -105,6 +106,8 @@ def downloads(count: int, seed: int, folder: Path) -> Outcomes:
             kill(download(target), generator, whole)
             server.ranges.clear()
             begun = [path for path in (idx.part_path(target, file) for file in files) if path.exists()]
+            for path in target.rglob(".*.tmp"):
+                os.utime(path, (0, 0))  # as if an hour had gone by, after which it is surely nobody's
             sizes = {file.archive_size for file in files}
             is_begun = any(path.stat().st_size > 0 and path.stat().st_size not in sizes for path in begun)
             fault = _torn(target, files) or download(target).fault(0)

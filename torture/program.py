@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import ForkProcess
@@ -51,9 +52,15 @@ class Started:
 def start(work: Callable[[], object], folder: Path, said: Path | None = None) -> Started:
     """Run `work` in `folder` and in a process of its own."""
     said = said or folder / ".said"
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(work, folder, said), daemon=True)
-    process.start()
-    return Started(process, said)
+    return Started(fork(_run, work, folder, said), said)
+
+
+def fork(work: Callable[..., object], *arguments: object) -> ForkProcess:
+    """Run `work` in a copy of this process, which has everything imported."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=arguments, daemon=True)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # that threads are not copied
+        process.start()
+    return process
 
 
 def mnist(folder: Path, *arguments: object, said: Path | None = None) -> Started:

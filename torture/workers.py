@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from torture import Outcomes
+from torture.program import fork
 
 SECONDS = 60  # of the processor for one input
 WAITED = 600  # seconds for one input by the clock, also on a machine that is busy with other work
@@ -26,9 +27,7 @@ def check_all(check: Check, count: int, seed: int, folder: Path) -> Outcomes:
     number = 0
     while number < count:
         ours, theirs = multiprocessing.Pipe()
-        arguments = check, range(number, count), seed, folder, theirs
-        process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments, daemon=True)
-        process.start()
+        process = fork(_work, check, range(number, count), seed, folder, theirs)
         theirs.close()
         try:
             ours.recv()
@@ -57,7 +56,8 @@ def _work(check: Check, numbers: range, seed: int, folder: Path, answers: Connec
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + MEMORY + RESERVE, resource.RLIM_INFINITY))
     answers.send("ready")
     with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), sys.stderr.fileno())
+        os.dup2(said.fileno(), 2)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         for number in numbers:
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             signal.alarm(WAITED)
