@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mnist_cli import checkpoints, idx, runs
@@ -82,13 +82,10 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
             if fault := mnist(disk, *train, said=said).fault(0):
                 return fault
             before = (disk / "checkpoints/one/last.pt").read_bytes()
-            with open(disk / "fill", "wb") as fill:
-                try:
-                    while True:
-                        fill.write(bytes(4096))
-                        fill.flush()
-                except OSError:
-                    pass
+            with suppress(OSError), open(disk / "fill", "wb") as fill:
+                while True:
+                    fill.write(bytes(4096))
+                    fill.flush()
             resumed = "train", "--resume", "checkpoints/one/last.pt", "--epochs", "9", "--data-dir", data_dir
             fault = _told_without_litter(disk, resumed, folder, 1)
             kept = (disk / "checkpoints/one/last.pt").read_bytes() == before
