@@ -107,16 +107,24 @@ async def run(port: int, requests: Iterator[bytes], connections: int, seconds: f
     return load
 
 
-def memory(process: int) -> float:
-    """Return the memory that a process has now, in MB."""
-    kilobytes = subprocess.run(["ps", "-o", "rss=", str(process)], capture_output=True, text=True, check=True).stdout
-    return int(kilobytes) / 1024
+def processes(server: int) -> list[int]:
+    """Return the process of the server and those that it started."""
+    command = ["ps", "-o", "pid=", "-p", str(server), "--ppid", str(server)]
+    return [int(number) for number in subprocess.run(command, capture_output=True, check=True).stdout.split()]
 
 
-def computed(process: int) -> float:
-    """Return for how long a process has computed until now, on all cores together, in seconds."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def memory(server: int) -> float:
+    """Return the memory that all processes of the server have now, in MB; what they share is counted once."""
+    rolls = [Path(f"/proc/{process}/smaps_rollup").read_text() for process in processes(server)]
+    return sum(int(re.search(r"^Pss: +(\d+) kB", roll, re.MULTILINE)[1]) for roll in rolls) / 1024
+
+
+def computed(server: int) -> float:
+    """Return for how long the server has computed until now, on all cores together, in seconds."""
+    fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes(server)]
+    return sum(int(user) + int(system) for *_, user, system in (some[:13] for some in fields)) / os.sysconf(
+        "SC_CLK_TCK"
+    )
 
 
 def main() -> None:

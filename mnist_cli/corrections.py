@@ -5,7 +5,6 @@
 
 import csv
 import secrets
-import threading
 import time
 from pathlib import Path
 
@@ -29,7 +28,6 @@ class Corrections:
     def __init__(self, folder: Path) -> None:
         """Make the folder and the CSV file, unless they are there; raises OSError when that cannot be."""
         self.folder = folder
-        self._one_at_a_time = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LABELS).open("a", newline="", encoding="utf-8") as file:
             if file.tell() == 0:
@@ -41,7 +39,8 @@ class Corrections:
         levels = picture.round().astype(np.uint8)
         with replacing(path) as file:
             Image.fromarray(levels if levels.shape[2] == 3 else levels[:, :, 0]).save(file, "PNG")
-        with self._one_at_a_time, (self.folder / LABELS).open("a", newline="", encoding="utf-8") as file:
+        # Several threads and processes may do so at once: what is appended in one write stays together.
+        with (self.folder / LABELS).open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow((path.name, digit))
         return path
 

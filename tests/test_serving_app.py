@@ -1,10 +1,11 @@
 import csv
 import io
 import json
+import multiprocessing
 import re
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import draw_seven
@@ -17,7 +18,7 @@ pytest.importorskip("fastapi")
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
-from mnist_cli.serving import app, engine, uploads
+from mnist_cli.serving import app, engine, reading, uploads
 
 
 @pytest.fixture(scope="session")
@@ -198,11 +199,38 @@ def test_bodies_that_need_more_memory_than_there_is_are_refused(loaded, monkeypa
 
 
 @pytest.mark.parametrize("query", ["", "?many=true"])
-def test_a_picture_that_takes_too_long_is_given_up(client, monkeypatch, query):
+def test_a_picture_that_is_not_read_in_time_is_given_up(client, monkeypatch, query):
     monkeypatch.setattr(engine, "DEADLINE", 0.05)
-    monkeypatch.setattr(engine, "decode", lambda *_: time.sleep(0.5))
+    monkeypatch.setattr(reading, "decode", lambda *_: time.sleep(0.5))
     answer = client.post(f"/api/predict{query}", content=SEVEN)
-    assert (answer.status_code, "takes more than" in answer.json()["reason"]) == (422, True)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert "not read in time" in answer.json()["reason"]
+
+
+def test_a_large_picture_is_read_beside_the_others(client, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("it was put into a batch")
+
+    monkeypatch.setattr(engine, "SLOW", len(SEVEN) - 1)
+    monkeypatch.setattr(engine.Batcher, "ask", refuse)
+    assert client.post("/api/predict", content=SEVEN).json()["digit"] == 7
+
+
+def test_several_workers_answer_as_one_does_and_are_replaced_when_they_end(client, loaded, tmp_path):
+    app_ = app.build(loaded, tmp_path, workers=2)
+    with TestClient(app_, base_url="http://localhost", raise_server_exceptions=False) as several:
+        for query in ("", "?many=true"):
+            answer, expected = (one.post(f"/api/predict{query}", content=SEVEN).json() for one in (several, client))
+            assert answer == {**expected, "confidence": pytest.approx(expected["confidence"]),
+                "probabilities": pytest.approx(expected["probabilities"])}  # fmt: skip
+        assert several.post("/api/predict", content=b"x").status_code == 415
+        assert several.post("/api/corrections?digit=7", content=SEVEN).status_code == 201
+        assert len(list(tmp_path.glob("*.png"))) == 1
+        for worker in multiprocessing.active_children():
+            worker.kill()
+            worker.join()
+        assert several.post("/api/predict", content=SEVEN).status_code == 503
+        assert several.post("/api/predict", content=SEVEN).json()["digit"] == 7
 
 
 def test_a_picture_that_does_not_arrive_is_given_up(client, monkeypatch):
@@ -279,13 +307,6 @@ def test_a_browser_is_told_which_pages_may_ask(loaded):
     assert (answer.json()["digit"], answer.headers["Access-Control-Allow-Origin"]) == (7, "https://digits.example")
     refused = client.options("/api/predict", headers={"Origin": "https://other.example", **asks})
     assert (refused.status_code, "Access-Control-Allow-Origin" in refused.headers) == (403, False)
-
-
-def test_a_picture_that_never_gets_its_turn_is_told_to_come_back(client, monkeypatch):
-    monkeypatch.setattr(engine, "DEADLINE", 0.05)
-    monkeypatch.setattr(engine.ThreadPoolExecutor, "submit", lambda *_: Future())
-    answer = client.post("/api/predict", content=SEVEN)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
 def test_corrections_are_refused_unless_asked_for(client):

@@ -1,6 +1,4 @@
 import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,10 +8,13 @@ from mnist_cli.serving.batching import Batcher
 def ask_all(work, items, **options):
     """Ask for all items at once and return what each of them got, an exception as it is."""
 
+    async def worked(some):
+        await asyncio.sleep(0)
+        return work(some)
+
     async def ask():
-        with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(work, executor, **{"largest": 10, "wait": 0.01, **options})
-            return await asyncio.gather(*(batcher.ask(item) for item in items), return_exceptions=True)
+        batcher = Batcher(worked, **{"largest": 10, "wait": 0.01, **options})
+        return await asyncio.gather(*(batcher.ask(item) for item in items), return_exceptions=True)
 
     return asyncio.run(ask())
 
@@ -30,28 +31,43 @@ def test_a_batch_is_never_larger_than_allowed():
     assert batches == [[0, 1], [2, 3], [4]]
 
 
-def test_the_next_batch_gathers_while_one_is_worked_on():
-    batches, worked_on, is_full = [], threading.Event(), threading.Event()
+@pytest.mark.parametrize(("allowed", "expected"), [(1, [[1], [2, 3]]), (2, [[1], [2], [3]])])
+def test_the_next_batch_gathers_while_as_many_as_allowed_are_worked_on(allowed, expected):
+    batches = []
 
-    def work(items):
-        batches.append(items)
-        worked_on.set()
-        assert is_full.wait(10)
+    async def ask():
+        may_go = asyncio.Event()
+
+        async def work(items):
+            batches.append(items)
+            await may_go.wait()
+            return items
+
+        batcher = Batcher(work, largest=10, wait=0, batches=allowed)
+        asked = []
+        for item in (1, 2, 3):
+            asked.append(asyncio.create_task(batcher.ask(item)))
+            if item < 3 - (allowed == 1):
+                while len(batches) < item:
+                    await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert len(batches) == allowed
+        may_go.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(ask()) == [1, 2, 3]
+    assert batches == expected
+
+
+def test_who_asks_after_all_are_answered_is_answered():
+    async def work(items):
         return items
 
     async def ask():
-        with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(work, executor, largest=10, wait=0)
-            first = asyncio.create_task(batcher.ask(1))
-            while not worked_on.is_set():
-                await asyncio.sleep(0.001)
-            others = [asyncio.create_task(batcher.ask(item)) for item in (2, 3)]
-            await asyncio.sleep(0.01)
-            is_full.set()
-            return await asyncio.gather(first, *others)
+        batcher = Batcher(work, largest=1, wait=0)
+        return [await batcher.ask(item) for item in range(20)]
 
-    assert asyncio.run(ask()) == [1, 2, 3]
-    assert batches == [[1], [2, 3]]
+    assert asyncio.run(ask()) == [*range(20)]
 
 
 def test_an_error_is_told_to_all_who_asked_and_the_next_are_answered():
@@ -74,15 +90,18 @@ def test_too_few_results_are_an_error_and_the_next_are_answered():
 def test_who_does_not_wait_any_more_is_left_out():
     batches = []
 
+    async def work(items):
+        batches.append(items)
+        return items
+
     async def ask():
-        with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(lambda items: batches.append(items) or items, executor, largest=10, wait=0.01)
-            gone, stays = (asyncio.create_task(batcher.ask(item)) for item in (1, 2))
-            await asyncio.sleep(0)
-            gone.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await gone
-            return await stays
+        batcher = Batcher(work, largest=10, wait=0.01)
+        gone, stays = (asyncio.create_task(batcher.ask(item)) for item in (1, 2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        return await stays
 
     assert asyncio.run(ask()) == 2
     assert batches == [[2]]

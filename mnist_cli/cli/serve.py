@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import re
 import socket
 import sys
@@ -45,6 +46,14 @@ def serve(
             show_default="no picture is stored",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that read pictures, started when they are needed; 1 takes the least memory.",
+            show_default="one for each core",
+        ),
+    ] = None,
 ) -> None:
     """Serve a page to draw digits on, and the answers of `mnist predict` over HTTP.
 
@@ -71,8 +80,11 @@ def serve(
         from mnist_cli import runtimes
         from mnist_cli.serving import app
 
+        workers = workers or os.cpu_count() or 1
+        if workers > 1:
+            os.environ.setdefault("OMP_NUM_THREADS", "1")  # each has a core
         loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))
-        service = app.build(loaded, collect, origins, only_local=host.startswith(LOCAL))
+        service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
         logging.basicConfig(
             stream=sys.stderr, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", level=logging.INFO
         )
@@ -101,7 +113,10 @@ def _listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; raises ConfigError when the port or the address cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
+        listener = socket.create_server(address[:2], family=family)
+        # An answer has two parts, and the second would wait for the receipt of the first, which may take 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except socket.gaierror as error:
         raise ConfigError(f"--host {host}: there is no such address; 127.0.0.1 is this machine") from error
     except OSError as error:

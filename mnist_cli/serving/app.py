@@ -1,6 +1,7 @@
 """The routes of the service."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,12 +48,27 @@ FORM = {
 }
 
 
-def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = (), only_local: bool = True) -> FastAPI:
+def build(
+    loaded: Loaded,
+    collect: Path | None = None,
+    origins: Sequence[str] = (),
+    only_local: bool = True,
+    workers: int = 1,
+) -> FastAPI:
     """Return the application that answers with a model.
 
     Corrections are saved in the folder `collect`, pages of `origins` may ask, and other machines if not `only_local`.
+    With several `workers` each is a process.
     """
+    engine, room = Engine(loaded, workers), Room(REQUESTS, MEMORY)
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.stop()
+
     app = FastAPI(
+        lifespan=running,
         title="mnist",
         summary="A digit recogniser",
         description=DESCRIPTION,
@@ -71,7 +87,6 @@ def build(loaded: Loaded, collect: Path | None = None, origins: Sequence[str] = 
             ),
         ],
     )
-    engine, room = Engine(loaded.model), Room(REQUESTS, MEMORY)
     corrections = Corrections(collect) if collect else None
 
     @app.post(

@@ -24,9 +24,9 @@ BODY_TOO_LARGE = f"the request is too large, at most {LARGEST_BODY // 1024**2} M
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # what is wrong with a form is told to its sender
 
 
-def busy() -> HTTPException:
+def busy(reason: str = TOO_MANY) -> HTTPException:
     """Return what tells a sender to come back later."""
-    return HTTPException(503, TOO_MANY, {"Retry-After": LATER})
+    return HTTPException(503, reason, {"Retry-After": LATER})
 
 
 @dataclass(frozen=True)
