@@ -1,6 +1,7 @@
 """Requests that arrive together are answered together: one forward pass costs little more than one picture."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar, cast
@@ -35,7 +36,8 @@ class Batcher(Generic[Item, Result]):
         """Work until nobody waits."""
         await asyncio.sleep(self.wait)
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(self.largest, len(self._queue)))]
+            share = math.ceil(len(self._queue) / self.batches)  # so that none works while another is idle
+            batch = [self._queue.popleft() for _ in range(min(self.largest, share))]
             # Not for those whose task was cancelled.
             if asked := [(item, result) for item, result in batch if not result.done()]:
                 await self._answer(asked)
