@@ -52,6 +52,12 @@ def page():
 SEVEN = png()
 
 
+def test_a_service_that_was_stopped_can_be_started_again(client):
+    for _ in range(2):
+        with client:
+            assert client.post("/api/predict", content=SEVEN).json()["digit"] == 7
+
+
 def test_a_picture_is_answered_with_the_object_of_the_command_line(client, mnist, tmp_path):
     (tmp_path / "seven.png").write_bytes(SEVEN)
     printed = json.loads(mnist("predict", "seven.png", "--json", "--checkpoint", "pretrained").stdout)

@@ -92,7 +92,7 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
             return fault or (None if kept else "the checkpoint from before is gone")
 
     def in_the_way(name: str, place: str) -> str | None:
-        inside = folder / f"{name} with a file in the way"
+        inside = folder / f"{name} with a file for {place}"
         inside.mkdir()
         (inside / place).write_text("in the way")
         fault = _told_without_litter(inside, commands[name], folder, 1)

@@ -39,7 +39,7 @@ class Engine:
     def __init__(self, loaded: Loaded, workers: int = 1) -> None:
         """Start the first worker; the others are started when there is work for them."""
         self.loaded, self.workers = loaded, workers
-        self._executor = self._start()
+        self._executor: Executor | None = self._start()
         self._batcher: Batcher[bytes, Prediction | ImageError] = Batcher(
             partial(self._run, reading.read_digits), BATCH, COMPANY, workers
         )
@@ -66,8 +66,10 @@ class Engine:
             raise HTTPException(507, f"the picture could not be saved: {error.strerror or error}") from error
 
     def stop(self) -> None:
-        """End the workers."""
-        self._executor.shutdown()
+        """End the workers; the next picture starts others."""
+        executor, self._executor = self._executor, None
+        if executor:
+            executor.shutdown()
 
     def _start(self) -> Executor:
         executor: Executor
@@ -94,12 +96,12 @@ class Engine:
 
     async def _run(self, work: Callable[..., Result], *given: Any) -> Result:
         """Return what `work` returns in a worker; raises HTTPException when that ended, and starts others."""
-        executor = self._executor
+        executor = self._executor = self._executor or self._start()
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, work, *given)
         except BrokenExecutor as error:
             if executor is self._executor:  # as all see it who waited for it
-                self._executor = self._start()
+                self._executor = None
             raise uploads.busy(WORKER_ENDED) from error
 
 
