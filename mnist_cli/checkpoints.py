@@ -22,7 +22,7 @@ from mnist_cli.headers import Header
 from mnist_cli.models import Classifier
 from mnist_cli.results import EpochResult
 from mnist_cli.runtimes import ANYTHING
-from mnist_cli.training import Trainer
+from mnist_cli.training import Trainer, is_whole
 
 # The first checkpoints do not have these.
 UNCALIBRATED = {"temperature": torch.tensor(models.UNCALIBRATED), "least_score": torch.tensor(ANYTHING)}
@@ -131,7 +131,7 @@ def _check_weights(header: Header, weights: dict[str, torch.Tensor]) -> None:
             raise ValueError(
                 f"its {name} is {tuple(tensor.shape)} of {tensor.dtype}, expected {tuple(kind.shape)} of {kind.dtype}"
             )
-        if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+        if not is_whole(tensor):
             raise ValueError(f"its {name} has fewer numbers than it says")
         if not tensor.isfinite().all():
             raise ValueError("it holds weights that are not numbers")

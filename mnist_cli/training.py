@@ -91,6 +91,12 @@ def loss_of(logits: Tensor, labels: Tensor, kind: str, label_smoothing: float = 
     return functional.mse_loss(logits.softmax(dim=1), target.float(), reduction="sum")
 
 
+def is_whole(tensor: Tensor) -> bool:
+    """Say whether a tensor has a number of its own for each place: a kernel that counts on it reads and writes beyond."""
+    end = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
+    return bool(end <= tensor.untyped_storage().nbytes())
+
+
 class Trainer:
     """One training run: the model, its optimizer, and how far they have come.
 
@@ -295,7 +301,7 @@ class Trainer:
                 if value is None and name not in KEPT[self.config.optimizer]:
                     continue
                 shape = torch.Size() if name == "step" else parameters[number].shape
-                if value is None or value.shape != shape or not value.is_floating_point():
+                if value is None or value.shape != shape or not value.is_floating_point() or not is_whole(value):
                     raise ValueError(f"the {name} of its {self.config.optimizer} is not that of its parameters")
 
     def load_state_dict(self, state: dict[str, Any], results: list[EpochResult]) -> None:

@@ -262,6 +262,17 @@ def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused(trained, tmp_pa
         {"optimizer": [1]},
         {"optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}}},
         {"optimizer": {"state": {0: dict.fromkeys(("step", "exp_avg", "exp_avg_sq"))}}},
+        {
+            "optimizer": {
+                "state": {
+                    0: {
+                        "step": torch.tensor(1.0),
+                        "exp_avg": torch.zeros(256, 784),
+                        "exp_avg_sq": torch.zeros(1).expand(256, 784),  # a kernel would write beyond its end
+                    }
+                }
+            }
+        },
     ],
 )
 def test_a_checkpoint_whose_run_cannot_go_on_says_so(trained, val, tmp_path, changes):
