@@ -13,6 +13,7 @@ test: .venv/installed-dev  ## Install, then run every check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest --cov --cov-report=term $(PYTEST_OPTIONS)
 
 fix: .venv/installed-dev  ## Format the code and mend what the linter can
@@ -28,7 +29,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/growth.py
 
 model: .venv/installed-export  ## Make the model that ships, in less than an hour on two cores
-	$(BIN)/python -m mnist_cli.pretraining
+	$(BIN)/python -m pretraining
 	$(MAKE) onnx
 
 onnx: .venv/installed-export  ## Write the model that ships once more, for onnxruntime

@@ -31,12 +31,14 @@ Epoch = Callable[[], object]
 
 def ours(data_dir: Path) -> Epoch:
     """Return one epoch of mnist-cli, without the evaluation that follows it."""
-    from mnist_cli import data, models, training
     from mnist_cli.config import resolve
+    from mnist_cli.datasets import dataset
+    from mnist_cli.models import architectures
+    from mnist_cli.training import loop
 
-    digits = data.load(data_dir, "train")
+    digits = dataset.load(data_dir, "train")
     config = resolve("original", None, {})
-    trainer = training.Trainer(models.build_from(config), digits, digits, config)
+    trainer = loop.Trainer(architectures.build_from(config), digits, digits, config)
 
     def epoch() -> None:
         trainer.batch = 0  # from the start again
@@ -200,13 +202,13 @@ def show(title: str, seconds: dict[str, list[float]]) -> None:
 
 def main() -> None:
     """Print the tables."""
-    from mnist_cli import idx
+    from mnist_cli.datasets import mnist_files
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    idx.repair(arguments.data_dir)
+    mnist_files.repair(arguments.data_dir)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     turns = range(arguments.repeats)
     ways = [(turn, way) for turn in turns for way in WAYS]
@@ -223,9 +225,9 @@ def main() -> None:
 
 def _arrays(data_dir: Path, split: str) -> tuple[Any, Any]:
     """Return images (N, 784), 0 to 1, and labels (N,)."""
-    from mnist_cli import data
+    from mnist_cli.datasets import dataset
 
-    digits = data.load(data_dir, split)
+    digits = dataset.load(data_dir, split)
     return (digits.images.flatten(1).float() / 255).numpy(), digits.labels.int().numpy()
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from prediction import run
 
-from mnist_cli import data, idx, models, reporting
+from mnist_cli import reporting
 from mnist_cli.config import TrainConfig
-from mnist_cli.training import Trainer
+from mnist_cli.datasets import dataset, mnist_files
+from mnist_cli.models import architectures
+from mnist_cli.training.loop import Trainer
 
 TRAIN = [sys.executable, "-m", "mnist_cli", "train", "--device", "cpu", "--train-size", "6000"]
 
@@ -27,7 +29,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        idx.repair(root / "data")
+        mnist_files.repair(root / "data")
         for epochs in (10, 20, 100):
             start = time.perf_counter()
             folder = ["--data-dir", str(root / "data"), "--name", f"growth-{os.getpid()}-{epochs}"]
@@ -36,9 +38,9 @@ def main() -> None:
                 f"{epochs:4} epochs of 6,000 images: {time.perf_counter() - start:6.1f} s, peak {peak:.0f} MB",
                 flush=True,
             )
-        digits, val = data.load(root / "data", "train"), data.load(root / "data", "val")
+        digits, val = dataset.load(root / "data", "train"), dataset.load(root / "data", "val")
         config = TrainConfig(epochs=4)
-        trainer = Trainer(models.build_from(config), digits, val, config)
+        trainer = Trainer(architectures.build_from(config), digits, val, config)
         training, logging = [], []
         with reporting.RunReport(root / "log", trainer) as report:
             for result in trainer.epochs(report.advance):

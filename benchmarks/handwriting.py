@@ -23,11 +23,15 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from mnist_cli import checkpoints, data, idx, images, metrics, predictions
+from mnist_cli.arrays import Frame
 from mnist_cli.config import DATA_DIR, PRETRAINED
-from mnist_cli.images import Frame
-from mnist_cli.models import Classifier
-from mnist_cli.pretraining.pages import CONDITIONS, scan
+from mnist_cli.datasets import dataset, mnist_files
+from mnist_cli.evaluation import metrics
+from mnist_cli.models import checkpoints
+from mnist_cli.models.architectures import Classifier
+from mnist_cli.pictures import decode, normalize
+from mnist_cli.recognition import classification, predictions
+from pretraining.pages import CONDITIONS, scan
 
 BATCH = 100
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
@@ -53,7 +57,7 @@ def by_the_recipe(image: Image.Image) -> Frame:
     """Return the picture as MNIST was made: a threshold in the middle, then 20x20 px around the centre of mass."""
     grey = np.asarray(image.convert("L"), dtype=np.float32)
     ink = ((grey < 128) if np.median(grey) > 127 else (grey >= 128)).astype(np.float32)
-    return images.draw(ink) if ink.any() else np.zeros((1, 28, 28), np.uint8)
+    return normalize.draw(ink) if ink.any() else np.zeros((1, 28, 28), np.uint8)
 
 
 def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]]) -> list[float]:
@@ -61,7 +65,7 @@ def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]]) -
     right, total = np.zeros(4), 0
     while some := list(islice(pictures, BATCH)):
         labels = np.array([label for _, label in some])
-        found = predictions.classify(model, [images.to_array(image) for image, _ in some])
+        found = classification.classify(model, [decode.to_array(image) for image, _ in some])
         ways = [
             [answer.probabilities.index(answer.confidence) for answer in found],
             [answer.digit if answer.digit is not None else -1 for answer in found],
@@ -77,7 +81,7 @@ def _digits(model: Classifier, frames: Sequence[Frame]) -> list[int]:
     return [answer.probabilities.index(answer.confidence) for answer in predictions.classify_frames(model, frames)]
 
 
-def simulated(condition: str, digits: data.Digits, seed: int) -> Iterator[tuple[Image.Image, int]]:
+def simulated(condition: str, digits: dataset.Digits, seed: int) -> Iterator[tuple[Image.Image, int]]:
     """Yield a picture of each digit under a condition."""
     rng = np.random.default_rng([seed, list(CONDITIONS).index(condition)])
     for image, label in zip(digits.images[:, 0].numpy(), digits.labels.tolist(), strict=True):
@@ -122,7 +126,7 @@ def handwritten(count: int, seed: int, alphabet: str) -> Iterator[tuple[Image.Im
 def clothes(count: int) -> Iterator[Image.Image]:
     """Yield the first val images of Fashion-MNIST."""
     if FASHION.exists():
-        for image in idx.parse(gzip.decompress(FASHION.read_bytes()), FASHION.name)[:count]:
+        for image in mnist_files.parse(gzip.decompress(FASHION.read_bytes()), FASHION.name)[:count]:
             yield Image.fromarray(image)
 
 
@@ -138,7 +142,7 @@ def scores(model: Classifier, pictures: Iterator[Image.Image]) -> tuple[list[flo
     """Return how much each picture is like a digit, and the share that is answered with a digit."""
     found = []
     while some := list(islice(pictures, BATCH)):
-        found += predictions.classify(model, [images.to_array(image) for image in some])
+        found += classification.classify(model, [decode.to_array(image) for image in some])
     # A picture without ink is as far from a digit as can be.
     likeness = [max(answer.score, -1e6) for answer in found]
     return likeness, float(np.mean([answer.digit is not None for answer in found])) if found else 0.0
@@ -152,9 +156,9 @@ def main() -> None:
     parser.add_argument("--condition", action="append", choices=list(CONDITIONS), help="only this one; again for more")
     parser.add_argument("--seed", type=int, default=2026)
     arguments = parser.parse_args()
-    idx.repair(DATA_DIR)
+    mnist_files.repair(DATA_DIR)
     model = checkpoints.load(arguments.checkpoint).model
-    val = data.load(DATA_DIR, "val")
+    val = dataset.load(DATA_DIR, "val")
     some = val[:: arguments.every]
     print(f"{platform.machine()}, {arguments.checkpoint}, {len(some):,} val digits a row")
     print(f"{'':24}{'mnist predict':>14}{'answered':>10}{'recipe':>9}{'stretched':>11}")

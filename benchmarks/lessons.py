@@ -18,15 +18,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from mnist_cli import config, data, idx, models, training
+from mnist_cli import config
+from mnist_cli.arrays import CLASSES
 from mnist_cli.config import TrainConfig
-from mnist_cli.data import Digits
+from mnist_cli.datasets import dataset, mnist_files
+from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import DivergenceError
-from mnist_cli.models import Classifier
+from mnist_cli.models import architectures
+from mnist_cli.models.architectures import Classifier
 from mnist_cli.reporting import figures
 from mnist_cli.results import EpochResult
-from mnist_cli.runtimes import CLASSES
-from mnist_cli.training import Trainer
+from mnist_cli.training import loop
+from mnist_cli.training.loop import Trainer
+from mnist_cli.training.losses import loss_of
 
 FOLDER = Path(__file__).parent.parent / "docs" / "lessons"
 NOTES = config.resolve("original", None, {"epochs": 5})  # the notes' network and recipe: Adam at 0.001, batches of 64
@@ -46,8 +50,8 @@ class Laboratory:
     def prepare(self, settings: TrainConfig = NOTES, **changes: Any) -> Trainer:
         """Return a run of the notes' recipe, or another one, with some of its values changed."""
         settings = replace(settings, **changes)
-        some, held_out = data.select(self.train, settings)
-        return Trainer(models.build_from(settings), some, self.val, settings, held_out)
+        some, held_out = dataset.select(self.train, settings)
+        return Trainer(architectures.build_from(settings), some, self.val, settings, held_out)
 
     def learn(self, name: str, trainer: Trainer, results: Iterator[EpochResult] | None = None) -> Results:
         """Train to the end, or as long as the loss is a number, and print what came out."""
@@ -81,7 +85,7 @@ def vanishing_gradients(laboratory: Laboratory) -> Figure:
     for name in ("sigmoid", "relu"):
         trainer = laboratory.prepare(hidden=(64,) * 8, activation=name)
         some = laboratory.train[:1_000]
-        (training.loss_of(trainer.model(some.images), some.labels, "cross_entropy") / len(some)).backward()
+        (loss_of(trainer.model(some.images), some.labels, "cross_entropy") / len(some)).backward()
         weights = [parameter for parameter in trainer.model.parameters() if parameter.ndim > 1]
         norms[name] = [parameter.grad.norm().item() for parameter in weights if parameter.grad is not None]
         print(f"  {name}: gradient norms {' '.join(f'{norm:.1e}' for norm in norms[name])}")
@@ -197,7 +201,7 @@ def optimizers(laboratory: Laboratory) -> Figure:
 def activations(laboratory: Laboratory) -> Figure:
     """Compare the activations in the notes' network."""
     return figures.comparison(
-        laboratory.compare({name: {"activation": name} for name in models.ACTIVATIONS}), "Activations"
+        laboratory.compare({name: {"activation": name} for name in architectures.ACTIVATIONS}), "Activations"
     )
 
 
@@ -206,7 +210,7 @@ def softmax_twice(laboratory: Laboratory) -> Figure:
     once, twice = laboratory.prepare(), laboratory.prepare()
     twice.model.layers.append(nn.Softmax(dim=1))
     runs = {"logits": laboratory.learn("logits", once), "softmax of the logits": laboratory.learn("softmax", twice)}
-    logits = training.logits_of(twice.model, laboratory.val)
+    logits = loop.logits_of(twice.model, laboratory.val)
     print(f"  the second softmax gives at most {100 * logits.softmax(dim=1).max():.1f} %")
     figure = figures.comparison(runs, "What cross-entropy is given")
     floor = float(np.log(np.e + CLASSES - 1) - 1)  # of -log(e / (e + 9)), when the first softmax is sure and right
@@ -269,8 +273,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.lessons) - set(LESSONS):
         parser.error(f"there is no lesson {min(unknown)!r}; choose from {', '.join(LESSONS)}")
-    idx.repair(arguments.data_dir)
-    laboratory = Laboratory(data.load(arguments.data_dir, "train"), data.load(arguments.data_dir, "val"))
+    mnist_files.repair(arguments.data_dir)
+    laboratory = Laboratory(dataset.load(arguments.data_dir, "train"), dataset.load(arguments.data_dir, "val"))
     for name in arguments.lessons or LESSONS:
         print(name, flush=True)
         start = time.perf_counter()

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from mnist_cli import headers, idx
+from mnist_cli.datasets import mnist_files
+from mnist_cli.models import checkpoint_info
 
 PREDICT = [sys.executable, "-m", "mnist_cli", "predict", "--device", "cpu", "--checkpoint"]
-MODELS = {"onnxruntime": "pretrained", "torch": str(headers.BUNDLED)}
+MODELS = {"onnxruntime": "pretrained", "torch": str(checkpoint_info.BUNDLED)}
 FOLDER = 10_000  # files
 
 
@@ -60,8 +61,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        idx.repair(root / "data")
-        val = idx.load(root / "data", "val")[0][:, 0]
+        mnist_files.repair(root / "data")
+        val = mnist_files.load(root / "data", "val")[0][:, 0]
         folders = {count: root / str(count) for count in (1_000, FOLDER, arguments.many)}
         for count, folder in folders.items():
             folder.mkdir()

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from epoch import notes
 
-from mnist_cli import idx
+from mnist_cli.datasets import mnist_files
 
 RECIPES = {
     "default": [],
@@ -47,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        idx.repair(folder / "data")
+        mnist_files.repair(folder / "data")
         epoch = notes(folder / "data")
         start = time.perf_counter()
         epoch()

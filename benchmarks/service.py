@@ -27,7 +27,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mnist_cli import data, idx
+from mnist_cli.datasets import dataset, mnist_files
 
 SIDE = 280  # px
 PICTURES = 1_000
@@ -51,9 +51,9 @@ class Load:
 
 def draw(folder: Path) -> list[bytes]:
     """Return val digits as the PNG files of a drawing."""
-    idx.repair(folder)
+    mnist_files.repair(folder)
     pictures = []
-    for digit in data.load(folder, "val").images[:PICTURES, 0].numpy():
+    for digit in dataset.load(folder, "val").images[:PICTURES, 0].numpy():
         drawing = Image.fromarray(255 - digit).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         file = io.BytesIO()
         drawing.point(lambda level: 8 * (level - 128) + 128).convert("RGBA").save(file, "PNG")

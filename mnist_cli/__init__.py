@@ -13,10 +13,11 @@ From Python, `load(...).predict(picture)`, `train` and `evaluate` are what the c
 
 from typing import TYPE_CHECKING, Any
 
+from mnist_cli.version import __version__
+
 if TYPE_CHECKING:
     from mnist_cli.api import evaluate, load, train
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load", "train"]
 
 

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_cli import config as configuration
-from mnist_cli import idx, images, metrics, pages, predictions, runtimes
+from mnist_cli.arrays import Picture
 from mnist_cli.config import DATA_DIR, PRETRAINED
-from mnist_cli.corruptions import CORRUPTIONS, measure
+from mnist_cli.datasets import mnist_files
 from mnist_cli.errors import ConfigError, ImageError
-from mnist_cli.images import Picture
-from mnist_cli.metrics import Measured
-from mnist_cli.pages import Found
-from mnist_cli.predictions import Prediction
+from mnist_cli.evaluation import metrics
+from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
+from mnist_cli.evaluation.metrics import Measured
+from mnist_cli.models import backends, interface
+from mnist_cli.models.backends import Loaded
+from mnist_cli.pictures import decode
+from mnist_cli.recognition import answers, classification, numbers
+from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.results import EpochResult
-from mnist_cli.runtimes import Loaded
 
 AnyPath = str | PathLike[str]
 AnyPicture = AnyPath | Image.Image | NDArray[np.generic]
@@ -36,13 +40,14 @@ AnyPicture = AnyPath | Image.Image | NDArray[np.generic]
 class Recognizer(Loaded):
     """A model that reads pictures: paths, Pillow images, or arrays as `as_picture` takes them."""
 
-    def predict(self, picture: AnyPicture, *, min_confidence: float = 0.0) -> Prediction:
+    def predict(self, picture: AnyPicture, *, min_confidence: float = 0.0) -> "PredictedPicture":
         """Return the digit in a picture; in a notebook the answer shows how it came about.
 
         Raises ImageError when it cannot be read as a picture.
         """
         pixels = as_picture(picture)
-        return replace(predictions.classify(self.model, [pixels], min_confidence)[0], picture=pixels)
+        (prediction,) = classification.classify(self.model, [pixels], min_confidence)
+        return PredictedPicture(**vars(prediction), picture=pixels)
 
     def find_digits(self, picture: AnyPicture, *, min_confidence: float = 0.0) -> "Page":
         """Return the digits of a picture that may have several; in a notebook they are shown in it.
@@ -50,7 +55,20 @@ class Recognizer(Loaded):
         Raises ImageError when it cannot be read as a picture.
         """
         pixels = as_picture(picture, longest=None)
-        return Page(pixels, pages.find_digits(self.model, pixels, min_confidence))
+        return Page(pixels, numbers.find_digits(self.model, pixels, min_confidence))
+
+
+@dataclass(frozen=True)
+class PredictedPicture(Prediction):
+    """The answer for a picture, with the picture."""
+
+    picture: Picture = field(kw_only=True, repr=False)
+
+    def _repr_png_(self) -> bytes:
+        """Show itself in a notebook: the picture, its ink, what the model saw, how likely each digit is."""
+        from mnist_cli.reporting import explanations
+
+        return explanations.to_png(explanations.draw(self.picture, self))
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,16 +81,27 @@ class Page:
     @property
     def text(self) -> str:
         """What they read, line by line, with a `?` for each that has a reason."""
-        return pages.text_of(self.digits)
+        return answers.text_of(self.digits)
 
     def __repr__(self) -> str:
         return f"Page({self.text!r})"
 
     def _repr_png_(self) -> bytes:
         """Show itself in a notebook."""
-        from mnist_cli import explanations
+        from mnist_cli.reporting import explanations
 
         return explanations.to_png(explanations.draw_page(self.picture, self.digits))
+
+
+@dataclass(frozen=True)
+class Evaluated(Measured):
+    """What a model said of the val images."""
+
+    def _repr_png_(self) -> bytes:
+        """Show itself in a notebook: what was taken for what."""
+        from mnist_cli.reporting import figures
+
+        return figures.to_png(figures.confusion_matrix(self.answers))
 
 
 @dataclass(frozen=True)
@@ -99,7 +128,7 @@ def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Reco
 
     Raises CheckpointError for a file that is none, ConfigError when there is no such device.
     """
-    return Recognizer(**vars(runtimes.load(Path(checkpoint), device)))
+    return Recognizer(**vars(backends.load(Path(checkpoint), device)))
 
 
 def train(
@@ -115,15 +144,17 @@ def train(
 
     Raises ConfigError for an option or value that no run can have, DivergenceError when the loss is no number any more.
     """
-    from mnist_cli import devices, runs, sessions  # and torch with them, which pictures may not need
+    from mnist_cli.models import devices  # and torch with them, which pictures may not need
+    from mnist_cli.reporting.run import RunReport
+    from mnist_cli.training import runs, session
 
     runs.check_name(name)
     config = configuration.resolve(preset, None, options)
     place = devices.choose(device, config.deterministic)
-    idx.repair(Path(data_dir))
-    trainer = sessions.prepare(config, place, Path(data_dir))
+    mnist_files.repair(Path(data_dir))
+    trainer = session.prepare(config, place, Path(data_dir))
     run = runs.create(name, config, overwrite)
-    sessions.train_and_save(trainer, run)
+    session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
     return Trained(run.result_path, trainer.results)
 
 
@@ -134,7 +165,7 @@ def evaluate(
     corruptions: bool = False,
     device: str | None = None,
     data_dir: AnyPath = DATA_DIR,
-) -> Measured:
+) -> Evaluated:
     """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
 
     Raises CheckpointError for a file that holds no model, ConfigError when none is named or there is no such device.
@@ -143,14 +174,14 @@ def evaluate(
     if not paths:
         raise ConfigError("there is nothing to evaluate; name a checkpoint")
     members = [load(path, device=device).model for path in paths]
-    model = runtimes.as_one(members, tta)
-    idx.repair(Path(data_dir), idx.SPLITS["val"])
-    frames, labels = idx.load(Path(data_dir), "val")
+    model = interface.as_one(members, tta)
+    mnist_files.repair(Path(data_dir), mnist_files.SPLITS["val"])
+    frames, labels = mnist_files.load(Path(data_dir), "val")
     (errors,) = measure([model], frames, labels, CORRUPTIONS if corruptions else ())
-    return Measured(", ".join(map(str, paths)), metrics.ask(model, frames, labels), errors)
+    return Evaluated(", ".join(map(str, paths)), metrics.ask(model, frames, labels), errors)
 
 
-def as_picture(image: AnyPicture, longest: int | None = images.WORKING_SIZE) -> Picture:
+def as_picture(image: AnyPicture, longest: int | None = decode.WORKING_SIZE) -> Picture:
     """Return any picture as an array of levels, 0 = black to 255 = white, reduced to `longest` px unless that is None.
 
     An array is (height, width) or (height, width, 1 or 3), of numbers from 0 to 1, to 255, or to any larger one.
@@ -158,9 +189,9 @@ def as_picture(image: AnyPicture, longest: int | None = images.WORKING_SIZE) -> 
     Raises ImageError when it is none of these.
     """
     if isinstance(image, Image.Image):
-        return images.to_array(image, longest)
+        return decode.to_array(image, longest)
     if not isinstance(image, np.ndarray):
-        return images.read(Path(image), longest)
+        return decode.read(Path(image), longest)
     if image.ndim not in {2, 3} or image.shape[2:] not in {(), (1,), (3,)} or not image.size:
         raise ImageError(f"an array of shape {image.shape} is no picture; (height, width) or (height, width, 3) is")
     levels = image.astype(np.float32)
@@ -170,4 +201,4 @@ def as_picture(image: AnyPicture, longest: int | None = images.WORKING_SIZE) -> 
     if top > 255 or top <= 1 or (image.dtype.kind == "f" and top < 2):  # a resampled 1 may come out a little larger
         levels *= 255 / max(top, 1)
     pixels = levels.round().astype(np.uint8)
-    return images.to_array(Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels), longest)
+    return decode.to_array(Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels), longest)

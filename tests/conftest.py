@@ -10,12 +10,14 @@ from PIL import Image, ImageDraw
 from torch import nn
 from typer.testing import CliRunner, Result
 
-from mnist_cli import checkpoints, data, idx, models, training
 from mnist_cli.cli import app
 from mnist_cli.config import TrainConfig
-from mnist_cli.data import Digits
+from mnist_cli.datasets import dataset, mnist_files
+from mnist_cli.datasets.dataset import Digits
+from mnist_cli.models import architectures
 from mnist_cli.results import EpochResult
-from mnist_cli.training import Trainer
+from mnist_cli.training import loop, session
+from mnist_cli.training.loop import Trainer
 
 Mnist = Callable[..., Result]
 
@@ -33,36 +35,36 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real MNIST files, as the package unpacks them; tests do not write to it."""
     folder = tmp_path_factory.mktemp("mnist") / "data"
-    idx.repair(folder)
+    mnist_files.repair(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def val(data_dir: Path) -> Digits:
-    return data.load(data_dir, "val")
+    return dataset.load(data_dir, "val")
 
 
 @pytest.fixture(scope="session")
 def train(data_dir: Path) -> Digits:
-    return data.load(data_dir, "train")
+    return dataset.load(data_dir, "train")
 
 
 @pytest.fixture(scope="session")
 def trained(train: Digits, val: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the notes' network after one epoch over 10,000 images."""
     config = TrainConfig(epochs=1, batch_size=64, augment="none")
-    model = models.build_from(config)
-    trainer = training.Trainer(model, train[:10_000], val, config)
+    model = architectures.build_from(config)
+    trainer = loop.Trainer(model, train[:10_000], val, config)
     list(trainer.epochs())
     path = tmp_path_factory.mktemp("trained") / "last.pt"
-    checkpoints.save(path, trainer)
+    session.save(path, trainer)
     return path
 
 
 @pytest.fixture
 def finished(val: Digits) -> Trainer:
     """A run with results, whose model is softmax regression with weights of 2, and a gradient of 1 at each."""
-    trainer = Trainer(models.build("linear", 0), val[:70], val[:1_000], TrainConfig(epochs=2), held_out=val[:5])
+    trainer = Trainer(architectures.build("linear", 0), val[:70], val[:1_000], TrainConfig(epochs=2), held_out=val[:5])
     weight = trainer.model.layers[1].weight
     nn.init.constant_(weight, 2)
     weight.grad = torch.ones_like(weight)

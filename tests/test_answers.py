@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_cli.answers import Answer
-from mnist_cli.predictions import NO_INK, Prediction
+from mnist_cli.recognition.answers import Answer
+from mnist_cli.recognition.predictions import NO_INK, Prediction
 
 FRAME = np.arange(784, dtype=np.uint16).reshape(1, 28, 28).astype(np.uint8)
 SEVEN = Prediction([0.0, 0.125, 0.0, 0.0, 0.0, 0.0, 0.0, 0.75, 0.0, 0.125], 5.0, frame=FRAME)

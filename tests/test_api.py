@@ -6,8 +6,9 @@ from conftest import draw_seven
 from PIL import Image
 
 import mnist_cli as mnist
-from mnist_cli import checkpoints, explanations
 from mnist_cli.errors import CheckpointError, ConfigError, ImageError
+from mnist_cli.models import checkpoints
+from mnist_cli.reporting import explanations
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torchvision_or_skip import import_torchvision
 
-from mnist_cli import augmentation
-from mnist_cli.augmentation import STRENGTHS, Augmenter, Strength
+from mnist_cli.training import augmentation
+from mnist_cli.training.augmentation import STRENGTHS, Augmenter, Strength
 
 CPU = torch.device("cpu")
 

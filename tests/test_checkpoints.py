@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_cli import checkpoints, headers, models, training
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import CheckpointError
+from mnist_cli.models import architectures, checkpoint_info, checkpoints
 from mnist_cli.results import EpochResult
-from mnist_cli.training import Trainer
+from mnist_cli.training import loop, session
+from mnist_cli.training.loop import Trainer
 
 
 class RunsCode:
@@ -68,7 +69,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(trained, val, tmp_path, m
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
-        checkpoints.save(path, Trainer(old.model, val[:1], val[:1], old.config))
+        session.save(path, Trainer(old.model, val[:1], val[:1], old.config))
     assert checkpoints.load(path).metrics == old.metrics
     assert list(tmp_path.iterdir()) == [path]
 
@@ -148,14 +149,14 @@ def test_a_zip_of_something_else_is_not_a_checkpoint(tmp_path):
     [
         {"weights": {}},
         {"weights": [1]},
-        {"weights": {**models.build("mlp").state_dict(), "layers.1.weight": torch.zeros(2, 2)}},
+        {"weights": {**architectures.build("mlp").state_dict(), "layers.1.weight": torch.zeros(2, 2)}},
         {"model": {"name": "unheard-of", "arguments": {}}},
         {"model": {"name": "mlp", "arguments": {"width": 3}}},
         {"model": 7},
         {"metrics": None},
         {"metrics": [{"epoch": 1}]},
         {"metrics": [dict.fromkeys(EpochResult.__dataclass_fields__)]},
-        {"weights": {**models.build("mlp").state_dict(), "layers.1.bias": torch.full((256,), torch.nan)}},
+        {"weights": {**architectures.build("mlp").state_dict(), "layers.1.bias": torch.full((256,), torch.nan)}},
         {"config": {"hidden": [1], "future": 1}},
         {"config": {"hidden": [1], "epochs": "ten"}},
     ],
@@ -212,10 +213,10 @@ def test_a_checkpoint_without_a_calibration_is_read(trained, tmp_path):
 
 
 def test_the_model_that_ships_is_small_and_meant_by_its_name(val, tmp_path, monkeypatch):
-    assert headers.BUNDLED.stat().st_size <= 2_000_000
+    assert checkpoint_info.BUNDLED.stat().st_size <= 2_000_000
     shipped = checkpoints.load(PRETRAINED)
     assert shipped.val_accuracy >= 0.996
-    assert training.evaluate(shipped.model, val[:2_000]).accuracy >= 0.99
+    assert loop.evaluate(shipped.model, val[:2_000]).accuracy >= 0.99
     monkeypatch.chdir(tmp_path)
     Path("pretrained").write_text("a file of the user's own")
     with pytest.raises(CheckpointError, match="pretrained is not a checkpoint"):
@@ -279,7 +280,7 @@ def test_a_checkpoint_whose_run_cannot_go_on_says_so(trained, val, tmp_path, cha
     trainer = torch.load(trained, weights_only=True)["trainer"]
     checkpoint = checkpoints.load(change(trained, tmp_path / "odd.pt", trainer={**trainer, **changes}))
     with pytest.raises(CheckpointError, match=r"odd\.pt holds a model but no run to go on with"):
-        checkpoints.resume(checkpoint, Trainer(checkpoint.model, val[:70], val[:10], checkpoint.config))
+        session.resume(checkpoint, Trainer(checkpoint.model, val[:70], val[:10], checkpoint.config))
 
 
 def test_a_pickle_that_asks_for_gigabytes_is_refused_before_it_gets_them(trained, tmp_path):

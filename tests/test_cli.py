@@ -7,8 +7,8 @@ import pytest
 from conftest import draw_seven
 
 import mnist_cli
-from mnist_cli import idx
-from mnist_cli.cli import app, terminal
+from mnist_cli.cli import app, console
+from mnist_cli.datasets import mnist_files
 
 
 def test_version(mnist):
@@ -31,7 +31,7 @@ def test_an_unknown_command_is_status_2(mnist):
 
 
 def test_a_bug_keeps_its_traceback(mnist, monkeypatch):
-    monkeypatch.setattr(idx, "find_faults", lambda data_dir: 1 / 0)
+    monkeypatch.setattr(mnist_files, "find_faults", lambda data_dir: 1 / 0)
     assert isinstance(mnist("download").exception, ZeroDivisionError)
 
 
@@ -53,7 +53,7 @@ def test_too_little_memory_is_no_bug(mnist, monkeypatch, error):
     def fail(data_dir):
         raise error
 
-    monkeypatch.setattr(idx, "find_faults", fail)
+    monkeypatch.setattr(mnist_files, "find_faults", fail)
     done = mnist("download")
     assert done.exit_code == 1
     assert "not enough memory" in done.stderr
@@ -77,13 +77,13 @@ def test_a_closed_stream_is_no_error(tmp_path, closed):
 
 
 def test_a_command_can_be_typed_as_it_is_shown(monkeypatch):
-    monkeypatch.setattr(terminal.shutil, "which", lambda name: None)
+    monkeypatch.setattr(console.shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "argv", [".venv/bin/mnist", "train"])
-    assert terminal.command("evaluate", "checkpoints/first try/last.pt") == (
+    assert console.command("evaluate", "checkpoints/first try/last.pt") == (
         ".venv/bin/mnist evaluate 'checkpoints/first try/last.pt'"
     )
     monkeypatch.setattr(sys, "argv", ["/somewhere/mnist_cli/__main__.py", "train"])
-    assert terminal.command("train") == f"{sys.executable} -m mnist_cli train"
+    assert console.command("train") == f"{sys.executable} -m mnist_cli train"
 
 
 def test_the_four_commands_end_to_end_on_the_real_images(mnist, tmp_path):

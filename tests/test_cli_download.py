@@ -1,6 +1,6 @@
 import pytest
 
-from mnist_cli import idx, mirrors
+from mnist_cli.datasets import mirrors, mnist_files
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def test_a_complete_folder_is_verified_and_left_alone(mnist, data_dir):
     done = mnist("download")
     assert done.exit_code == 0
     assert done.stdout == ""
-    assert done.stderr == f"All four files are in {idx.raw_dir(data_dir)} and verified.\n"
+    assert done.stderr == f"All four files are in {mnist_files.raw_dir(data_dir)} and verified.\n"
 
 
 def test_without_a_network_every_mirror_is_named_and_the_bundled_copy_installed(mnist, tmp_path, unreachable):
@@ -26,18 +26,18 @@ def test_without_a_network_every_mirror_is_named_and_the_bundled_copy_installed(
     assert lines[1].startswith("http://127.0.0.1:9/b cannot be reached: ")
     assert lines[2].endswith(" from the copy that ships with the program.")
     assert lines[3] == "All four files are in new/MNIST/raw and verified."
-    assert idx.find_faults(tmp_path / "new") == {}
+    assert mnist_files.find_faults(tmp_path / "new") == {}
 
 
 def test_offline_uses_no_network(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(mirrors, "download", None)
     assert mnist("download", "--offline", "--data-dir", "new").exit_code == 0
-    assert idx.find_faults(tmp_path / "new") == {}
+    assert mnist_files.find_faults(tmp_path / "new") == {}
 
 
 def test_force_replaces_what_is_right_too(mnist, tmp_path):
     mnist("download", "--offline", "--data-dir", "new")
-    labels = idx.raw_dir(tmp_path / "new") / idx.VAL_LABELS.name
+    labels = mnist_files.raw_dir(tmp_path / "new") / mnist_files.VAL_LABELS.name
     before = labels.stat().st_ino
     assert "verified" in mnist("download", "--offline", "--data-dir", "new").stderr
     assert labels.stat().st_ino == before
@@ -46,9 +46,9 @@ def test_force_replaces_what_is_right_too(mnist, tmp_path):
 
 
 def test_files_come_from_a_folder(mnist, tmp_path, data_dir):
-    done = mnist("download", "--from", idx.raw_dir(data_dir), "--data-dir", "new")
+    done = mnist("download", "--from", mnist_files.raw_dir(data_dir), "--data-dir", "new")
     assert done.exit_code == 0
-    assert idx.find_faults(tmp_path / "new") == {}
+    assert mnist_files.find_faults(tmp_path / "new") == {}
 
 
 def test_a_folder_without_the_files_is_one_sentence(mnist, tmp_path):

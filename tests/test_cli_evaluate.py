@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist_cli import checkpoints, corruptions, training
+from mnist_cli.evaluation import corruptions
+from mnist_cli.models import checkpoints
+from mnist_cli.training import loop
 
 
 def test_the_lines_have_loss_accuracy_errors_and_where_they_are(mnist, trained, val):
-    expected = training.evaluate(checkpoints.load(trained).model, val)
+    expected = loop.evaluate(checkpoints.load(trained).model, val)
     done = mnist("evaluate", trained)
     assert done.exit_code == 0
     loss, accuracy, errors, calibration, *rest = done.stdout.splitlines()

@@ -4,10 +4,10 @@ import sys
 import pytest
 from conftest import draw_seven
 
-from mnist_cli import exports
 from mnist_cli.errors import ExportError
-from mnist_cli.exports import Comparison
-from mnist_cli.runtimes import BUNDLED
+from mnist_cli.models import exports
+from mnist_cli.models.backends import BUNDLED
+from mnist_cli.models.exports import Comparison
 
 SAME = Comparison(10_000, 3e-6, 0, 0.97, 0.97)
 

@@ -14,11 +14,13 @@ from conftest import draw_seven
 from PIL import Image
 from typer.testing import CliRunner
 
-from mnist_cli import explanations, images, pages, predictions
 from mnist_cli.cli import app
 from mnist_cli.cli.predict import BATCH
-from mnist_cli.pages import Found
-from mnist_cli.predictions import Prediction
+from mnist_cli.pictures import decode
+from mnist_cli.recognition import answers, classification, numbers
+from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition.predictions import Prediction
+from mnist_cli.reporting import explanations
 
 SEVEN = Prediction([0.0] * 7 + [1.0, 0.0, 0.0], 5.0)
 
@@ -130,7 +132,7 @@ def test_no_more_than_two_batches_of_pictures_are_held(mnist, trained, monkeypat
         nonlocal held
         held -= 1
 
-    monkeypatch.setattr(images, "read", read)
+    monkeypatch.setattr(decode, "read", read)
     assert mnist("predict", *[seven] * (5 * BATCH), "--checkpoint", trained).exit_code == 0
     assert BATCH <= most <= 2 * BATCH
 
@@ -182,7 +184,7 @@ def test_no_ink_is_an_answer(mnist, trained, tmp_path):
 
 def test_not_a_digit_is_an_answer(mnist, trained, seven, monkeypatch):
     cat = Prediction([0.1] * 10, -5.0, "not a digit")
-    monkeypatch.setattr(predictions, "classify", lambda model, pictures, least: [cat])
+    monkeypatch.setattr(classification, "classify", lambda model, pictures, least: [cat])
     done = mnist("predict", seven, "--checkpoint", trained)
     assert (done.exit_code, done.stdout) == (0, "seven.png: ?  not a digit\n")
 
@@ -202,7 +204,7 @@ def test_the_likeliest_digits(mnist, trained, seven):
 
 def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path, monkeypatch):
     shapes = []
-    monkeypatch.setattr(pages, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
+    monkeypatch.setattr(numbers, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
     for name in ("a.png", "b.png"):
         Image.new("L", (1000, 500)).save(tmp_path / name)
     done = mnist("predict", "--many", "a.png", "b.png", "--checkpoint", trained)
@@ -212,8 +214,8 @@ def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path,
 
 def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
     page = [Found((10, 20, 30, 40), SEVEN), Found((10, 80, 30, 40), SEVEN)]
-    monkeypatch.setattr(pages, "find_digits", lambda model, picture, least: page)
-    monkeypatch.setattr(pages, "text_of", lambda found: "7\n7")
+    monkeypatch.setattr(numbers, "find_digits", lambda model, picture, least: page)
+    monkeypatch.setattr(answers, "text_of", lambda found: "7\n7")
     assert mnist("predict", "--many", seven, "--checkpoint", trained).stdout == "seven.png: 7 7\n"
     answer = json.loads(mnist("predict", "--many", seven, "--json", "--checkpoint", trained).stdout)
     assert (answer["text"], [digit["digit"] for digit in answer["digits"]]) == ("7\n7", [7, 7])

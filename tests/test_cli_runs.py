@@ -9,7 +9,7 @@ from PIL import Image
 from test_checkpoints import change
 from test_imports import HEAVY, modules_after
 
-from mnist_cli import checkpoints
+from mnist_cli.models import checkpoints
 
 
 @pytest.fixture

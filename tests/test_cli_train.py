@@ -5,7 +5,9 @@ import sys
 import pytest
 import torch
 
-from mnist_cli import checkpoints, idx, training
+from mnist_cli.datasets import mnist_files
+from mnist_cli.models import checkpoints
+from mnist_cli.training import loop
 
 QUICK = ("--epochs", "1", "--batch-size", "1000", "--device", "cpu")
 
@@ -25,8 +27,8 @@ def test_data_that_is_not_there_is_unpacked_with_one_line(mnist, tmp_path):
     done = mnist("train", *QUICK, "--data-dir", "fresh")
     assert done.exit_code == 0
     assert done.stderr.startswith("Unpacked the bundled MNIST files to fresh/MNIST/raw.\n")
-    assert idx.find_faults(tmp_path / "fresh") == {}
-    (idx.raw_dir(tmp_path / "fresh") / idx.VAL_LABELS.name).write_bytes(b"")
+    assert mnist_files.find_faults(tmp_path / "fresh") == {}
+    (mnist_files.raw_dir(tmp_path / "fresh") / mnist_files.VAL_LABELS.name).write_bytes(b"")
     done = mnist("train", *QUICK, "--data-dir", "fresh", "--name", "again")
     assert "Repaired fresh/MNIST/raw/t10k-labels-idx1-ubyte, which has 0 bytes, expected 10,008." in done.stderr
 
@@ -65,14 +67,14 @@ def weights_in(path):
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path, monkeypatch, number):
     options = (*QUICK[2:], "--epochs", "2", "--dropout", "0.1")
     assert mnist("train", *options, "--name", "whole").exit_code == 0
-    step, steps = training.Trainer._step, []
+    step, steps = loop.Trainer._step, []
 
     def step_and_signal(self, *arguments):
         steps.append(step(self, *arguments))
         if len(steps) == 75:  # in the second epoch of 60 steps
             signal.raise_signal(number)
 
-    monkeypatch.setattr(training.Trainer, "_step", step_and_signal)
+    monkeypatch.setattr(loop.Trainer, "_step", step_and_signal)
     stopped = mnist("train", *options, "--name", "one")
     assert stopped.exit_code == 128 + number
     assert "Stopped in epoch 2. Go on with:\n" in stopped.stderr
@@ -87,13 +89,13 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path,
 
 
 def test_a_signal_after_the_last_step_stops_nothing(mnist, monkeypatch):
-    evaluate = training.evaluate
+    evaluate = loop.evaluate
 
     def evaluate_and_signal(*arguments):
         signal.raise_signal(signal.SIGINT)
         return evaluate(*arguments)
 
-    monkeypatch.setattr(training, "evaluate", evaluate_and_signal)
+    monkeypatch.setattr(loop, "evaluate", evaluate_and_signal)
     done = mnist("train", *QUICK, "--name", "one")
     assert done.exit_code == 0
     assert "--resume" not in done.stderr

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from skimage import transform
 
-from mnist_cli import corruptions
-from mnist_cli.corruptions import CORRUPTIONS, corrupt
+from mnist_cli.evaluation import corruptions
+from mnist_cli.evaluation.corruptions import CORRUPTIONS, corrupt
 
 ALWAYS_THE_SAME = {"scale", "brightness", "stripe", "canny edges"}
 WAYS = dict.fromkeys(ALWAYS_THE_SAME, 1) | {"shear": 2, "rotate": 2, "translate": 4}  # all others: very many

@@ -3,8 +3,8 @@ import os
 import pytest
 import torch
 
-from mnist_cli import devices
 from mnist_cli.errors import ConfigError
+from mnist_cli.models import devices
 
 
 def test_a_device_can_be_named():

@@ -5,8 +5,9 @@ import sys
 import pytest
 import torch
 
-from mnist_cli import checkpoints, distributed
-from mnist_cli.distributed import Group
+from mnist_cli.models import checkpoints
+from mnist_cli.training import distributed
+from mnist_cli.training.distributed import Group
 
 OPTIONS = [
     "--train-size",

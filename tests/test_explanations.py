@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from mnist_cli import explanations
-from mnist_cli.pages import Found
-from mnist_cli.predictions import NO_INK, Prediction
+from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition.predictions import NO_INK, Prediction
+from mnist_cli.reporting import explanations
 
 FRAME = np.arange(784, dtype=np.uint8).reshape(1, 28, 28)
 INK = np.eye(50, 30, dtype=np.float32)

@@ -5,11 +5,12 @@ import onnx
 import pytest
 import torch
 
-from mnist_cli import checkpoints, exports, models, training
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ExportError
-from mnist_cli.exports import Comparison
-from mnist_cli.runtimes import OnnxModel
+from mnist_cli.models import architectures, checkpoints, exports
+from mnist_cli.models.backends import OnnxModel
+from mnist_cli.models.exports import Comparison
+from mnist_cli.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def test_an_onnx_file_answers_as_its_checkpoint_and_says_what_it_is(checkpoint, 
     assert json.loads(facts.pop("class_names")) == list("0123456789")
     assert {name: float(value) for name, value in facts.items()} == pytest.approx(
         {
-            "pixel_mean": models.PIXEL_MEAN,
-            "pixel_std": models.PIXEL_STD,
+            "pixel_mean": architectures.PIXEL_MEAN,
+            "pixel_std": architectures.PIXEL_STD,
             "temperature": 1.5,
             "least_score": -2.0,
             "parameters": 784 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10,
@@ -85,7 +86,7 @@ def test_a_program_of_torch_export_answers_as_its_checkpoint(checkpoint, val):
 
 @pytest.mark.usefixtures("quick")
 def test_another_model_is_not_exported(checkpoint, val):
-    other = training.Trainer(models.build("mlp", 1), val[:1], val[:1], TrainConfig()).model.eval()
+    other = loop.Trainer(architectures.build("mlp", 1), val[:1], val[:1], TrainConfig()).model.eval()
     changed = checkpoints.Checkpoint(checkpoint.path, other, checkpoint.config, [], {}, {})
     with pytest.raises(ExportError, match=r"answers differ, the logits by up to .* instead of"):
         exports.make(changed, "onnx", *val[:1_000].arrays())

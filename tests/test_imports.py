@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import draw_seven
 
-from mnist_cli.runtimes import BUNDLED
+from mnist_cli.models.backends import BUNDLED
 
 HEAVY = {"torch", "numpy", "PIL", "torchvision", "tensorboardX", "rich"}
 

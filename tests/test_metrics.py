@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
-from mnist_cli import checkpoints, metrics, training
-from mnist_cli.metrics import Answers
+from mnist_cli.evaluation import metrics
+from mnist_cli.evaluation.metrics import Answers
+from mnist_cli.models import checkpoints
+from mnist_cli.training import loop
 
 
 def made(labels, digits, confidence=0.9):
@@ -35,7 +37,7 @@ def test_the_scores_are_those_of_scikit_learn(random_answers):
 
 def test_asking_a_model_gives_what_evaluate_measures(trained, val):
     model = checkpoints.load(trained).model
-    evaluation, expected = metrics.ask(model, *val.arrays()).evaluation, training.evaluate(model, val)
+    evaluation, expected = metrics.ask(model, *val.arrays()).evaluation, loop.evaluate(model, val)
     assert evaluation.errors == expected.errors
     assert evaluation.loss == pytest.approx(expected.loss, rel=1e-5)
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from torchvision_or_skip import import_torchvision
 
-from mnist_cli import idx, mirrors
+from mnist_cli.datasets import mirrors, mnist_files
 from mnist_cli.files import lock
 
 
@@ -78,14 +78,14 @@ def _impatient(monkeypatch):
 
 @pytest.fixture
 def archive(data_dir):
-    return gzip.compress(idx.read(data_dir, idx.VAL_LABELS))
+    return gzip.compress(mnist_files.read(data_dir, mnist_files.VAL_LABELS))
 
 
 @pytest.fixture
 def file(archive):
     """The val labels, as if the archive packed here were the published one."""
     md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
-    return replace(idx.VAL_LABELS, archive_size=len(archive), archive_md5=md5)
+    return replace(mnist_files.VAL_LABELS, archive_size=len(archive), archive_md5=md5)
 
 
 def download(file, data_dir, *servers):
@@ -98,7 +98,7 @@ def test_a_good_mirror_delivers_and_progress_is_told(start, archive, file, tmp_p
     missing, failures = mirrors.download([file], tmp_path, [server.url], lambda *received: seen.append(received))
     assert (missing, failures) == ([], {})
     assert server.requests == ["/mnist/t10k-labels-idx1-ubyte.gz"]
-    assert idx.read(tmp_path, file) == idx.read(data_dir, idx.VAL_LABELS)
+    assert mnist_files.read(tmp_path, file) == mnist_files.read(data_dir, mnist_files.VAL_LABELS)
     assert seen[-1] == (file.name, len(archive), len(archive))
 
 
@@ -204,11 +204,11 @@ def test_a_download_goes_on_where_it_stopped_also_in_another_program(start, arch
 
     server = start(answer)
     assert download(file, tmp_path, server)[0] == [file]
-    assert idx.part_path(tmp_path, file).read_bytes() == archive[:stop]
+    assert mnist_files.part_path(tmp_path, file).read_bytes() == archive[:stop]
     assert download(file, tmp_path, server) == ([], {})
     assert asked == [None, *[f"bytes={stop}-"] * mirrors.ATTEMPTS]
-    assert idx.read(tmp_path, file) == idx.read(data_dir, idx.VAL_LABELS)
-    assert [path.name for path in idx.raw_dir(tmp_path).iterdir()] == [file.name]
+    assert mnist_files.read(tmp_path, file) == mnist_files.read(data_dir, mnist_files.VAL_LABELS)
+    assert [path.name for path in mnist_files.raw_dir(tmp_path).iterdir()] == [file.name]
 
 
 WRONG_RANGES = {
@@ -225,7 +225,7 @@ WRONG_RANGES = {
 @pytest.mark.parametrize("resumed", WRONG_RANGES.values(), ids=WRONG_RANGES)
 @pytest.mark.parametrize("had", ["the first ten", "ten wrong"])
 def test_a_wrong_answer_on_resume_costs_no_more_than_another_attempt(start, archive, file, tmp_path, resumed, had):
-    part = idx.part_path(tmp_path, file)
+    part = mnist_files.part_path(tmp_path, file)
     part.parent.mkdir(parents=True)
     part.write_bytes(archive[:10] if had == "the first ten" else b"<html>----")
     server = start(
@@ -236,14 +236,14 @@ def test_a_wrong_answer_on_resume_costs_no_more_than_another_attempt(start, arch
 
 
 def test_a_part_that_is_whole_needs_no_mirror(archive, file, tmp_path):
-    part = idx.part_path(tmp_path, file)
+    part = mnist_files.part_path(tmp_path, file)
     part.parent.mkdir(parents=True)
     part.write_bytes(archive)
     assert mirrors.download([file], tmp_path, ["http://127.0.0.1:9"], lambda *received: None) == ([], {})
 
 
 def test_a_part_that_another_program_is_filling_is_left_to_it(start, archive, file, tmp_path):
-    part = idx.part_path(tmp_path, file)
+    part = mnist_files.part_path(tmp_path, file)
     part.parent.mkdir(parents=True)
     server = start(lambda request, count: request.send(archive))
     with open(part, "a+b") as theirs:
@@ -273,7 +273,7 @@ def test_when_no_mirror_answers_the_files_are_given_back_as_missing(start, file,
     missing, failures = download(file, tmp_path, bad)
     assert missing == [file]
     assert list(failures) == [bad.url]
-    assert not list(idx.raw_dir(tmp_path).iterdir())
+    assert not list(mnist_files.raw_dir(tmp_path).iterdir())
 
 
 def test_a_port_where_nobody_listens_is_a_reason(file, tmp_path):
@@ -314,9 +314,9 @@ def test_a_trickle_is_given_up(start, file, tmp_path, monkeypatch):
 
 
 def test_content_that_is_not_the_published_one_is_never_installed(start, tmp_path):
-    archive = gzip.compress(bytes(idx.VAL_LABELS.size))
+    archive = gzip.compress(bytes(mnist_files.VAL_LABELS.size))
     md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
-    file = replace(idx.VAL_LABELS, archive_size=len(archive), archive_md5=md5)
+    file = replace(mnist_files.VAL_LABELS, archive_size=len(archive), archive_md5=md5)
     server = start(lambda request, count: request.send(archive))
     missing, failures = download(file, tmp_path, server)
     assert missing == [file]
@@ -346,4 +346,6 @@ def test_without_torchvision_our_own_mirrors_are_used(monkeypatch):
 
 def test_the_archive_sums_are_torchvisions():
     torchvision = import_torchvision()
-    assert {f"{file.name}.gz": file.archive_md5 for file in idx.FILES} == dict(torchvision.datasets.MNIST.resources)
+    assert {f"{file.name}.gz": file.archive_md5 for file in mnist_files.FILES} == dict(
+        torchvision.datasets.MNIST.resources
+    )

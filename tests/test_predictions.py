@@ -6,10 +6,12 @@ import torch
 from conftest import draw_seven
 from PIL import Image
 
-from mnist_cli import checkpoints, images, predictions
 from mnist_cli.config import PRETRAINED
-from mnist_cli.predictions import Prediction
-from mnist_cli.pretraining import pages, strokes
+from mnist_cli.models import checkpoints
+from mnist_cli.pictures import decode
+from mnist_cli.recognition import classification, predictions
+from mnist_cli.recognition.predictions import Prediction
+from pretraining import pages, strokes
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def pictures_of(val, condition, count=12):
     """Return pictures of val digits under a condition, and what they show."""
     rng = np.random.default_rng(0)
     masks = val.images[:count, 0].numpy().astype(np.float32) / 255
-    return [images.to_array(pages.CONDITIONS[condition](mask, rng)) for mask in masks], val.labels[:count].tolist()
+    return [decode.to_array(pages.CONDITIONS[condition](mask, rng)) for mask in masks], val.labels[:count].tolist()
 
 
 def test_the_digit_is_the_likeliest_and_its_probability_the_confidence():
@@ -33,7 +35,7 @@ def test_the_digit_is_the_likeliest_and_its_probability_the_confidence():
 @pytest.mark.parametrize("condition", pages.CONDITIONS)
 def test_every_kind_of_picture_is_read(condition, shipped, val):
     pictures, labels = pictures_of(val, condition)
-    answers = predictions.classify(shipped, pictures)
+    answers = classification.classify(shipped, pictures)
     right = sum(
         answer.probabilities.index(answer.confidence) == label for answer, label in zip(answers, labels, strict=True)
     )
@@ -48,22 +50,22 @@ def test_the_forms_that_europeans_write_are_read(value, form, shipped):
     pictures = []
     for _ in range(12):
         mask = strokes.draw(strokes.DIGITS[value][form][1], rng)
-        pictures.append(images.to_array(pages.scan(mask, rng)))
-    answers = predictions.classify(shipped, pictures)
+        pictures.append(decode.to_array(pages.scan(mask, rng)))
+    answers = classification.classify(shipped, pictures)
     assert sum(answer.probabilities.index(answer.confidence) == value for answer in answers) >= 11
 
 
 def test_pictures_are_read_alike_alone_and_together(shipped, val):
     pictures, _ = pictures_of(val, "shadow", 5)
-    for picture, answer in zip(pictures, predictions.classify(shipped, pictures), strict=True):
-        alone = predictions.classify(shipped, [picture])[0]
+    for picture, answer in zip(pictures, classification.classify(shipped, pictures), strict=True):
+        alone = classification.classify(shipped, [picture])[0]
         assert alone.probabilities == pytest.approx(answer.probabilities, abs=1e-5)
         assert np.array_equal(alone.frame, answer.frame)
 
 
 def test_a_picture_of_mnist_is_taken_as_it_is(shipped, val):
-    picture = images.to_array(Image.fromarray(val.images[0, 0].numpy()))
-    answer = predictions.classify(shipped, [picture])[0]
+    picture = decode.to_array(Image.fromarray(val.images[0, 0].numpy()))
+    answer = classification.classify(shipped, [picture])[0]
     assert np.array_equal(answer.frame, val.images[0].numpy())
     expected = shipped(val.images[:1]).softmax(dim=1)[0]
     assert answer.probabilities == pytest.approx(expected.tolist(), abs=1e-6)
@@ -80,17 +82,17 @@ def test_a_picture_of_mnist_is_taken_as_it_is(shipped, val):
     ids=["white", "transparent", "one pixel", "a column"],
 )
 def test_a_picture_of_nothing_has_no_ink(shipped, picture):
-    answer = predictions.classify(shipped, [images.to_array(picture)])[0]
+    answer = classification.classify(shipped, [decode.to_array(picture)])[0]
     assert (answer.digit, answer.reason, answer.frame) == (None, "no ink", None)
 
 
 def test_most_letters_and_noise_are_not_digits(shipped):
     rng = np.random.default_rng(0)
     drawn = [strokes.draw(strokes.LETTERS[number % len(strokes.LETTERS)], rng) for number in range(40)]
-    letters = [images.to_array(pages.scan(mask, rng)) for mask in drawn]
-    noise = [images.to_array(Image.fromarray(rng.integers(0, 256, (60, 60)).astype(np.uint8))) for _ in range(20)]
-    assert sum(answer.reason == "not a digit" for answer in predictions.classify(shipped, letters)) >= 36
-    assert sum(answer.digit is None for answer in predictions.classify(shipped, noise)) >= 19  # of 20
+    letters = [decode.to_array(pages.scan(mask, rng)) for mask in drawn]
+    noise = [decode.to_array(Image.fromarray(rng.integers(0, 256, (60, 60)).astype(np.uint8))) for _ in range(20)]
+    assert sum(answer.reason == "not a digit" for answer in classification.classify(shipped, letters)) >= 36
+    assert sum(answer.digit is None for answer in classification.classify(shipped, noise)) >= 19  # of 20
 
 
 @pytest.mark.parametrize(("margin", "chosen"), [(1, 7), (0, 3)], ids=["ink with paper around it", "a shadow"])
@@ -101,10 +103,10 @@ def test_a_first_reading_that_goes_on_beyond_the_picture_is_not_trusted(margin, 
 
 
 def test_below_the_least_confidence_a_digit_is_unclear(shipped):
-    picture = images.to_array(draw_seven())
-    answer = predictions.classify(shipped, [picture])[0]
+    picture = decode.to_array(draw_seven())
+    answer = classification.classify(shipped, [picture])[0]
     assert (answer.digit, answer.reason) == (7, None)
-    unclear = predictions.classify(shipped, [picture], min_confidence=1.0)[0]
+    unclear = classification.classify(shipped, [picture], min_confidence=1.0)[0]
     assert (unclear.digit, unclear.reason) == (None, "unclear")
     assert unclear.probabilities == answer.probabilities
 
@@ -134,7 +136,7 @@ def test_probabilities_are_the_softmax_and_the_score_the_logsumexp_of_the_logits
 
 
 def test_no_pictures_give_no_answers(shipped):
-    assert predictions.classify(shipped, []) == []
+    assert classification.classify(shipped, []) == []
 
 
 @pytest.mark.parametrize("tops", [(40, 60, 80), (80, 60, 20), (20, 100, 60)])
@@ -143,7 +145,7 @@ def test_a_large_row_up_and_down_is_not_answered_with_one_of_its_digits(val, shi
     for place, top in enumerate(tops):
         image = val.images[val.labels == (2, 6, 4)[place]][0, 0].numpy()
         sheet.paste(0, (94 * place, top), Image.fromarray(image).resize((94, 120)))
-    (answer,) = predictions.classify(shipped, [images.to_array(sheet)])
+    (answer,) = classification.classify(shipped, [decode.to_array(sheet)])
     assert answer.reason == "several digits"
 
 
@@ -152,6 +154,6 @@ def test_a_row_of_digits_is_told_from_no_digit(shipped):
     rows = []
     for _ in range(10):
         signs = [strokes.digit(int(rng.integers(10)), rng) for _ in range(3)]
-        rows.append(images.to_array(pages.scan(np.hstack(signs), rng)))
-    reasons = [answer.reason for answer in predictions.classify(shipped, rows)]
+        rows.append(decode.to_array(pages.scan(np.hstack(signs), rng)))
+    reasons = [answer.reason for answer in classification.classify(shipped, rows)]
     assert reasons.count("several digits") >= 6

@@ -3,11 +3,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cli import checkpoints, data, images, training
 from mnist_cli.config import TrainConfig
-from mnist_cli.pretraining import __main__ as pretraining
-from mnist_cli.pretraining import examples, pages, spoiling, strokes
-from mnist_cli.pretraining.examples import NOTHING, Mixture
+from mnist_cli.datasets import dataset
+from mnist_cli.models import checkpoints
+from mnist_cli.pictures import binarize, decode, normalize
+from mnist_cli.training import calibration, loop
+from pretraining import __main__ as pretraining
+from pretraining import examples, pages, spoiling, strokes
+from pretraining.examples import NOTHING, Mixture
 
 
 @pytest.mark.parametrize("value", range(10))
@@ -36,8 +39,8 @@ def test_the_sign_can_be_found_in_every_kind_of_picture(condition, val):
         mask = image.astype(np.float32) / 255
         picture = pages.CONDITIONS[condition](mask, rng)
         assert isinstance(picture, Image.Image)
-        frames = [images.draw(ink) for ink in images.candidates(images.to_array(picture))]
-        likeness.append(max(examples._likeness(frame, images.draw(mask)) for frame in frames))
+        frames = [normalize.draw(ink) for ink in binarize.candidates(decode.to_array(picture))]
+        likeness.append(max(examples._likeness(frame, normalize.draw(mask)) for frame in frames))
     assert np.median(likeness) > 0.9 if condition != "broken strokes" else np.median(likeness) > 0.8
 
 
@@ -105,12 +108,12 @@ def test_frames_that_were_kept_are_not_made_again(tmp_path, train, monkeypatch):
 
 def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digits(tmp_path, train, val):
     noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
-    mixed = data.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOTHING)))
+    mixed = dataset.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOTHING)))
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
     model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"))
-    training.fit_temperature(model, val[:1_000])
-    training.fit_least_score(model, val[:1_000], kept=0.99)
-    pretraining.save(model, config, training.evaluate(model, val[:1_000]), tmp_path / "model.pt")
+    calibration.fit_temperature(model, val[:1_000])
+    calibration.fit_least_score(model, val[:1_000], kept=0.99)
+    pretraining.save(model, config, loop.evaluate(model, val[:1_000]), tmp_path / "model.pt")
     loaded = checkpoints.load(tmp_path / "model.pt")
     assert loaded.val_accuracy > 0.8
     assert (tmp_path / "model.pt").stat().st_size < 40_000

@@ -7,9 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from mnist_cli import api, idx, images
+from mnist_cli import api
+from mnist_cli.datasets import mnist_files
 from mnist_cli.errors import DataError, ImageError
-from mnist_cli.metrics import Answers
+from mnist_cli.evaluation.metrics import Answers
+from mnist_cli.pictures import binarize, normalize
 
 some = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -18,14 +20,14 @@ some = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 @given(arrays(np.uint8, array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5)))
 def test_an_idx_file_is_read_as_it_was_written(array):
     raw = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-    assert np.array_equal(idx.parse(raw, "file"), array)
+    assert np.array_equal(mnist_files.parse(raw, "file"), array)
 
 
 @some
 @given(st.binary(max_size=64))
 def test_any_bytes_are_an_idx_file_of_all_of_them_or_none(raw):
     try:
-        array = idx.parse(raw, "file")
+        array = mnist_files.parse(raw, "file")
     except DataError:
         return
     assert array.dtype == np.uint8
@@ -45,7 +47,7 @@ pictures = st.one_of(
 @given(pictures)
 def test_any_picture_is_drawn_as_mnist_draws_or_has_no_ink(array):
     try:
-        drawn = [(ink, images.draw(ink)) for ink in images.candidates(api.as_picture(array))]
+        drawn = [(ink, normalize.draw(ink)) for ink in binarize.candidates(api.as_picture(array))]
     except ImageError:
         return
     for ink, frame in drawn:

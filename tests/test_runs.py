@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from mnist_cli import runs
 from mnist_cli.config import PRETRAINED, TrainConfig, read_toml
 from mnist_cli.errors import ConfigError
+from mnist_cli.training import runs
 
 CONFIG = TrainConfig(epochs=3)
 

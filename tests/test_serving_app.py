@@ -11,8 +11,9 @@ import pytest
 from conftest import draw_seven
 from PIL import Image
 
-from mnist_cli import predictions, runtimes
 from mnist_cli.config import PRETRAINED
+from mnist_cli.models import backends
+from mnist_cli.recognition import classification, predictions
 
 pytest.importorskip("fastapi")
 from starlette.requests import ClientDisconnect
@@ -23,7 +24,7 @@ from mnist_cli.serving import app, engine, reading, uploads
 
 @pytest.fixture(scope="session")
 def loaded():
-    return runtimes.load(PRETRAINED, "cpu")
+    return backends.load(PRETRAINED, "cpu")
 
 
 @pytest.fixture
@@ -161,13 +162,13 @@ def test_an_unknown_address_and_a_wrong_method_are_told_in_the_same_shape(client
 
 
 def test_pictures_that_arrive_together_are_classified_together(loaded, monkeypatch):
-    sizes, classify = [], predictions.classify
+    sizes, classify = [], classification.classify
 
     def counted(model, pictures):
         sizes.append(len(pictures))
         return classify(model, pictures)
 
-    monkeypatch.setattr(predictions, "classify", counted)
+    monkeypatch.setattr(classification, "classify", counted)
     monkeypatch.setattr(engine, "COMPANY", 1.0)
     with connect(loaded) as client, ThreadPoolExecutor(4) as together:
         answers = list(together.map(lambda body: client.post("/api/predict", content=body).json(), [SEVEN] * 4))
@@ -184,7 +185,7 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back(loaded, monkeyp
         assert may_go.wait(10)
         return [predictions.NO_INK for _ in pictures]
 
-    monkeypatch.setattr(predictions, "classify", classify)
+    monkeypatch.setattr(classification, "classify", classify)
     with connect(loaded) as client:
         answers = []
         first = threading.Thread(target=lambda: answers.append(client.post("/api/predict", content=SEVEN)))

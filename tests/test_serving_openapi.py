@@ -7,8 +7,8 @@ from conftest import draw_seven
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from mnist_cli import runtimes
 from mnist_cli.config import PRETRAINED
+from mnist_cli.models import backends
 
 pytest.importorskip("fastapi")
 schemathesis = pytest.importorskip("schemathesis")
@@ -26,7 +26,7 @@ def picture(kind):
 
 for media_type in app.PICTURES:
     schemathesis.openapi.media_type(media_type, st.just(picture(media_type.removeprefix("image/"))))
-service = app.build(runtimes.load(PRETRAINED, "cpu"))
+service = app.build(backends.load(PRETRAINED, "cpu"))
 schema = schemathesis.openapi.from_asgi("/openapi.json", service, headers=LOCAL)
 
 

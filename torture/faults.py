@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mnist_cli import checkpoints, idx, runs
 from mnist_cli.config import TrainConfig
+from mnist_cli.datasets import mnist_files
+from mnist_cli.models import checkpoints
+from mnist_cli.training import runs
 from torture import Outcomes, Skipped, spread
 from torture.pictures import drawn
 from torture.program import TINY, mnist, start, unpacked
@@ -179,7 +181,7 @@ def rivals(count: int, seed: int, folder: Path) -> Outcomes:
         for path in place.glob("checkpoints/*/last.pt"):
             epochs = len(checkpoints.load(path).metrics)
             faults.append(None if epochs == 2 else f"{path} has {epochs} epochs")
-        faults.append(str(torn) if (torn := idx.find_faults(place / "data")) else None)
+        faults.append(str(torn) if (torn := mnist_files.find_faults(place / "data")) else None)
         kept = len(list(place.glob("checkpoints/*/last.pt")))
         faults.append(None if kept == 3 else f"there are {kept} checkpoints, and not 3")
         yield next((f"trial {trial}: {fault}" for fault in faults if fault), None)

@@ -9,10 +9,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from mnist_cli import checkpoints, data, idx, metrics, mirrors, models
 from mnist_cli.config import PRETRAINED, TrainConfig
-from mnist_cli.reporting import page
-from mnist_cli.training import Trainer
+from mnist_cli.datasets import dataset, mirrors, mnist_files
+from mnist_cli.evaluation import metrics
+from mnist_cli.models import architectures, checkpoints
+from mnist_cli.reporting import html_report
+from mnist_cli.training import session
+from mnist_cli.training.loop import Trainer
 from torture import Outcomes
 from torture.network import Server, archives, serve_slowly
 from torture.program import TINY, Started, mnist, start, unpacked
@@ -61,14 +64,14 @@ def training(count: int, seed: int, folder: Path) -> Outcomes:
 def saving(count: int, seed: int, folder: Path) -> Outcomes:
     """Kill a program that does nothing but save checkpoints."""
     generator = random.Random(seed)
-    digits = data.load(unpacked(folder), "val")[:10]
+    digits = dataset.load(unpacked(folder), "val")[:10]
     path = folder / "last.pt"
-    trainer = Trainer(models.build("mlp"), digits, digits, TrainConfig())
-    checkpoints.save(path, trainer)
+    trainer = Trainer(architectures.build("mlp"), digits, digits, TrainConfig())
+    session.save(path, trainer)
 
     def save_forever() -> None:
         while True:
-            checkpoints.save(path, trainer)
+            session.save(path, trainer)
 
     for number in range(count):
         kill(start(save_forever, folder), generator, 0.2)
@@ -80,9 +83,9 @@ def saving(count: int, seed: int, folder: Path) -> Outcomes:
             yield None
 
 
-def _torn(data_dir: Path, files: Sequence[idx.IdxFile] = idx.FILES) -> str | None:
+def _torn(data_dir: Path, files: Sequence[mnist_files.IdxFile] = mnist_files.FILES) -> str | None:
     """Say which of the MNIST files is there and not whole."""
-    torn = {file.name: why for file, why in idx.find_faults(data_dir, files).items() if why != "is missing"}
+    torn = {file.name: why for file, why in mnist_files.find_faults(data_dir, files).items() if why != "is missing"}
     return f"torn files: {torn}" if torn else None
 
 
@@ -105,7 +108,7 @@ def downloads(count: int, seed: int, folder: Path) -> Outcomes:
             target = folder / f"data-{number}"
             kill(download(target), generator, whole)
             server.ranges.clear()
-            begun = [path for path in (idx.part_path(target, file) for file in files) if path.exists()]
+            begun = [path for path in (mnist_files.part_path(target, file) for file in files) if path.exists()]
             for path in target.rglob(".*.tmp"):
                 os.utime(path, (0, 0))  # as if an hour had gone by, after which it is surely nobody's
             sizes = {file.archive_size for file in files}
@@ -130,7 +133,7 @@ def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
         target = folder / f"data-{number}"
         kill(unpack(target), generator, whole)
         fault = _torn(target) or unpack(target).fault(0)
-        if fault is None and (left := idx.find_faults(target)):
+        if fault is None and (left := mnist_files.find_faults(target)):
             fault = f"it left {left}"
         yield fault and f"kill {number} of seed {seed}: {fault}"
 
@@ -138,14 +141,14 @@ def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
 def reports(count: int, seed: int, folder: Path) -> Outcomes:
     """Kill what writes a report, and have the next one write it."""
     generator = random.Random(seed)
-    digits = data.load(unpacked(folder), "val")[:300]
+    digits = dataset.load(unpacked(folder), "val")[:300]
     model = checkpoints.load(PRETRAINED).model
     images, labels = digits.arrays()
     measured = [metrics.Measured("model", metrics.ask(model, images, labels))]
     place = folder / "report"
-    whole = timed(lambda: start(lambda: page.write(place, measured, images), folder))
+    whole = timed(lambda: start(lambda: html_report.write(place, measured, images), folder))
     for number in range(count):
-        kill(start(lambda: page.write(place, measured, images), folder), generator, whole)
+        kill(start(lambda: html_report.write(place, measured, images), folder), generator, whole)
         fault = None
         for path in place.glob("[!.]*"):
             try:
@@ -159,4 +162,4 @@ def reports(count: int, seed: int, folder: Path) -> Outcomes:
             except OSError as error:
                 fault = f"{path.name}: {error}"
         yield fault and f"kill {number} of seed {seed}: {fault}"
-    yield start(lambda: page.write(place, measured, images), folder).fault(0)
+    yield start(lambda: html_report.write(place, measured, images), folder).fault(0)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from mnist_cli import idx, mirrors
+from mnist_cli.datasets import mirrors, mnist_files
 from torture import Outcomes, spread
 
 TIMEOUT = 1.0  # seconds, as `mirrors` has 10 of
@@ -104,12 +104,12 @@ def serve_slowly(request: Handler) -> None:
 ARCHIVES: dict[str, bytes] = {}
 
 
-def archives(folder: Path) -> list[idx.IdxFile]:
+def archives(folder: Path) -> list[mnist_files.IdxFile]:
     """Return the two val files as if the archives packed here were the published ones."""
     files = []
-    for file in (idx.VAL_IMAGES, idx.VAL_LABELS):
-        idx.install_bundled(file, folder / "source")
-        body = ARCHIVES[file.name] = gzip.compress(idx.read(folder / "source", file), 1)
+    for file in (mnist_files.VAL_IMAGES, mnist_files.VAL_LABELS):
+        mnist_files.install_bundled(file, folder / "source")
+        body = ARCHIVES[file.name] = gzip.compress(mnist_files.read(folder / "source", file), 1)
         md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
         files.append(replace(file, archive_size=len(body), archive_md5=md5))
     return files
@@ -205,7 +205,7 @@ def hostile(count: int, seed: int, folder: Path) -> Outcomes:
         trials = [(name, half) for name in FAULTS for half in (False, True)]
         for number, (name, half) in spread(trials, count):
             target = folder / f"data-{number}"
-            part = idx.part_path(target, file)
+            part = mnist_files.part_path(target, file)
             part.parent.mkdir(parents=True)
             if half:
                 part.write_bytes(ARCHIVES[file.name][:1000])
@@ -214,7 +214,7 @@ def hostile(count: int, seed: int, folder: Path) -> Outcomes:
                 server.body = ARCHIVES[file.name]
                 missing, failures = mirrors.download([file], target, [server.url], lambda *_: None)
             seconds = time.monotonic() - begin
-            there = not idx.find_faults(target, [file])
+            there = not mnist_files.find_faults(target, [file])
             fault = None
             if seconds > longest:
                 fault = f"it took {seconds:.0f} s"

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mnist_cli import checkpoints, images, pages, predictions
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import ImageError
-from mnist_cli.models import Classifier
+from mnist_cli.models import checkpoints
+from mnist_cli.models.architectures import Classifier
+from mnist_cli.pictures import decode
+from mnist_cli.recognition import classification, numbers
 from torture import Outcomes
 from torture.mutations import mutate
 from torture.workers import check_all
@@ -86,14 +88,14 @@ def model() -> Classifier:
 def read(path: Path, many: bool) -> str | None:
     """Read a picture as `mnist predict` does; refusing it in a sentence is right, too."""
     try:
-        picture = images.read(path, None if many else images.WORKING_SIZE)
+        picture = decode.read(path, None if many else decode.WORKING_SIZE)
     except ImageError as error:
         text = str(error)
         return None if text.startswith(f"{path}: ") and "\n" not in text else f"its sentence is {text!r}"
     if many:
-        corners = [found.box[:2] for found in pages.find_digits(model(), picture)]
+        corners = [found.box[:2] for found in numbers.find_digits(model(), picture)]
         return None if all(x >= 0 and y >= 0 for x, y in corners) else f"there are digits at {corners}"
-    (prediction,) = predictions.classify(model(), [picture])
+    (prediction,) = classification.classify(model(), [picture])
     right = abs(sum(prediction.probabilities) - 1) < 1e-3
     return None if right and (prediction.digit is None) == bool(prediction.reason) else f"it says {prediction}"
 
@@ -214,8 +216,8 @@ def check_odd(seed: int, number: int, folder: Path) -> str | None:
         path.write_bytes(write())
     failure = read(path, many=number % 2 == 1)
     if failure is None and name in ENORMOUS:
-        picture = images.read(path)
-        failure = None if max(picture.shape) <= images.WORKING_SIZE else f"it is {picture.shape}"
+        picture = decode.read(path)
+        failure = None if max(picture.shape) <= decode.WORKING_SIZE else f"it is {picture.shape}"
     if number % 2:
         path.unlink()
     return failure and f"{name}: {failure}"
@@ -245,7 +247,7 @@ def check_place(seed: int, number: int, folder: Path) -> str | None:
         case _:
             path = Path(name)
     try:
-        images.read(path)
+        decode.read(path)
     except ImageError:
         return None
     return f"{name} is a picture"

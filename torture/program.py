@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from mnist_cli import idx
 from mnist_cli.cli import app
+from mnist_cli.datasets import mnist_files
 
 SECONDS = 600  # for one command, also on a machine that is busy with other work
 TINY = ("--model", "mlp", "--hidden", "16", "--train-size", "2000", "--device", "cpu")  # a run that takes seconds
@@ -70,7 +70,7 @@ def mnist(folder: Path, *arguments: object, said: Path | None = None) -> Started
 
 def unpacked(folder: Path) -> Path:
     """Return a folder with the MNIST files."""
-    idx.repair(folder / "data")
+    mnist_files.repair(folder / "data")
     return folder / "data"
 
 

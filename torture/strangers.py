@@ -21,10 +21,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from mnist_cli import checkpoints, config, idx, models, training
+from mnist_cli import config
 from mnist_cli.config import PRESETS
-from mnist_cli.data import Digits
+from mnist_cli.datasets import mnist_files
+from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import CheckpointError, ConfigError, DataError, DivergenceError
+from mnist_cli.models import architectures, checkpoints
+from mnist_cli.training import loop, session
 from torture import Outcomes
 from torture.mutations import mutate
 from torture.workers import check_all
@@ -44,10 +47,10 @@ def good(name: str) -> bytes:
     settings = config.resolve(
         None, None, {"model": name, "epochs": 2, "hidden": [] if name == "linear" else [8], "holdout": 5}
     )
-    trainer = training.Trainer(models.build_from(settings), digits(), digits(), settings, digits())
+    trainer = loop.Trainer(architectures.build_from(settings), digits(), digits(), settings, digits())
     next(trainer.epochs())
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints.save(Path(folder) / "last.pt", trainer)
+        session.save(Path(folder) / "last.pt", trainer)
         return (Path(folder) / "last.pt").read_bytes()
 
 
@@ -71,8 +74,8 @@ def load(path: Path) -> str | None:
         if answers.shape != (20, 10):
             return f"its answers are {answers.shape}"
         settings = replace(checkpoint.config, epochs=len(checkpoint.metrics) + 1, batch_size=8)
-        trainer = training.Trainer(checkpoint.model, digits(), digits(), settings, digits())
-        checkpoints.resume(checkpoint, trainer)
+        trainer = loop.Trainer(checkpoint.model, digits(), digits(), settings, digits())
+        session.resume(checkpoint, trainer)
         next(trainer.epochs(), None)
     except (CheckpointError, DivergenceError) as error:
         return unclear(error, path)
@@ -299,15 +302,15 @@ def check_idx(seed: int, number: int, folder: Path) -> str | None:
     content = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 28, 28) + bytes(count * 784)
     raw = mutate(content, generator)
     try:
-        array = idx.parse(raw, "file")
+        array = mnist_files.parse(raw, "file")
         if array.size + 4 + 4 * array.ndim != len(raw):
             return f"{len(raw)} bytes became {array.shape}"
     except DataError:
         pass
-    source = folder / f"{idx.VAL_LABELS.name}{generator.choice(('', '.gz', '.xz'))}"
+    source = folder / f"{mnist_files.VAL_LABELS.name}{generator.choice(('', '.gz', '.xz'))}"
     source.write_bytes(raw)
     try:
-        idx.install_from_folder(idx.VAL_LABELS, folder / "data", folder)
+        mnist_files.install_from_folder(mnist_files.VAL_LABELS, folder / "data", folder)
     except DataError:
         source.unlink()
         return None
@@ -342,7 +345,7 @@ def check_toml(seed: int, number: int, folder: Path) -> str | None:
     try:
         read = config.resolve(None, path, {})
         with torch.device("meta"):
-            models.build_from(read)
+            architectures.build_from(read)
     except ConfigError as error:
         return None if len(str(error)) < 600 and "\n" not in str(error) else f"its sentence is {str(error)[:900]!r}"
     if tomllib.loads(config.to_toml(read)) != {**asdict(read), "hidden": list(read.hidden)}:

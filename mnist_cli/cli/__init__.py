@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mnist_cli import __version__
+from mnist_cli.cli.console import FriendlyErrors
 from mnist_cli.cli.download import download
 from mnist_cli.cli.evaluate import evaluate
 from mnist_cli.cli.export import export
@@ -16,8 +16,8 @@ from mnist_cli.cli.info import info
 from mnist_cli.cli.predict import predict
 from mnist_cli.cli.runs import runs
 from mnist_cli.cli.serve import serve
-from mnist_cli.cli.terminal import FriendlyErrors
 from mnist_cli.cli.train import train
+from mnist_cli.version import __version__
 
 app = typer.Typer(
     cls=FriendlyErrors,

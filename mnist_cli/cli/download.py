@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_cli.cli.terminal import DataDir, say
+from mnist_cli.cli.console import DataDir, say
 from mnist_cli.config import DATA_DIR
 
 if TYPE_CHECKING:
-    from mnist_cli.idx import IdxFile
+    from mnist_cli.datasets.mnist_files import IdxFile
 
 
 def download(
@@ -36,26 +36,26 @@ def download(
     `mnist train` does not need this: it unpacks the copy that ships with the program. Files that are already there
     and right are kept. Without --from and --offline they come from the mirrors, and if none answers, from the copy.
     """
-    from mnist_cli import idx
+    from mnist_cli.datasets import mnist_files
 
     if offline + bool(mirror) + bool(source) > 1:
         raise typer.BadParameter("--offline, --mirror and --from exclude each other; give one of them.")
     if mirror:
         _check(mirror)
-    wanted = list(idx.FILES) if force else list(idx.find_faults(data_dir))
+    wanted = list(mnist_files.FILES) if force else list(mnist_files.find_faults(data_dir))
     if source:
         for file in wanted:
-            idx.install_from_folder(file, data_dir, source)
+            mnist_files.install_from_folder(file, data_dir, source)
     elif wanted and offline:
         _install_bundled(wanted, data_dir)
     elif wanted:
         _fetch(wanted, data_dir, mirror)
-    say(f"All four files are in {idx.raw_dir(data_dir)} and verified.")
+    say(f"All four files are in {mnist_files.raw_dir(data_dir)} and verified.")
 
 
 def _check(urls: list[str]) -> None:
     """Refuse what cannot be an address, whether or not it will be needed."""
-    from mnist_cli import mirrors
+    from mnist_cli.datasets import mirrors
 
     for url in urls:
         mirrors.check(url)
@@ -66,7 +66,7 @@ def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) ->
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from mnist_cli import mirrors
+    from mnist_cli.datasets import mirrors
 
     urls = mirror or mirrors.known_mirrors()
     say(f"Fetching {len(wanted)} of 4 files from {', '.join(urls)}.")
@@ -86,8 +86,8 @@ def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) ->
 
 
 def _install_bundled(files: "list[IdxFile]", data_dir: Path) -> None:
-    from mnist_cli import idx
+    from mnist_cli.datasets import mnist_files
 
     for file in files:
-        idx.install_bundled(file, data_dir)
+        mnist_files.install_bundled(file, data_dir)
     say(f"Unpacked {len(files)} of 4 files from the copy that ships with the program.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_cli.cli.terminal import DataDir, Device, columns, repair_data, say
+from mnist_cli.cli.console import DataDir, Device, columns, repair_data, say
 from mnist_cli.config import DATA_DIR
 from mnist_cli.results import percent
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mnist_cli.metrics import Answers, Measured
-    from mnist_cli.runtimes import Frames, Reader
+    from mnist_cli.arrays import Frames
+    from mnist_cli.evaluation.metrics import Answers, Measured
+    from mnist_cli.models.interface import Reader
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
 
@@ -58,13 +59,15 @@ def evaluate(
     Reports loss and accuracy, each digit's scores and the commonest confusions; several checkpoints are compared in a
     table. A model is rebuilt from its checkpoint alone, and none of the images was trained on.
     """
-    from mnist_cli import idx, metrics, runtimes
+    from mnist_cli.datasets import mnist_files
+    from mnist_cli.evaluation import metrics
+    from mnist_cli.models import backends, interface
 
-    members = [runtimes.load(path, device).model for path in checkpoint]
+    members = [backends.load(path, device).model for path in checkpoint]
     repair_data(data_dir, "val")
-    images, labels = idx.load(data_dir, "val")
+    images, labels = mnist_files.load(data_dir, "val")
     names = [TOGETHER] if ensemble else [str(path) for path in checkpoint]
-    together = [runtimes.as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
+    together = [interface.as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
     corrupted = _measure_corrupted(together, images, labels) if corruptions else [{} for _ in together]
     measured = [
         metrics.Measured(name, metrics.ask(model, images, labels), errors)
@@ -78,9 +81,11 @@ def evaluate(
         if corruptions:
             typer.echo(_corruption_table(measured))
     if report:
-        from mnist_cli.reporting import page
+        from mnist_cli.reporting import html_report
 
-        say(f"{page.write(report, measured, images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
+        say(
+            f"{html_report.write(report, measured, images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}."
+        )
 
 
 def _measure_corrupted(
@@ -90,7 +95,7 @@ def _measure_corrupted(
     from rich.console import Console
     from rich.progress import track
 
-    from mnist_cli.corruptions import CORRUPTIONS, measure
+    from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
 
     console = Console(stderr=True)
     names = track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal)
@@ -99,7 +104,7 @@ def _measure_corrupted(
 
 def _values(model: "Measured", first: "Measured") -> dict[str, Any]:
     """Return all that was measured, with how probable so large a difference from the `first` model is by chance."""
-    from mnist_cli import metrics
+    from mnist_cli.evaluation import metrics
 
     values = {"path": model.name, **model.answers.summary()}
     if model.corrupted:
@@ -131,7 +136,7 @@ def _lines(answers: "Answers") -> str:
 
 def _table(measured: "list[Measured]") -> str:
     """Return a row for each model, with McNemar's test of whether it differs from the first."""
-    from mnist_cli import metrics
+    from mnist_cli.evaluation import metrics
 
     rows = [("val accuracy", "95 % interval", "errors", "val loss", "p", "checkpoint")]
     for model in measured:

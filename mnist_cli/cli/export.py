@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.terminal import DataDir, repair_data, say
+from mnist_cli.cli.console import DataDir, repair_data, say
 from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError, missing
 from mnist_cli.results import percent
@@ -48,16 +48,17 @@ def export(
     try:
         import onnxscript  # noqa: F401  (torch needs it, and says so at greater length)
 
-        from mnist_cli import exports
+        from mnist_cli.models import exports
     except ImportError as error:
         raise missing("`mnist export`", error, "export") from error
-    from mnist_cli import checkpoints, idx
+    from mnist_cli.datasets import mnist_files
     from mnist_cli.files import replacing
+    from mnist_cli.models import checkpoints
 
     loaded = checkpoints.load(checkpoint)
     repair_data(data_dir, "train", "val")
-    images, labels = idx.load(data_dir, "val")
-    calibration = idx.load(data_dir, "train")[0][:CALIBRATION] if int8 else None
+    images, labels = mnist_files.load(data_dir, "val")
+    calibration = mnist_files.load(data_dir, "train")[0][:CALIBRATION] if int8 else None
     say("Exporting takes some seconds.")
     content, found = exports.make(loaded, format, images, labels, calibration)
     with replacing(path) as file:

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_cli import headers
-from mnist_cli.cli.terminal import any_name, columns
+from mnist_cli.cli.console import any_name, columns
 from mnist_cli.config import to_toml
-from mnist_cli.headers import Header
+from mnist_cli.models import checkpoint_info
+from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.results import percent
 
 
@@ -29,8 +29,8 @@ def info(
 
     The model is not built, and nothing in the file is run. `pretrained` is the model that ships with the program.
     """
-    header = headers.read(checkpoint)
-    with headers.locate(checkpoint).open("rb") as file:
+    header = checkpoint_info.read(checkpoint)
+    with checkpoint_info.locate(checkpoint).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     any_name()

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_cli import runs
-from mnist_cli.answers import Answer
-from mnist_cli.cli.answers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
-from mnist_cli.cli.terminal import Device, ModelToUse, any_name, describe_model, say, show_error
+from mnist_cli.cli.console import Device, ModelToUse, any_name, describe_model, say, show_error
+from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError, ImageError
+from mnist_cli.recognition.answers import Answer
+from mnist_cli.training import runs
 
 if TYPE_CHECKING:
-    from mnist_cli.runtimes import Model
+    from mnist_cli.models.interface import Model
 
 BATCH = 64  # pictures read at a time; no more than two such batches are held, however many files there are
 WORTH_A_BAR = 50  # files, beyond which it takes a while
@@ -81,9 +81,9 @@ def predict(
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     _refuse_contradictions(many, top_k, show, explain, as_json, as_csv)
 
-    from mnist_cli import runtimes
+    from mnist_cli.models import backends
 
-    loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR), device)
+    loaded = backends.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR), device)
     say(describe_model(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def _find_pictures(files: list[Path]) -> list[str]:
 
 
 def _pictures_below(folder: Path) -> list[str]:
-    from mnist_cli.images.decode import SUFFIXES
+    from mnist_cli.pictures.decode import SUFFIXES
 
     names: list[str] = []
     unreadable: list[str] = []  # told as any other file that cannot be used
@@ -162,28 +162,28 @@ def _read_ahead(names: list[str], many: bool) -> Iterator[list[Answer]]:
 
 
 def _classify(model: "Model", answers: list[Answer], min_confidence: float) -> None:
-    from mnist_cli import predictions
+    from mnist_cli.recognition import classification
 
     read = [(answer, answer.picture) for answer in answers if answer.picture is not None]
-    found = predictions.classify(model, [picture for _, picture in read], min_confidence)
+    found = classification.classify(model, [picture for _, picture in read], min_confidence)
     for (answer, _), prediction in zip(read, found, strict=True):
         answer.prediction = prediction
 
 
 def _find_digits(model: "Model", answers: list[Answer], min_confidence: float) -> None:
-    from mnist_cli import pages
+    from mnist_cli.recognition import numbers
 
     for answer in answers:
         if answer.picture is not None:
-            answer.set_found(pages.find_digits(model, answer.picture, min_confidence))
+            answer.set_found(numbers.find_digits(model, answer.picture, min_confidence))
 
 
 def _read(path: Path, whole: bool) -> Answer:
     """Return what is in a file, with all its pixels if `whole`, and show why when there is no picture."""
-    from mnist_cli import images
+    from mnist_cli.pictures import decode
 
     try:
-        return Answer(path, images.read(path, None) if whole else images.read(path))
+        return Answer(path, decode.read(path, None) if whole else decode.read(path))
     except ImageError as error:
         why = str(error).removeprefix(f"{path}: ")
         if os.path.isdir(path):
@@ -223,8 +223,8 @@ def _with_bar(batches: Iterator[list[Answer]], files: int) -> Iterator[list[Answ
 
 def _explain(answers: list[Answer], folder: Path, saved: "Counter[str]") -> None:
     """Save an image for each picture under its name; `saved` counts how many there are of each."""
-    from mnist_cli import explanations
     from mnist_cli.files import replacing
+    from mnist_cli.reporting import explanations
 
     for answer in answers:
         if answer.picture is not None and answer.prediction is not None:

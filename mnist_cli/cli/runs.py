@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_cli import headers
-from mnist_cli.cli.terminal import any_name, columns, printable, say
+from mnist_cli.cli.console import any_name, columns, printable, say
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import CheckpointError, ConfigError
-from mnist_cli.headers import Header
+from mnist_cli.models import checkpoint_info
+from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.results import percent
-from mnist_cli.runs import Run, find
+from mnist_cli.training.runs import Run, find
 
 HEADINGS = ("", "name", "model", "epochs", "val accuracy", "seconds", "saved", "size")
 NAME = 1
@@ -97,7 +97,7 @@ def runs(
 
 def _look_at(run: Run, is_used: bool) -> Row:
     try:
-        return Row(run, is_used, headers.read(run.last_path), headers.read(run.result_path))
+        return Row(run, is_used, checkpoint_info.read(run.last_path), checkpoint_info.read(run.result_path))
     except (CheckpointError, OSError) as error:
         return Row(run, is_used, error=str(error))
 

@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from mnist_cli import runs
-from mnist_cli.cli.terminal import ModelToUse, command, describe_model, say
+from mnist_cli.cli.console import ModelToUse, command, describe_model, say
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError, missing
+from mnist_cli.training import runs
 
 LOCAL = ("localhost", "127.", "::1")  # what addresses begin with that only this machine reaches
 PATIENCE = 30  # seconds that requests in flight have to end after Ctrl-C
@@ -77,13 +77,13 @@ def serve(
         raise missing("`mnist serve`", error, "serve") from error
 
     with _listen(host, port) as listener:
-        from mnist_cli import runtimes
+        from mnist_cli.models import backends
         from mnist_cli.serving import app
 
         workers = workers or os.cpu_count() or 1
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # each has a core
-        loaded = runtimes.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))
+        loaded = backends.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
         logging.basicConfig(
             stream=sys.stderr, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", level=logging.INFO

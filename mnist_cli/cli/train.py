@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli import config as configuration
-from mnist_cli import runs
-from mnist_cli.cli.terminal import DataDir, Device, command, repair_data, say
+from mnist_cli.cli.console import DataDir, Device, command, repair_data, say
 from mnist_cli.config import DATA_DIR, TrainConfig, means_pretrained
 from mnist_cli.errors import ConfigError
+from mnist_cli.training import runs
 
 if TYPE_CHECKING:
-    from mnist_cli.checkpoints import Checkpoint
-    from mnist_cli.training import Trainer
+    from mnist_cli.models.checkpoints import Checkpoint
+    from mnist_cli.training.loop import Trainer
 
 BY_MODEL = "depends on the model"
 
@@ -186,7 +186,9 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     runs.check_name(name)
     settings = configuration.resolve(preset, config, options)
 
-    from mnist_cli import checkpoints, devices, distributed, sessions
+    from mnist_cli.models import checkpoints, devices
+    from mnist_cli.reporting.run import RunReport
+    from mnist_cli.training import distributed, session
 
     if resume and means_pretrained(resume):
         raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")
@@ -195,7 +197,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         settings = _made_longer(checkpoint, options)
     place = devices.choose(device, settings.deterministic)
     repair_data(data_dir, "train", "val")
-    trainer = sessions.prepare(settings, place, data_dir, checkpoint)
+    trainer = session.prepare(settings, place, data_dir, checkpoint)
     try:
         if trainer.group.rank > 0:  # one of several processes, and not the one that prints and writes
             with _stopping_on_signals(trainer):
@@ -204,7 +206,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         run = runs.take_up(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
         say(f"Training {settings.model} on {place} as {run.name}.")
         with _stopping_on_signals(trainer) as signals:
-            sessions.train_and_save(trainer, run)
+            session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
     finally:
         distributed.leave()
     if trainer.is_stopped:
@@ -238,12 +240,13 @@ def _made_longer(checkpoint: "Checkpoint", options: dict[str, Any]) -> TrainConf
 
 def _write_report(path: Path, trainer: "Trainer", folder: Path) -> Path:
     """Write into `folder` what the model in the checkpoint at `path` makes of the val images."""
-    from mnist_cli import checkpoints, metrics
-    from mnist_cli.reporting import page
+    from mnist_cli.evaluation import metrics
+    from mnist_cli.models import checkpoints
+    from mnist_cli.reporting import html_report
 
     images, labels = trainer.val.arrays()
     answers = metrics.ask(checkpoints.load(path).model.to(trainer.device), images, labels)
-    return page.write(folder, [metrics.Measured(str(path), answers)], images)
+    return html_report.write(folder, [metrics.Measured(str(path), answers)], images)
 
 
 @contextmanager

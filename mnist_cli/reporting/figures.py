@@ -19,10 +19,10 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
+from mnist_cli.arrays import CLASSES
+from mnist_cli.evaluation.metrics import Answers
 from mnist_cli.files import replacing
-from mnist_cli.metrics import Answers
 from mnist_cli.results import EpochResult, percent
-from mnist_cli.runtimes import CLASSES
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 TEXT, LINE, GRID = "#24292f", "#6e7781", "#d5dae0"  # which a page in another colour replaces, see `to_svg`

@@ -14,7 +14,7 @@ from rich.text import Text
 from mnist_cli.files import replacing
 from mnist_cli.reporting.tensorboard import Board
 from mnist_cli.results import EpochResult, percent
-from mnist_cli.training import Trainer
+from mnist_cli.training.loop import Trainer
 
 HEADINGS = ("epoch", "train loss", "val loss", "val accuracy", "seconds")
 HELD_OUT_HEADING = "held-out loss"  # the last column of a run that holds images out

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 from torch.nn import functional
 
-from mnist_cli import metrics
+from mnist_cli.arrays import CLASSES
+from mnist_cli.evaluation import metrics
 from mnist_cli.reporting import figures
 from mnist_cli.results import EpochResult
-from mnist_cli.runtimes import CLASSES
-from mnist_cli.training import Trainer
+from mnist_cli.training.loop import Trainer
 
 BINS = 64  # of a histogram, all of one width: the default of 1,500 unequal ones takes ten times as long
 SHEET = 8  # images along each side of the sheet of training images

@@ -16,14 +16,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
-from mnist_cli import __version__
-from mnist_cli.corrections import Corrections
-from mnist_cli.runtimes import Loaded
+from mnist_cli.datasets.labelled_pictures import Corrections
+from mnist_cli.models.backends import Loaded
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
 from mnist_cli.serving.guard import Guard
 from mnist_cli.serving.replies import HealthReply, ModelReply, Reply, SavedReply, refuse
 from mnist_cli.serving.uploads import Room
+from mnist_cli.version import __version__
 
 PAGE = Path(__file__).with_name("page")
 DESCRIPTION = (

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
-from mnist_cli.answers import Answer
-from mnist_cli.corrections import Corrections
+from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import FormatError, ImageError, TooLargeError
-from mnist_cli.predictions import Prediction
-from mnist_cli.runtimes import Loaded
+from mnist_cli.models.backends import Loaded
+from mnist_cli.recognition.answers import Answer
+from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.serving import reading, uploads
 from mnist_cli.serving.batching import Batcher
 from mnist_cli.serving.uploads import Upload

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from mnist_cli import pages, predictions, runtimes
-from mnist_cli.corrections import Corrections
+from mnist_cli.arrays import Picture
+from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import ImageError
-from mnist_cli.images import Picture
-from mnist_cli.images.decode import WORKING_SIZE, decode
-from mnist_cli.pages import Found
-from mnist_cli.predictions import Prediction
-from mnist_cli.runtimes import Model
+from mnist_cli.models import backends
+from mnist_cli.models.interface import Model
+from mnist_cli.pictures.decode import WORKING_SIZE, decode
+from mnist_cli.recognition import classification, numbers
+from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition.predictions import Prediction
 
 LARGEST = 40_000_000  # px
 
@@ -34,7 +35,7 @@ def start_process(checkpoint: Path) -> None:
     service = multiprocessing.parent_process()
     assert service is not None
     threading.Thread(target=_end_after, args=[service.join], daemon=True).start()
-    _mine.model = runtimes.load(checkpoint).model
+    _mine.model = backends.load(checkpoint).model
 
 
 def _end_after(wait: Callable[[], None]) -> None:
@@ -51,13 +52,13 @@ def read_digits(bodies: list[bytes]) -> list[Prediction | ImageError]:
     """Return what is in each picture, or why it cannot be read; all that can be are classified together."""
     decoded = [_try_to_decode(body) for body in bodies]
     pictures = [picture for picture in decoded if not isinstance(picture, ImageError)]
-    found = iter(predictions.classify(_mine.model, pictures))
+    found = iter(classification.classify(_mine.model, pictures))
     return [picture if isinstance(picture, ImageError) else _light(next(found)) for picture in decoded]
 
 
 def read_page(body: bytes) -> list[Found]:
     """Return all digits in a picture; raises ImageError when it cannot be read."""
-    found = pages.find_digits(_mine.model, decode(io.BytesIO(body), None, LARGEST))
+    found = numbers.find_digits(_mine.model, decode(io.BytesIO(body), None, LARGEST))
     return [replace(one, prediction=_light(one.prediction)) for one in found]
 
 

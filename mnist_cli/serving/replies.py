@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from mnist_cli.answers import Answer
+from mnist_cli.recognition.answers import Answer
 from mnist_cli.serving.uploads import NAMELESS
 
 Share = Annotated[float, Field(ge=0, le=1)]

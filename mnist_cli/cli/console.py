@@ -1,0 +1,171 @@
+"""What the commands share: the two streams, the options all of them have, and the one place where errors are shown."""
+
+import errno
+import io
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mnist_cli.config import CHECKPOINTS_DIR, means_pretrained
+from mnist_cli.errors import ConfigError, MnistError
+from mnist_cli.results import percent
+
+if TYPE_CHECKING:
+    from mnist_cli.datasets.mnist_files import Split
+    from mnist_cli.models.backends import Loaded
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        envvar="MNIST_DATA_DIR",
+        readable=False,  # told as any other error, by name and with what to do
+        help="Folder of the MNIST files; what is missing in it is unpacked there.",
+    ),
+]
+ModelToUse = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        help="The model to use.",
+        show_default=f"the newest under {CHECKPOINTS_DIR}, else the one that ships with mnist",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where to compute: cpu, cuda, cuda:1, mps.", show_default="cuda if there is one, else mps, else cpu"
+    ),
+]
+
+
+HINTS = {
+    errno.ENOSPC: "free some space, or work in another folder",
+    errno.EACCES: "give yourself the permission, or work in another folder",
+    errno.EPERM: "give yourself the permission, or work in another folder",
+    errno.EROFS: "work in a folder that can be written to",
+    errno.ENOTDIR: "move away the file that is where a folder should be",
+    errno.EEXIST: "move away the file that is where a folder should be",
+    errno.EISDIR: "move away the folder that is where a file should be",
+}
+
+
+class FriendlyErrors(TyperGroup):
+    """Show what a user can mend as one line on stderr; a bug keeps its traceback.
+
+    The exit status is 2 for a choice that cannot be (ConfigError), as for other wrong usage, and 1 for a file.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of our answers left, as `head` does; Typer knows what to do
+            raise
+        except MnistError as error:
+            show_error(str(error))
+            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
+        except OSError as error:  # no room, no permission, a folder where a file should be
+            _show_os_error(error)
+            raise typer.Exit(1) from error
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or re.search("allocate|out of memory", str(error))):
+                raise
+            show_error(
+                "there is not enough memory for this; try a smaller --batch-size or --hidden, or another --device"
+            )
+            raise typer.Exit(1) from error
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Parse a command line and run it; the help, too, may find no room where it is written to."""
+        _open_streams()
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            _show_os_error(error)
+            sys.exit(1)
+
+
+def _open_streams() -> None:
+    """Put the null device where a stream is closed: Python has None there, and the next file would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _show_os_error(error: OSError) -> None:
+    place = f"{error.filename}: " if error.filename else ""
+    hint = f"; {HINTS[error.errno]}" if error.errno in HINTS else ""
+    show_error(f"{place}{error.strerror or error}{hint}")
+
+
+def printable(text: object) -> str:
+    """Return `text` on one line whatever a file is called: what would steer the terminal is spelled out."""
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in line)
+
+
+def show_error(message: str) -> None:
+    """Print one line that begins with a red word."""
+    # Not with `err=True`, which looks for the stream itself, past a progress bar that makes room for the line.
+    typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {printable(message)}", file=sys.stderr)
+
+
+def say(message: str) -> None:
+    """Print one line about what is going on; of several processes that torchrun started, only the first does."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(printable(message), err=True)
+
+
+def command(*arguments: object) -> str:
+    """Return a command of this program as the user has to type it."""
+    as_called = [sys.executable, "-m", "mnist_cli"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
+    program = ["mnist"] if shutil.which("mnist") else as_called
+    return shlex.join([*program, *map(str, arguments)])
+
+
+def columns(rows: Sequence[Sequence[str]], left: Container[int], indent: int = 0) -> str:
+    """Return rows of cells as lines in which the columns line up, those of the numbers `left` on their left sides."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        places = enumerate(zip(map(printable, row), widths, strict=True))
+        return "  ".join(cell.ljust(width) if place in left else cell.rjust(width) for place, (cell, width) in places)
+
+    return "\n".join(" " * indent + line(row).rstrip() for row in rows)
+
+
+def any_name() -> None:
+    """Let the names of files be printed that are no text in any encoding: as they are."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+
+
+def repair_data(data_dir: Path, *splits: "Split") -> None:
+    """Make sure that the MNIST files of `splits` are in `data_dir`, saying what had to be done."""
+    from mnist_cli.datasets import mnist_files
+
+    files = [file for split in splits for file in mnist_files.SPLITS[split]]
+    faults = mnist_files.repair(data_dir, files)
+    if faults and set(faults.values()) == {"is missing"}:
+        say(f"Unpacked the bundled MNIST files to {mnist_files.raw_dir(data_dir)}.")
+        return
+    for file, fault in faults.items():
+        say(f"Repaired {mnist_files.raw_dir(data_dir) / file.name}, which {fault}.")
+
+
+def describe_model(loaded: "Loaded", is_named: bool) -> str:
+    """Return which model answers, how good it is, and how to have another."""
+    score = "never measured" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
+    if means_pretrained(loaded.path):
+        return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
+    return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."

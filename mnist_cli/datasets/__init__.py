@@ -1,0 +1,1 @@
+"""Data sets: from files to images and labels in memory."""

@@ -1,0 +1,97 @@
+"""MNIST in memory: a split is two tensors, a batch is an index into them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mnist_cli.arrays import Frames
+from mnist_cli.config import TrainConfig
+from mnist_cli.datasets import mnist_files
+from mnist_cli.datasets.mnist_files import Split
+from mnist_cli.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images of digits and what they show, all on one device."""
+
+    images: Tensor  # uint8 (N, 1, 28, 28), 0 = paper, 255 = ink
+    labels: Tensor  # int64 (N,), 0 to 9
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor | slice) -> "Digits":
+        return Digits(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> "Digits":
+        """Return the same digits on `device`."""
+        return Digits(self.images.to(device), self.labels.to(device))
+
+    def arrays(self) -> tuple[Frames, NDArray[np.int64]]:
+        """Return images and labels as numpy has them."""
+        return self.images.cpu().numpy(), self.labels.cpu().numpy()
+
+    def shuffled(self, generator: torch.Generator) -> "Digits":
+        """Return the digits in a new order, drawn on the CPU so that every device sees the same one."""
+        return self[torch.randperm(len(self), generator=generator).to(self.labels.device)]
+
+    def batches(self, batch_size: int) -> Iterator["Digits"]:
+        """Yield the digits in order, `batch_size` at a time; the last batch may be smaller."""
+        for start in range(0, len(self), batch_size):
+            yield self[start : start + batch_size]
+
+
+def split_off(digits: Digits, count: int, seed: int) -> tuple[Digits, Digits]:
+    """Return `count` of the digits, each of the ten in its share, and the rest; the same seed chooses the same.
+
+    Raises ConfigError when there are not that many.
+    """
+    if count > len(digits):
+        raise ConfigError(f"there are only {len(digits):,} images to choose {count:,} from")
+    order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
+    labels = digits.labels.cpu()[order]
+    # Place each image by how far down it stands among its own digit's: a stratified order to cut anywhere.
+    position = torch.empty(len(digits))
+    for digit in labels.unique():
+        places = (labels == digit).nonzero().flatten()
+        position[places] = (torch.arange(len(places)) + 0.5) / len(places)
+    order = order[position.argsort(stable=True)].to(digits.labels.device)
+    return digits[order[:count].sort().values], digits[order[count:].sort().values]
+
+
+def select(digits: Digits, config: TrainConfig) -> tuple[Digits, Digits | None]:
+    """Return the images to train on and those to hold out, as `config` wants; the seed chooses them.
+
+    Raises ConfigError when there are not enough.
+    """
+    held_out = None
+    if config.held_out:
+        held_out, digits = split_off(digits, config.held_out, config.seed)
+    if config.train_size:
+        digits, _ = split_off(digits, config.train_size, config.seed)
+    return digits, held_out
+
+
+def load(data_dir: Path, split: Split) -> Digits:
+    """Return the 60,000 training or the 10,000 val digits from verified files.
+
+    Raises DataError when a file is missing or damaged; `mnist_files.repair` mends both.
+    """
+    return from_arrays(*mnist_files.load(data_dir, split))
+
+
+def from_arrays(images: Frames, labels: NDArray[np.integer[Any]]) -> Digits:
+    """Return the digits that numpy arrays hold, images (N, 1, 28, 28) and labels (N,)."""
+    return Digits(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+def joined(*parts: Digits) -> Digits:
+    """Return all the digits as one."""
+    return Digits(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))

@@ -1,0 +1,272 @@
+"""Fetching the published archives from the mirrors that serve them. Standard library only, but for torchvision's list."""
+
+import gzip
+import hashlib
+import http.client
+import os
+import queue
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from email.message import Message
+from pathlib import Path
+from textwrap import shorten
+from typing import IO, BinaryIO
+
+from mnist_cli.datasets import mnist_files
+from mnist_cli.errors import ConfigError, DataError
+from mnist_cli.files import lock
+from mnist_cli.version import __version__
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+TIMEOUT = 10  # seconds to connect, and to wait for the next bytes
+ATTEMPTS = 3  # per archive, when a mirror fails in a way that may pass
+FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled for each further one
+LONGEST_PAUSE = 10.0  # seconds, also when the mirror asks for more with Retry-After
+SLOWEST = 10_000  # bytes per second; a mirror that is slower is given up
+PATIENCE = 20  # seconds before a mirror counts as slow, and in which it has to begin
+LONGEST_REASON = 300  # characters
+TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
+
+Progress = Callable[[str, int, int], object]
+"""Called with the archive's name, the bytes received and the bytes expected."""
+
+
+def check(mirror: str) -> None:
+    """Raise ConfigError unless `mirror` can be the address of a mirror."""
+    try:
+        parts = urllib.parse.urlsplit(mirror)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError(f"{mirror!r} is no address of a mirror; it looks like https://host/folder/")
+
+
+class MirrorError(Exception):
+    """One mirror did not deliver; the text says why."""
+
+
+def known_mirrors() -> list[str]:
+    """Return torchvision's https mirrors, where it can be imported, then ours."""
+    try:
+        from torchvision.datasets import MNIST
+    # A torchvision that does not fit the installed torch fails to import in many ways: RuntimeError, AttributeError,
+    # OSError. It is asked only for its list, so none of them matters here.
+    except Exception:  # noqa: BLE001
+        return list(MIRRORS)
+    theirs = [mirror for mirror in MNIST.mirrors if mirror.startswith("https://")]
+    return list(dict.fromkeys([*theirs, *MIRRORS]))
+
+
+def download(
+    files: Sequence[mnist_files.IdxFile], data_dir: Path, mirrors: Sequence[str], progress: Progress
+) -> tuple[list[mnist_files.IdxFile], dict[str, str]]:
+    """Fetch, verify and install `files`, going on to the next mirror at the first failure of one.
+
+    Returns the files that no mirror delivered, and why each mirror that failed did.
+    """
+    missing = list(files)
+    failures: dict[str, str] = {}
+    for mirror in mirrors:
+        try:
+            while missing:
+                with _part(missing[0], data_dir) as part:
+                    fetch(mirror, missing[0], part, progress)
+                    _install(part, missing[0], data_dir, mirror)
+                missing.pop(0)
+        except MirrorError as error:
+            failures[mirror] = shorten(str(error), LONGEST_REASON)  # a server's own words may be many
+    return missing, failures
+
+
+@contextmanager
+def _part(file: mnist_files.IdxFile, data_dir: Path) -> Iterator[BinaryIO]:
+    """Open what there is of an archive already, to which bytes are added; it stays until the file is installed.
+
+    While another program fills it, this one begins a temporary file of its own.
+    """
+    path = mnist_files.part_path(data_dir, file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "a+b") as part:
+            if lock(part.fileno()):
+                yield part
+            else:
+                with tempfile.TemporaryFile("a+b", dir=path.parent) as own:
+                    yield own
+    finally:
+        if path.exists() and path.stat().st_size == 0:
+            path.unlink(missing_ok=True)
+
+
+def fetch(mirror: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Fill `part` with the archive of `file` as `mirror` serves it, its MD5 verified; what is there already is kept.
+
+    Raises MirrorError when that fails for good or `ATTEMPTS` times.
+    """
+    url = f"{mirror.rstrip('/')}/{file.name}.gz"
+    pause = FIRST_PAUSE
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _fetch_once(url, file, part, progress)
+            return
+        except _TransientError as error:
+            if attempt == ATTEMPTS:
+                raise MirrorError(f"{error} ({ATTEMPTS} attempts)") from error
+            time.sleep(min(max(pause, error.retry_after), LONGEST_PAUSE))
+            pause *= 2
+
+
+class _TransientError(MirrorError):
+    """A failure that may be gone at the next attempt."""
+
+    def __init__(self, reason: str, retry_after: float = 0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class _StaySecure(urllib.request.HTTPRedirectHandler):
+    """Follow redirects, but never from https to anything less, nor to FTP."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith(("https://",) if req.type == "https" else ("https://", "http://")):
+            raise MirrorError(f"redirects from {req.type} to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
+    ) -> http.client.HTTPResponse | None:
+        """Go where a redirect says; what is sent beside it would be read to its end, which may never come."""
+        fp.close()
+        return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _fetch_once(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Ask for what `part` lacks and verify the whole; what cannot be of the archive is thrown away."""
+    start = part.seek(0, os.SEEK_END)
+    if start < file.archive_size:
+        try:
+            start = _go_on(url, file, part, progress)
+        except TimeoutError as error:
+            raise _TransientError(f"sends nothing for {TIMEOUT} s") from error
+        except http.client.HTTPException as error:
+            raise _TransientError(f"broke off: {error or type(error).__name__}") from error
+    part.seek(0)
+    found = hashlib.md5(part.read(), usedforsecurity=False).hexdigest()
+    if found != file.archive_md5:
+        part.truncate(0)
+        # What was there before may be of another mirror, so once more without it.
+        failure = _TransientError if start else MirrorError
+        raise failure(f"sends a {file.name}.gz with MD5 {found[:12]}…, expected {file.archive_md5[:12]}…")
+
+
+def _go_on(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> int:
+    """Add to `part` what it lacks, and return how many bytes of it were kept."""
+    start = part.seek(0, os.SEEK_END)
+    headers = {"User-Agent": f"mnist-cli/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
+    try:
+        response = _open(urllib.request.Request(url, headers=headers))
+    except urllib.error.HTTPError as error:
+        error.close()
+        reason = f"answers {error.code} {error.reason} for {file.name}.gz"
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.truncate(0)
+        if error.code in TRANSIENT:
+            raise _TransientError(reason, _seconds(error.headers.get("Retry-After"))) from error
+        raise MirrorError(reason) from error
+    except urllib.error.URLError as error:
+        raise _TransientError(f"cannot be reached: {error.reason}") from error
+    except (ValueError, http.client.InvalidURL) as error:  # UnicodeError among them
+        raise MirrorError(f"is no address: {error}") from error
+    with response:
+        if response.status != http.client.PARTIAL_CONTENT:  # the whole again, as many servers do
+            part.truncate(start := 0)
+        elif start and not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
+            part.truncate(0)
+            raise _TransientError(f"sends another part of {file.name}.gz than was asked for")
+        _receive(response, file, part, progress)
+    return start
+
+
+def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
+    """Return the response to a request, its headers read; raises what urllib does.
+
+    The timeout of a socket is for each read, and a mirror may send a byte of its headers every second for hours.
+    """
+    answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.build_opener(_StaySecure).open(request, timeout=TIMEOUT))
+        except Exception as error:  # noqa: BLE001  (raised where it is waited for)
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=PATIENCE)
+    except queue.Empty:
+        raise MirrorError(f"does not begin to answer within {PATIENCE} s") from None
+    if not isinstance(answer, Exception):
+        return answer
+    if isinstance(answer, OSError) and not isinstance(answer, urllib.error.URLError | TimeoutError):
+        raise _TransientError(f"broke off: {answer}") from answer
+    raise answer
+
+
+def _receive(response: http.client.HTTPResponse, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Add the body to `part`, never more than the published archive has, and give up on a trickle."""
+    begin, before = time.monotonic(), part.seek(0, os.SEEK_END)
+    size = before
+    while chunk := _read(response):
+        size += len(chunk)
+        if size > file.archive_size:
+            part.truncate(0)
+            raise MirrorError(f"sends more than the {file.archive_size:,} bytes of {file.name}.gz")
+        part.write(chunk)
+        part.flush()
+        progress(file.name, size, file.archive_size)
+        seconds = time.monotonic() - begin
+        if seconds > PATIENCE and size - before < SLOWEST * seconds:
+            raise MirrorError(f"sends only {(size - before) / seconds:,.0f} bytes a second")
+    if size < file.archive_size:
+        raise _TransientError(f"sends {size:,} of the {file.archive_size:,} bytes of {file.name}.gz")
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Return the next bytes; an OSError here is of the network, and one elsewhere of the disk."""
+    try:
+        return response.read1(1 << 16)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise _TransientError(f"broke off: {error or type(error).__name__}") from error
+
+
+def _install(part: BinaryIO, file: mnist_files.IdxFile, data_dir: Path, mirror: str) -> None:
+    """Unpack a verified archive and put its verified content in place."""
+    part.seek(0)
+    try:
+        with gzip.open(part) as archive:
+            content = archive.read(file.size + 1)
+        mnist_files.install(content, file, data_dir, source=f"{file.name}.gz of {mirror}")
+    except (gzip.BadGzipFile, EOFError, zlib.error, DataError) as error:
+        raise MirrorError(str(error)) from error
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Read a Retry-After header given in seconds; a date counts as no wish."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0

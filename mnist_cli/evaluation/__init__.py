@@ -1,0 +1,1 @@
+"""What a model's predictions on labelled images are worth."""

@@ -1,0 +1,1 @@
+"""The networks, how they are stored, and what runs them."""

@@ -1,0 +1,147 @@
+"""The networks. Each takes uint8 images (N, 1, 28, 28) and returns logits (N, 10)."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mnist_cli.arrays import ANYTHING, CLASSES, Frames, Logits
+from mnist_cli.config import TrainConfig
+from mnist_cli.errors import ConfigError
+
+PIXELS = 28 * 28
+# Mean and standard deviation of the pixels of the 60,000 training images, in units of 0 = paper .. 255 = ink.
+PIXEL_MEAN = 33.3184
+PIXEL_STD = 78.5675
+UNCALIBRATED = 1.0  # a temperature that changes nothing
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(inplace=True),
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+class Classifier(nn.Module):
+    """A network with its preprocessing: what it needs to know about pixels travels with its weights."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    temperature: Tensor
+    least_score: Tensor
+
+    def __init__(self, name: str, arguments: dict[str, Any], layers: nn.Sequential) -> None:
+        """Wrap `layers`, which `name` and `arguments` rebuild."""
+        super().__init__()
+        self.name = name
+        self.arguments = arguments
+        self.layers = layers
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD))
+        # What makes probabilities honest (`training.fit_temperature`), and the score, the logsumexp of the logits, below
+        # which a picture is not taken for a digit (`training.fit_least_score`).
+        self.register_buffer("temperature", torch.tensor(UNCALIBRATED))
+        self.register_buffer("least_score", torch.tensor(ANYTHING))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, 10) for uint8 images (N, 1, 28, 28)."""
+        logits: Tensor = self.layers(self._standardized(images))
+        return logits if self.training else logits / self.temperature
+
+    @torch.inference_mode()
+    def logits(self, frames: Frames) -> Logits:
+        """Return logits (N, 10) for frames (N, 1, 28, 28), both numpy arrays, in evaluation mode."""
+        was_training = self.training
+        self.eval()
+        logits: Logits = self(torch.from_numpy(frames).to(self.pixel_mean.device)).cpu().numpy()
+        self.train(was_training)
+        return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the last layer sees of uint8 images (N, 1, 28, 28): the last hidden layer's values, (N, width)."""
+        values: Tensor = self.layers[:-1](self._standardized(images))
+        return values
+
+    def _standardized(self, images: Tensor) -> Tensor:
+        return images.float().sub_(self.pixel_mean).div_(self.pixel_std)
+
+
+def linear(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
+    """Return softmax regression: one layer, so `hidden`, `activation` and `dropout` have nothing to act on."""
+    return [nn.Flatten(), nn.Linear(PIXELS, CLASSES)]
+
+
+def mlp(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
+    """Return fully connected layers; the notes' network is 784-256-256-10 with ReLU."""
+    widths = [PIXELS, *hidden]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation](), *_dropout(dropout)]
+    return [*layers, nn.Linear(widths[-1], CLASSES)]
+
+
+def cnn(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
+    """Return convolutions with batch norm: the first takes 28x28 to 12x12, the next two halve that to 6x6 and 3x3.
+
+    Shrinking early, and pooling before the norm, is what makes it quick on a CPU: most of the work is then done on
+    few pixels and many channels.
+    """
+    layers: list[nn.Module] = []
+    side = 12  # px, after the first layer
+    for layer, (inputs, outputs) in enumerate(pairwise([1, *hidden])):
+        if layer == 0:
+            layers.append(nn.Conv2d(inputs, outputs, kernel_size=5, stride=2, bias=False))
+        else:
+            layers.append(nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False))
+            if side > 3:
+                layers.append(nn.MaxPool2d(2))
+                side //= 2
+        layers += [nn.BatchNorm2d(outputs), ACTIVATIONS[activation]()]
+    return [*layers, nn.Flatten(), *_dropout(dropout), nn.Linear(hidden[-1] * side**2, CLASSES)]
+
+
+def _dropout(share: float) -> list[nn.Module]:
+    return [nn.Dropout(share)] if share else []
+
+
+ARCHITECTURES: dict[str, Callable[[Sequence[int], str, float], list[nn.Module]]] = {
+    "linear": linear,
+    "mlp": mlp,
+    "cnn": cnn,
+}
+
+
+def build(
+    name: str,
+    seed: int | None = None,
+    *,
+    hidden: Sequence[int] = (256, 256),
+    activation: str = "relu",
+    dropout: float = 0.0,
+) -> Classifier:
+    """Return a new network; the same seed gives the same weights.
+
+    Raises ConfigError when there is no such architecture or activation, or a cnn has no layers.
+    """
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"there is no model {name!r}; choose from {', '.join(ARCHITECTURES)}")
+    if activation not in ACTIVATIONS:
+        raise ConfigError(f"there is no activation {activation!r}; choose from {', '.join(ACTIVATIONS)}")
+    if name == "cnn" and not hidden:
+        raise ConfigError("a cnn needs at least one hidden layer, such as --hidden 16,32,64")
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        layers = nn.Sequential(*ARCHITECTURES[name](hidden, activation, dropout))
+    arguments = {"hidden": list(hidden), "activation": activation, "dropout": dropout}
+    # The memory layout in which convolutions run fastest; other layers do not mind.
+    return Classifier(name, arguments, layers).to(memory_format=torch.channels_last)
+
+
+def build_from(config: TrainConfig) -> Classifier:
+    """Return the new network that `config` describes."""
+    return build(config.model, config.seed, hidden=config.hidden, activation=config.activation, dropout=config.dropout)

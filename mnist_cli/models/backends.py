@@ -1,0 +1,141 @@
+"""What runs a model: torch a checkpoint, onnxruntime an ONNX file. Whoever asks a model about pictures needs no more.
+
+Torch takes a second or more to import, so that nothing here imports it before a checkpoint is to be run.
+"""
+
+import math
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnist_cli.arrays import ANYTHING, CLASSES, FRAME, Frames, Logits
+from mnist_cli.config import means_pretrained
+from mnist_cli.errors import CheckpointError, ConfigError, first_line, missing
+from mnist_cli.models.interface import Model
+
+BUNDLED = Path(__file__).parents[1] / "bundled" / "pretrained.onnx"  # the model that ships, for those without torch
+LARGEST = 256_000_000  # bytes of an ONNX file
+
+
+class OnnxModel:
+    """A model that onnxruntime runs, as `exports.to_onnx` makes them.
+
+    It takes uint8 `images` (N, 1, 28, 28) and gives `logits` (N, 10); its metadata say what else there is to know.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Prepare to run the model in an ONNX file.
+
+        Raises whatever onnxruntime does for content that is none, ValueError for a model of something else.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what is wrong is raised as well
+        threads = os.environ.get("OMP_NUM_THREADS", "")  # which torch heeds, too
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0 is one for each core
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the others have work to do
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._check()
+        facts = self.session.get_modelmeta().custom_metadata_map
+        self.least_score = float(facts.get("least_score", ANYTHING))
+        self.val_accuracy = float(facts["val_accuracy"]) if "val_accuracy" in facts else None
+        self.parameters = int(facts["parameters"]) if "parameters" in facts else None
+        if not (math.isfinite(self.least_score) and 0 <= (self.val_accuracy or 0) <= 1):  # false for NaN, too
+            raise ValueError("what it says of itself cannot be")
+        self.runtime = f"onnxruntime {onnxruntime.__version__} on cpu"
+
+    def logits(self, frames: Frames) -> Logits:
+        """Return logits (N, 10) for frames (N, 1, 28, 28)."""
+        logits: Logits = self.session.run(["logits"], {"images": frames})[0]
+        return logits
+
+    def _check(self) -> None:
+        """Raise ValueError unless the model is one of ours by what goes in and what comes out."""
+        inputs = [(value.name, value.type, value.shape[1:]) for value in self.session.get_inputs()]
+        if inputs != [("images", "tensor(uint8)", [1, FRAME, FRAME])]:
+            raise ValueError("it does not take uint8 images (N, 1, 28, 28)")
+        if "logits" not in [value.name for value in self.session.get_outputs()]:
+            raise ValueError("it gives no logits")
+        logits = self.logits(np.zeros((2, 1, FRAME, FRAME), np.uint8))
+        if logits.shape != (2, CLASSES):
+            raise ValueError("its logits are not (N, 10)")
+        if not np.isfinite(logits).all():
+            raise ValueError("its logits are not numbers")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model, ready to be asked, and where it is from."""
+
+    path: Path
+    model: Model
+    val_accuracy: float | None  # 0 to 1; None when it was never measured
+    parameters: int | None  # numbers that were learned; None when the file does not say
+    runtime: str  # what runs it, and where
+
+
+def load(path: Path, device: str | None = None) -> Loaded:
+    """Return the model in a checkpoint or an ONNX file; PRETRAINED is the one that ships.
+
+    A checkpoint runs on `device`, the best there is by default, an ONNX file on the CPU. So does the model that ships
+    where onnxruntime is installed, unless another device is named.
+
+    Raises CheckpointError when the file holds no such model, ConfigError when there is no such device.
+    """
+    if path.suffix == ".onnx":
+        if device not in {None, "cpu"}:
+            raise ConfigError(f"{path} runs on the cpu, not on {device}; the checkpoint that it was made from does")
+        return _loaded(path, _read_onnx(path))
+    if means_pretrained(path) and device in {None, "cpu"}:
+        with suppress(ImportError):  # there is no onnxruntime, or a broken one
+            return _loaded(path, OnnxModel(BUNDLED.read_bytes()))
+
+    import torch
+
+    from mnist_cli.models import checkpoints, devices
+
+    place = devices.choose(device)
+    checkpoint = checkpoints.load(path)
+    runtime = f"torch {torch.__version__} on {place}"
+    return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy, checkpoint.parameters, runtime)
+
+
+def _loaded(path: Path, model: OnnxModel) -> Loaded:
+    return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+
+
+def _read_onnx(path: Path) -> OnnxModel:
+    """Return the model in an ONNX file, which may be a stranger's."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}; `mnist export` makes ONNX files")
+    if path.stat().st_size > LARGEST:
+        raise CheckpointError(f"{path} has more than {LARGEST:,} bytes, too many for a classifier of digits")
+    content = path.read_bytes()
+    try:
+        _refuse_more_than_arithmetic(content)
+        return OnnxModel(content)
+    except ImportError as error:
+        raise missing(path, error, "export") from error
+    # Protobuf and onnxruntime raise a dozen kinds of error on broken files.
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} is not a model that `mnist export` made, or a damaged one: {first_line(error)}"
+        ) from error
+
+
+def _refuse_more_than_arithmetic(content: bytes) -> None:
+    """Raise ValueError for an ONNX file that would read other files, or has loops and functions of its own."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
+    if model.functions or any(one.HasField("g") or one.graphs for one in attributes):
+        raise ValueError("it has loops or functions, which no classifier of digits needs")
+    sparse = [*model.graph.sparse_initializer, *(one.sparse_tensor for one in attributes)]
+    tensors = [*model.graph.initializer, *(one.t for one in attributes), *(one.values for one in sparse)]
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+        raise ValueError("its weights are in other files")

@@ -1,0 +1,150 @@
+"""A trained model in one file: how to rebuild it, its weights, and how it came about.
+
+The file is what `torch.save` makes of a dict of tensors and plain values, so `torch.load(path, weights_only=True)`
+opens it and no code of a stranger ever runs.
+"""
+
+import io
+import platform
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_cli.arrays import ANYTHING
+from mnist_cli.config import TrainConfig
+from mnist_cli.errors import CheckpointError, first_line
+from mnist_cli.files import replacing
+from mnist_cli.models import architectures, checkpoint_info
+from mnist_cli.models.architectures import Classifier
+from mnist_cli.models.checkpoint_info import Header
+from mnist_cli.results import EpochResult
+from mnist_cli.version import __version__
+
+# The first checkpoints do not have these.
+UNCALIBRATED = {"temperature": torch.tensor(architectures.UNCALIBRATED), "least_score": torch.tensor(ANYTHING)}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds, with the model rebuilt."""
+
+    path: Path
+    model: Classifier  # on the CPU, in evaluation mode
+    config: TrainConfig
+    metrics: list[EpochResult]  # one per finished epoch
+    trainer: dict[str, Any]  # Trainer.state_dict()
+    versions: dict[str, str]
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """The accuracy on the val images after the last finished epoch, 0 to 1; None before the first."""
+        return self.metrics[-1].val_accuracy if self.metrics else None
+
+    @property
+    def parameters(self) -> int:
+        """The numbers that were learned."""
+        return sum(weights.numel() for weights in self.model.parameters())
+
+
+def save(
+    path: Path, model: Classifier, config: TrainConfig, metrics: Sequence[EpochResult], trainer: dict[str, Any]
+) -> None:
+    """Write a checkpoint to `path`, replacing the one that was there only when the new one is whole.
+
+    `metrics` are those of the finished epochs, and `trainer` is what `Trainer.state_dict` returned, to resume from.
+    """
+    content = {
+        "format": checkpoint_info.FORMAT,
+        "version": checkpoint_info.VERSION,
+        "model": {"name": model.name, "arguments": model.arguments},
+        "weights": _on_cpu(model.state_dict()),
+        "config": asdict(config),
+        "metrics": [asdict(result) for result in metrics],
+        "trainer": _on_cpu(trainer),
+        "versions": {
+            "mnist_cli": __version__,
+            "torch": str(torch.__version__),  # a str subclass, which weights_only would refuse
+            "python": platform.python_version(),
+        },
+    }
+    # Into memory first: when the disk is full, torch.save raises errors of its own.
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    with replacing(path) as file:
+        file.write(whole.getbuffer())
+
+
+def is_whole(tensor: torch.Tensor) -> bool:
+    """Say whether a tensor has a number of its own for each place: a kernel that counts on it reads and writes beyond."""
+    end = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
+    return bool(end <= tensor.untyped_storage().nbytes())
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return nested dicts and lists with every tensor on the CPU, so that any machine can open the file."""
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return [_on_cpu(item) for item in value] if isinstance(value, list) else value
+
+
+def load(path: Path) -> Checkpoint:
+    """Rebuild the model of a checkpoint, or, from PRETRAINED, the one that ships with the program.
+
+    Raises CheckpointError when there is no such file, or it is not one that this version can read.
+    """
+    header = checkpoint_info.read(path)
+    content = _read_tensors(path)
+    try:
+        weights = {**UNCALIBRATED, **content["weights"]}
+        _check_weights(header, weights)
+        model = architectures.build(header.model, **header.arguments)
+        model.load_state_dict(weights)
+        return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
+    # Whatever is wrong with a stranger's file, that is what has to be said.
+    except Exception as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {first_line(error)}") from error
+
+
+def _check_weights(header: Header, weights: dict[str, torch.Tensor]) -> None:
+    """Raise ValueError unless these are what the model has, before it is built: a line of a file can ask for terabytes."""
+    if len(header.arguments["hidden"]) > len(weights):
+        raise ValueError("it has more layers than weights")
+    with torch.device("meta"):
+        wanted = architectures.build(header.model, **header.arguments).state_dict()
+    if set(wanted) != set(weights):
+        raise ValueError(f"it lacks or adds {', '.join(sorted(map(str, set(wanted) ^ set(weights))))}")
+    for name, tensor in weights.items():
+        kind = wanted[name]
+        if not isinstance(tensor, torch.Tensor) or (tensor.layout, tensor.device.type) != (torch.strided, "cpu"):
+            raise TypeError(f"its {name} is no plain tensor")
+        if (tensor.shape, tensor.dtype) != (kind.shape, kind.dtype):
+            raise ValueError(
+                f"its {name} is {tuple(tensor.shape)} of {tensor.dtype}, expected {tuple(kind.shape)} of {kind.dtype}"
+            )
+        if not is_whole(tensor):
+            raise ValueError(f"its {name} has fewer numbers than it says")
+        if not tensor.isfinite().all():
+            raise ValueError("it holds weights that are not numbers")
+
+
+def _read_tensors(path: Path) -> dict[str, Any]:
+    """Return the dict in a checkpoint file whose header was read, its checksums verified."""
+    file = checkpoint_info.locate(path)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+        with warnings.catch_warnings(action="ignore"):  # of what torch would rather have in it
+            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    # Torch and zipfile raise a dozen kinds of error on broken files, some of them by accident.
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {first_line(error)}") from error
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
+    return content

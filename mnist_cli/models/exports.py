@@ -1,0 +1,196 @@
+"""A trained model for other programs: as an ONNX file or a program of `torch.export`, checked before anybody gets it."""
+
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime import quantization
+from torch import Tensor, nn
+
+from mnist_cli.arrays import CLASSES, Frames, Logits
+from mnist_cli.errors import ExportError
+from mnist_cli.models import interface
+from mnist_cli.models.architectures import Classifier
+from mnist_cli.models.backends import OnnxModel
+from mnist_cli.models.checkpoints import Checkpoint
+from mnist_cli.models.interface import Reader
+
+Format = Literal["onnx", "pt2"]
+
+OPSET = 22  # the newest that all versions of onnxruntime know which the extra `export` allows
+TOLERANCE = 1e-4  # how far logits may be from those of the checkpoint
+WORSE = 0.001  # how much less accurate a model of 8-bit numbers may be: 0.1 points
+CALIBRATION_BATCH = 100  # images
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What an exported model makes of labelled images, beside the checkpoint it is made from."""
+
+    images: int
+    distance: float  # between their logits, at most
+    different: int  # answers
+    accuracy: float  # 0 to 1
+    accuracy_before: float  # of the checkpoint
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the answers are the same and the logits but for rounding."""
+        return self.different == 0 and self.distance <= TOLERANCE
+
+    @property
+    def is_as_good(self) -> bool:
+        """Whether nearly as many answers are right."""
+        return self.accuracy >= self.accuracy_before - WORSE
+
+
+class WithProbabilities(nn.Module):
+    """A classifier that says what its logits mean."""
+
+    def __init__(self, model: Classifier) -> None:
+        """Wrap `model`."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and probabilities, (N, 10) each, for uint8 images (N, 1, 28, 28)."""
+        logits = self.model(images)
+        return logits, logits.softmax(dim=1)
+
+
+class Program:
+    """A model that `torch.export` runs."""
+
+    def __init__(self, content: bytes) -> None:
+        """Read what `to_pt2` made."""
+        self.module = torch.export.load(io.BytesIO(content)).module()
+
+    @torch.inference_mode()
+    def logits(self, frames: Frames) -> Logits:
+        """Return logits (N, 10) for frames (N, 1, 28, 28)."""
+        logits: Logits = self.module(torch.from_numpy(frames))[0].numpy()
+        return logits
+
+
+def make(
+    checkpoint: Checkpoint,
+    kind: Format,
+    images: Frames,
+    labels: NDArray[np.uint8],
+    calibration: Frames | None = None,
+) -> tuple[bytes, Comparison]:
+    """Return the content of a file of that kind, and how its answers on labelled images compare with the checkpoint's.
+
+    With images for `calibration`, ones that it was trained on, an ONNX file computes with 8-bit whole numbers.
+
+    Raises ExportError when it does not answer as the checkpoint does.
+    """
+    if kind == "pt2":
+        content = to_pt2(checkpoint)
+        found = compare(Program(content), checkpoint.model, images, labels)
+    else:
+        model = to_onnx(checkpoint)
+        if calibration is not None:
+            model = quantized(model, calibration)
+        onnx.helper.set_model_props(model, _facts(checkpoint))
+        content = model.SerializeToString()
+        found = compare(OnnxModel(content), checkpoint.model, images, labels)
+    if not (found.is_same if calibration is None else found.is_as_good):
+        raise ExportError(
+            f"{checkpoint.path} was not exported, for the result is another model: {found.different:,} of "
+            f"{found.images:,} answers differ, the logits by up to {found.distance:.1g}, and its accuracy is "
+            f"{found.accuracy:.2%} instead of {found.accuracy_before:.2%}"
+        )
+    return content, found
+
+
+def to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """Return the model in ONNX: uint8 `images` (N, 1, 28, 28) in, `logits` and `probabilities` (N, 10) out."""
+    with warnings.catch_warnings(action="ignore"):
+        program = torch.onnx.export(
+            WithProbabilities(checkpoint.model),
+            _example(),
+            dynamic_shapes=_any_number(),
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["logits", "probabilities"],
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.value_info):
+        part.ClearField("metadata_props")  # which would say where on this machine it came from
+    return model
+
+
+def to_pt2(checkpoint: Checkpoint) -> bytes:
+    """Return the model as a file for `torch.export.load`, with the same input and outputs as `to_onnx`."""
+    content = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"):
+        program = torch.export.export(WithProbabilities(checkpoint.model), _example(), dynamic_shapes=_any_number())
+        torch.export.save(program, content, extra_files=_facts(checkpoint))
+    return content.getvalue()
+
+
+def quantized(model: onnx.ModelProto, images: Frames) -> onnx.ModelProto:
+    """Return a model in ONNX that computes with 8-bit whole numbers; `images` tell how large the values in it become."""
+
+    class Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            starts = range(0, len(images), CALIBRATION_BATCH)
+            self.batches: Iterator[Frames] = (images[start : start + CALIBRATION_BATCH] for start in starts)
+
+        def get_next(self) -> dict[str, Frames] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"images": batch}
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.onnx"
+        logging.disable(logging.WARNING)  # it recommends a preparation for models larger than ours
+        try:
+            quantization.quantize_static(model, path, Batches(), per_channel=True)
+        finally:
+            logging.disable(logging.NOTSET)
+        return onnx.load_model(path)
+
+
+def compare(exported: Reader, original: Reader, images: Frames, labels: NDArray[np.uint8]) -> Comparison:
+    """Ask two models about the same images."""
+    after, before = (interface.logits_of(model, images) for model in (exported, original))
+    return Comparison(
+        images=len(images),
+        distance=float(np.abs(after - before).max()),
+        different=int((after.argmax(axis=1) != before.argmax(axis=1)).sum()),
+        accuracy=float((after.argmax(axis=1) == labels).mean()),
+        accuracy_before=float((before.argmax(axis=1) == labels).mean()),
+    )
+
+
+def _example() -> tuple[Tensor]:
+    """Return images to follow through the network; two, since one would be taken for a number that never changes."""
+    return (torch.zeros(2, 1, 28, 28, dtype=torch.uint8),)
+
+
+def _any_number() -> dict[str, dict[int, Any]]:
+    return {"images": {0: torch.export.Dim("N")}}
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return what a file says of its model: numbers, the name of each class, and how good it is if that is known."""
+    constants = ("pixel_mean", "pixel_std", "temperature", "least_score")
+    facts = {name: str(getattr(checkpoint.model, name).item()) for name in constants}
+    facts["parameters"] = str(checkpoint.parameters)
+    facts["class_names"] = json.dumps([str(digit) for digit in range(CLASSES)])
+    if checkpoint.val_accuracy is not None:
+        facts["val_accuracy"] = str(checkpoint.val_accuracy)
+    return facts

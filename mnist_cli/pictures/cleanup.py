@@ -1,0 +1,101 @@
+"""Taking away what is not the digit: a shadow, lines, boxes, specks, ink of another kind."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from mnist_cli.arrays import Ink, Levels
+from mnist_cli.pictures.threshold import otsu_threshold
+
+FLATTENING_SIZE = 160  # px, the longer side at which light is told from ink
+WINDOWS = (
+    0.3,
+    0.12,
+)  # of the longer side: the wide one keeps a thick pen whole, the narrow one follows a shadow's edge
+LINE = 0.6  # of a side of the picture: a straight line longer than this is of a form, or of ruled paper
+SPECK = 0.02  # of the largest part's ink: what has less, apart from it, is dirt
+
+
+def flatten(levels: Levels, window: float) -> Levels:
+    """Take the uneven light out: what is left stands out from its surroundings.
+
+    What is wider than `window`, a share of the longer side, is light; what is narrower may be ink.
+    """
+    height, width = levels.shape
+    scale = min(1.0, FLATTENING_SIZE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BOX))
+    reach = max(3, round(window * max(size)))
+    light = ndimage.grey_opening(ndimage.gaussian_filter(small, 1), size=(reach, reach))
+    light = ndimage.uniform_filter(light, max(1, reach // 6))
+    whole = np.asarray(Image.fromarray(light).resize((width, height), Image.Resampling.BILINEAR))
+    # Ink in a shadow differs less from its paper than ink in the light, in proportion to the light that is there.
+    black = 1.15 * max(float(levels.max()), 1.0)
+    flat: Levels = (levels - whole) * (black / (black - whole.clip(0)))
+    return flat
+
+
+def clean(ink: Ink, longest: tuple[float, ...]) -> Iterator[Ink]:
+    """Yield the ink without what may be no part of the digit; `longest` are the sides of the whole picture, px."""
+    strong = _strongest(ink)
+    if strong is not None:
+        yield strong
+    for source in (ink, strong):
+        if source is None:
+            continue
+        for cleaned in (_without_lines(source, longest), _main_part(source)):
+            if cleaned is not None:
+                yield cleaned
+
+
+def _strongest(ink: Ink) -> Ink | None:
+    """Return the darker of two kinds of ink, as on squared paper, or None when there is but one."""
+    values = ink[ink > 0]
+    level = otsu_threshold(np.bincount((values * 255).astype(np.uint8), minlength=256)) / 255
+    strong = ink >= level
+    # The pale edge of a stroke is no ink of another kind.
+    apart = (ink > 0) & ~ndimage.maximum_filter(strong, 5)
+    if np.count_nonzero(apart) < 0.1 * len(values) or not strong.any():
+        return None
+    darker: Ink = np.where(ndimage.maximum_filter(strong, 3), ink, 0)
+    return darker
+
+
+def _without_lines(ink: Ink, longest: tuple[float, ...]) -> Ink | None:
+    """Return the ink without long straight lines, or None when there are none."""
+    there = ink > 0
+    lines = np.zeros_like(there)
+    for axis in (0, 1):
+        along = int(LINE * longest[axis])
+        if not 8 <= along <= ink.shape[axis]:
+            continue
+        thick = ndimage.maximum_filter1d(there, 3, axis=1 - axis)  # a line may be a little askew
+        thin = ndimage.minimum_filter1d(thick.astype(np.uint8), along, axis=axis)
+        lines |= ndimage.maximum_filter1d(thin, along, axis=axis).astype(bool)
+    if not lines.any():
+        return None
+    rest = np.where(lines, 0, ink).astype(np.float32)
+    return _main_part(rest, always=True)
+
+
+def _main_part(ink: Ink, *, always: bool = False) -> Ink | None:
+    """Return the digit alone, without specks and what touches the border; None when that is all there is."""
+    labels, count = ndimage.label(ink > 0, structure=np.ones((3, 3)))
+    if count == 0:
+        return None
+    if count == 1:
+        return ink if always else None
+    index = np.arange(1, count + 1)
+    masses = ndimage.sum_labels(ink, labels, index)
+    boxes = ndimage.find_objects(labels)
+    height, width = ink.shape
+    inside = np.array([b[0].start > 0 and b[1].start > 0 and b[0].stop < height and b[1].stop < width for b in boxes])
+    if not inside.any():
+        inside[:] = True
+    kept = inside & (masses >= SPECK * masses[inside].max())
+    if kept.all():
+        return ink if always else None
+    part: Ink = np.where(np.concatenate([[False], kept])[labels], ink, 0)
+    return part

@@ -1,0 +1,134 @@
+"""How a model came to its answer, as a picture: what it was given, what it took for ink, what it saw, what it thought.
+
+On a terminal, what it saw is drawn in half blocks.
+"""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+
+from mnist_cli.arrays import FRAME, Frame, Picture
+from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition.predictions import Prediction
+from mnist_cli.results import percent
+
+PANEL = 10 * FRAME  # px, the side of each panel, so that a pixel that the model saw is ten of ours
+MARGIN = 44  # px, around everything and between the panels
+TOP = 128  # px, where the panels begin, below the verdict
+CAPTION = 14  # px, between a panel and its caption
+SIZE = (5 * MARGIN + 4 * PANEL, TOP + PANEL + CAPTION + 20 + MARGIN)  # px, width and height of an explanation
+CAPTIONS = ("the picture", "the ink found in it", "what the model saw, 28 x 28", "how likely each digit is")
+
+BACKGROUND, PAPER, EDGE = "#f6f5f1", "#ffffff", "#dcdad3"
+TEXT, MUTED = "#2b3440", "#79818c"
+WINNER, BAR, TRACK = "#2f7f86", "#a9c3c6", "#e9e8e2"
+DOUBT = "#bd7b3c"  # of a verdict that names no digit
+
+
+def draw(picture: Picture, prediction: Prediction) -> Image.Image:
+    """Return the explanation of a prediction for `picture`, as an RGB image."""
+    page = Image.new("RGB", SIZE, BACKGROUND)
+    pen = ImageDraw.Draw(page)
+    _write_verdict(pen, prediction)
+    blank = np.zeros((FRAME, FRAME), np.float32)
+    ink = blank if prediction.ink is None else np.pad(prediction.ink, max(prediction.ink.shape) // 10)
+    frame = blank if prediction.frame is None else prediction.frame[0]
+    for column, (levels, around) in enumerate([(picture, TRACK), (255 - 255 * ink, PAPER), (frame, "black")]):
+        left = MARGIN + column * (PANEL + MARGIN)
+        page.paste(_panel(levels, around), (left, TOP))
+        pen.rectangle((left - 1, TOP - 1, left + PANEL, TOP + PANEL), outline=EDGE)
+    _draw_bars(pen, 4 * MARGIN + 3 * PANEL, prediction)
+    for column, caption in enumerate(CAPTIONS):
+        left = MARGIN + column * (PANEL + MARGIN)
+        pen.text((left, TOP + PANEL + CAPTION), caption, MUTED, _font(16))
+    return page
+
+
+def draw_page(picture: Picture, found: Sequence[Found]) -> Image.Image:
+    """Return a picture of several digits, RGB, with a box around each and what it is read as."""
+    page = _image(picture)
+    pen = ImageDraw.Draw(page)
+    line = max(1, max(page.size) // 400)
+    for one in found:
+        x, y, width, height = one.box
+        named = one.prediction.digit is not None
+        colour = WINNER if named else DOUBT
+        pen.rectangle((x - line, y - line, x + width + line, y + height + line), outline=colour, width=line)
+        sign = str(one.prediction.digit) if named else "?"
+        pen.text((x, y - line), sign, colour, _font(max(12, height // 3)), anchor="lb")
+    return page
+
+
+def to_png(image: Image.Image) -> bytes:
+    """Return an image as the content of a file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def half_blocks(frame: Frame) -> Text:
+    """Return what a model saw as 14 lines of 28 characters, each of which is two pixels, one above the other."""
+    lines = []
+    for upper, lower in zip(frame[0, ::2].tolist(), frame[0, 1::2].tolist(), strict=True):
+        pairs = zip(upper, lower, strict=True)
+        lines.append(Text.assemble(*(("▀", Style(color=_grey(over), bgcolor=_grey(under))) for over, under in pairs)))
+    return Text("\n").join(lines)
+
+
+def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
+    """Write the digit, or the reason why there is none, above the panels."""
+    named = prediction.digit is not None
+    sign, words = (
+        (str(prediction.digit), f"{percent(prediction.confidence, 1)} sure") if named else ("?", prediction.reason)
+    )
+    baseline = TOP - MARGIN + 8
+    pen.text((MARGIN - 4, baseline), sign, WINNER if named else DOUBT, _font(72), anchor="ls")
+    pen.text((MARGIN + 56, baseline), str(words), TEXT, _font(26), anchor="ls")
+
+
+def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Image.Image:
+    """Return levels, 0 = black to 255 = white, in the middle of a panel, as large as they fit."""
+    image = _image(levels)
+    scale = PANEL / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    # Enlarged, its pixels are to be seen as what they are.
+    kind = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+    panel = Image.new("RGB", (PANEL, PANEL), around)
+    panel.paste(image.resize(size, kind), ((PANEL - size[0]) // 2, (PANEL - size[1]) // 2))
+    return panel
+
+
+def _image(levels: NDArray[np.float32] | NDArray[np.uint8]) -> Image.Image:
+    """Return levels, 0 = black to 255 = white, as an RGB image."""
+    pixels = levels.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB")
+
+
+def _draw_bars(pen: ImageDraw.ImageDraw, left: int, prediction: Prediction) -> None:
+    """Draw the ten probabilities as bars, one below the other; without ink there are none to tell."""
+    height, start, end = PANEL / 10, left + 28, left + PANEL - 68
+    for digit, probability in enumerate(prediction.probabilities):
+        middle = TOP + (digit + 0.5) * height
+        likeliest = digit == prediction.digit
+        colour = TEXT if likeliest else MUTED
+        pen.text((left, middle), str(digit), colour, _font(18), anchor="lm")
+        pen.rectangle((start, middle - 7, end, middle + 7), TRACK)
+        if prediction.ink is None:
+            continue
+        pen.text((left + PANEL, middle), percent(probability, 1), colour, _font(16), anchor="rm")
+        if length := round(probability * (end - start)):
+            pen.rectangle((start, middle - 7, start + length, middle + 7), WINNER if likeliest else BAR)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _grey(level: int) -> Color:
+    return Color.from_rgb(level, level, level)

@@ -1,0 +1,33 @@
+"""What is fitted to a trained model with images that it was not trained on: its temperature and its rejection threshold."""
+
+import torch
+from torch import Tensor
+
+from mnist_cli.datasets.dataset import Digits
+from mnist_cli.models.architectures import Classifier
+from mnist_cli.models.interface import logits_of
+from mnist_cli.training.losses import loss_of
+
+
+@torch.inference_mode()
+def fit_temperature(model: Classifier, digits: Digits) -> None:
+    """Make the model's probabilities honest: divide its logits by what gives `digits` the least cross-entropy.
+
+    The digits are ones that it was not trained on (Guo et al. 2017, "On calibration of modern neural networks").
+    """
+    model.temperature.fill_(1.0)
+    logits = _logits(model, digits)
+    temperatures = torch.logspace(-1, 1, 201, device=logits.device)
+    losses = torch.stack([loss_of(logits / value, digits.labels, "cross_entropy") for value in temperatures])
+    model.temperature.copy_(temperatures[losses.argmin()])
+
+
+@torch.inference_mode()
+def fit_least_score(model: Classifier, digits: Digits, kept: float = 0.998) -> None:
+    """Let the model take for a digit whatever scores as well as the share `kept` of `digits`."""
+    model.least_score.copy_(_logits(model, digits).logsumexp(dim=1).quantile(1 - kept))
+
+
+def _logits(model: Classifier, digits: Digits) -> Tensor:
+    """Return the logits of the model for each image, (N, 10), on the device of the digits."""
+    return torch.from_numpy(logits_of(model, digits.arrays()[0])).to(digits.labels.device)

@@ -1,0 +1,17 @@
+"""The loss functions."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from mnist_cli.arrays import CLASSES
+
+
+def loss_of(logits: Tensor, labels: Tensor, kind: str, label_smoothing: float = 0.0) -> Tensor:
+    """Return the summed loss of logits (N, 10) against labels (N,).
+
+    `mse` is the squared distance of the ten probabilities from the target, the Brier score.
+    """
+    if kind == "cross_entropy":
+        return functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
+    target = functional.one_hot(labels, CLASSES) * (1 - label_smoothing) + label_smoothing / CLASSES
+    return functional.mse_loss(logits.softmax(dim=1), target.float(), reduction="sum")

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mnist_cli.errors import ConfigError
+from mnist_cli.models import architectures
+
+IMAGES = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
+
+
+def test_the_default_network_is_the_notes():
+    layers = [layer for layer in architectures.build("mlp").layers if isinstance(layer, nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in layers] == [(784, 256), (256, 256), (256, 10)]
+
+
+def test_a_model_gives_logits_not_probabilities():
+    logits = architectures.build("mlp", seed=0)(IMAGES)
+    assert logits.shape == (5, 10)
+    assert not torch.allclose(logits.exp().sum(dim=1), torch.ones(5))
+    assert logits.min() < 0
+
+
+def test_forward_leaves_the_images_as_they_are():
+    before = IMAGES.clone()
+    architectures.build("mlp", seed=0)(IMAGES)
+    assert torch.equal(IMAGES, before)
+
+
+def test_the_pixel_constants_are_those_of_the_training_images(train):
+    levels = train.images.double()
+    assert levels.mean().item() == pytest.approx(architectures.PIXEL_MEAN, abs=1e-4)
+    assert levels.std(correction=0).item() == pytest.approx(architectures.PIXEL_STD, abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_weights_and_disturbs_nobody():
+    state = torch.get_rng_state()
+    one, two, other = (architectures.build("mlp", seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["layers.1.weight"], other["layers.1.weight"])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "cnn"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "sigmoid", "tanh"])
+def test_every_architecture_takes_every_activation_and_dropout(name, activation):
+    model = architectures.build(name, 0, hidden=(8, 6, 5, 4), activation=activation, dropout=0.5).eval()
+    assert model(IMAGES).shape == (5, 10)
+    rebuilt = architectures.build(model.name, **model.arguments)
+    rebuilt.load_state_dict(model.state_dict())
+    assert torch.equal(rebuilt.eval()(IMAGES), model(IMAGES))
+
+
+def test_numpy_goes_in_and_out_where_pictures_are_read():
+    model = architectures.build("mlp", 0).eval()
+    logits = model.logits(IMAGES.numpy())
+    assert logits.dtype == np.float32
+    assert np.array_equal(logits, model(IMAGES).detach().numpy())
+
+
+@pytest.mark.parametrize("hidden", [(4,), (4, 5), (4, 5, 6), (4, 5, 6, 7)])
+def test_a_cnn_may_have_any_number_of_layers(hidden):
+    assert architectures.build("cnn", 0, hidden=hidden)(IMAGES).shape == (5, 10)
+
+
+def test_a_cnn_without_layers_says_what_to_type():
+    with pytest.raises(ConfigError, match="--hidden 16,32,64"):
+        architectures.build("cnn", hidden=())
+
+
+def test_an_unknown_activation_is_named_with_the_choices():
+    with pytest.raises(ConfigError, match=r"no activation 'swish'.*gelu"):
+        architectures.build("mlp", activation="swish")
+
+
+def test_an_unknown_model_is_named_with_the_choices():
+    with pytest.raises(ConfigError, match=r"no model 'resnet'.*mlp"):
+        architectures.build("resnet")

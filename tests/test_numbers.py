@@ -1,0 +1,208 @@
+"""Pages of several digits, drawn from val images, which the model that ships was not trained on."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from mnist_cli.config import PRETRAINED
+from mnist_cli.models import checkpoints
+from mnist_cli.pictures import decode, segment
+from mnist_cli.recognition import answers, numbers
+
+HEIGHT = 48  # px, of a digit
+
+
+@pytest.fixture(scope="module")
+def model():
+    return checkpoints.load(PRETRAINED).model
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def read(model, page, paper=235.0, ink=30.0):
+    """Return the text of a page, 0 = paper to 1 = ink, as it looks in a picture."""
+    levels = paper + (ink - paper) * page
+    return answers.text_of(numbers.find_digits(model, levels.clip(0, 255).astype(np.float32)[:, :, None]))
+
+
+def sign(image, height=HEIGHT):
+    """Enlarge a digit of MNIST, cut out: (height, width), 0 to 1."""
+    rows, columns = np.flatnonzero((image > 60).any(axis=1)), np.flatnonzero((image > 60).any(axis=0))
+    cut = Image.fromarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    size = max(3, round(cut.width * height / cut.height)), height
+    large = np.asarray(cut.resize(size, Image.Resampling.BICUBIC), dtype=np.float32) / 255
+    return ((large - 0.4) * 2 + 0.5).clip(0, 1) if height > 28 else large
+
+
+def row(val, rng, count, height=HEIGHT, gaps=(0.2, 0.5)):
+    """Return a page with a row of digits, and what it says."""
+    chosen = rng.integers(0, len(val), count)
+    parts = []
+    for index in chosen:
+        digit = sign(val.images[index, 0].numpy(), height)
+        parts += [digit, np.zeros((height, round(height * rng.uniform(*gaps))), np.float32)]
+    return np.pad(np.hstack(parts), height // 2), "".join(str(val.labels[index].item()) for index in chosen)
+
+
+def touching(val, rng, height=HEIGHT):
+    """Return a page with two digits that touch, and what it says."""
+    chosen = rng.integers(0, len(val), 2)
+    left, right = (sign(val.images[index, 0].numpy(), height) for index in chosen)
+    page = np.zeros((height, left.shape[1] + right.shape[1]), np.float32)
+    page[:, : left.shape[1]] = left
+    x = next(x for x in range(left.shape[1], 0, -1) if (page[:, x : x + right.shape[1]] * right > 0.3).sum() >= 4)
+    page[:, x : x + right.shape[1]] = np.maximum(page[:, x : x + right.shape[1]], right)
+    return np.pad(page, height // 2), "".join(str(val.labels[index].item()) for index in chosen)
+
+
+def share_read(model, samples, **colours):
+    """Return the share of pages that are read without a mistake."""
+    return np.mean([read(model, page, **colours) == text for page, text in samples])
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(235, 30), (20, 230), (120, 60)], ids=["dark", "light", "grey"])
+def test_a_row_is_read_from_left_to_right(model, val, rng, paper, ink):
+    assert share_read(model, [row(val, rng, 5) for _ in range(20)], paper=paper, ink=ink) >= 0.75
+
+
+def test_a_row_of_mnist_images_as_they_are(model, val):
+    rows = [np.hstack(list(val.images[start : start + 8, 0].numpy())) / 255 for start in range(0, 160, 8)]
+    texts = ["".join(map(str, val.labels[start : start + 8].tolist())) for start in range(0, 160, 8)]
+    assert share_read(model, list(zip(rows, texts, strict=True)), paper=0, ink=255) >= 0.75
+
+
+def test_lines_are_read_from_top_to_bottom(model, val, rng):
+    samples = []
+    for _ in range(15):
+        (above, first), (below, second) = row(val, rng, 4), row(val, rng, 6)
+        above = np.pad(above, ((0, 0), (0, max(0, below.shape[1] - above.shape[1]))))
+        below = np.pad(below, ((0, 0), (0, max(0, above.shape[1] - below.shape[1]))))
+        samples.append((np.vstack([above[: -HEIGHT // 3], below]), f"{first}\n{second}"))
+    assert share_read(model, samples) >= 0.7
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.6])
+def test_a_form_is_read_without_its_boxes(model, val, rng, turn):
+    samples = []
+    for _ in range(20):
+        page, text = np.zeros((150, 520), np.float32), ""
+        drawing = Image.fromarray(page)
+        for x in range(20, 420, 80):
+            ImageDraw.Draw(drawing).rectangle((x, 35, x + 80, 115), outline=0.8, width=2)
+        page = np.asarray(drawing.rotate(turn, Image.Resampling.BILINEAR)).copy()
+        for x in range(20, 340, 80):  # the last box stays empty
+            index = int(rng.integers(len(val)))
+            digit = sign(val.images[index, 0].numpy())[:, :70]
+            top, left = int(rng.integers(42, 60)), x + 40 - digit.shape[1] // 2
+            page[top : top + HEIGHT, left : left + digit.shape[1]] += digit
+            text += str(val.labels[index].item())
+        samples.append((page, text))
+    assert share_read(model, samples) >= 0.7
+
+
+def test_digits_on_a_ruled_line_are_read_without_it(model, val, rng):
+    samples = [row(val, rng, 4) for _ in range(20)]
+    for page, _ in samples:
+        page[-HEIGHT // 2 - 1 : -HEIGHT // 2 + 1] = 0.7
+    assert share_read(model, samples) >= 0.6
+
+
+def test_digits_that_touch_are_parted(model, val, rng):
+    assert share_read(model, [touching(val, rng) for _ in range(40)]) >= 0.4
+
+
+def test_uneven_light_is_not_ink(model, val, rng):
+    samples = [row(val, rng, 5) for _ in range(20)]
+    read_right = 0
+    for page, text in samples:
+        light = np.linspace(1, 0.5, page.shape[1]) * (0.65 + 0.35 / (1 + np.exp((np.arange(page.shape[1]) - 150) / 12)))
+        read_right += read(model, page, paper=230 * light, ink=30 * light) == text
+    assert read_right >= 12
+
+
+def test_small_digits_on_a_large_canvas_and_where_they_are(model, val, rng, tmp_path):
+    read_right = 0
+    for _ in range(5):
+        page, text = row(val, rng, 4, height=40)
+        canvas = np.full((2400, 3200), 255, np.uint8)
+        top, left = int(rng.integers(0, 2300)), int(rng.integers(0, 2800))
+        view = canvas[top : top + page.shape[0], left : left + page.shape[1]]
+        view[:] = 255 - 225 * page[: view.shape[0], : view.shape[1]]
+        Image.fromarray(canvas).save(tmp_path / "page.png")
+        found = numbers.find_digits(model, decode.read(tmp_path / "page.png", longest=None))
+        if answers.text_of(found) == text:
+            read_right += 1
+            x, y, width, height = found[0].box
+            assert abs(x - left - 20) <= 4
+            assert abs(y - top - 20) <= 4
+            assert abs(height - 40) <= 6
+            assert 4 <= width <= 60
+    assert read_right >= 3
+
+
+def test_printed_digits_with_commas_and_a_letter(model):
+    page = Image.new("L", (500, 120), 255)
+    face = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    ImageDraw.Draw(page).text((20, 20), "12,350 E", 0, ImageFont.truetype(face, 72))
+    text = answers.text_of(numbers.find_digits(model, decode.to_array(page)))
+    assert text == "12350?"
+
+
+def test_a_reason_stands_for_what_is_unclear(model, val, rng):
+    page, _ = row(val, rng, 5)
+    found = numbers.find_digits(model, (255 - 255 * page)[:, :, None], min_confidence=1.1)
+    assert {one.prediction.reason for one in found} == {"unclear"}
+    assert set(answers.text_of(found)) == {"?"}
+
+
+def oddities():
+    rng = np.random.default_rng(0)
+    yield "one pixel", np.full((1, 1), 7)
+    yield "one row", np.tile([0, 255], 25)[None]
+    yield "one column", np.tile([0, 255], 25)[:, None]
+    yield "blank", np.full((200, 300), 255)
+    yield "all ink", np.pad(np.zeros((200, 200)), 1, constant_values=255)
+    yield "noise", rng.integers(0, 256, (600, 600))
+    yield "specks", (rng.random((600, 600)) < 0.1) * 255
+    yield "stripes", np.tile((np.arange(600) // 10 % 2 * 255)[:, None], (1, 500))
+    yield "squares", np.add.outer(np.arange(900) // 20, np.arange(900) // 20) % 2 * 255
+    yield "long", np.tile([0, 255, 255], (3, 3000))
+    yield "spots", np.kron(rng.integers(0, 2, (90, 90)), np.ones((9, 9))) * 255
+
+
+@pytest.mark.parametrize(
+    ("name", "levels"), list(oddities()), ids=lambda value: value if isinstance(value, str) else ""
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_picture_gives_an_answer_within_it(model, name, levels, channels):
+    picture = np.repeat(levels.astype(np.float32)[:, :, None], channels, axis=2)
+    found = numbers.find_digits(model, picture)
+    for x, y, width, height in (one.box for one in found):
+        assert x >= 0
+        assert y >= 0
+        assert 0 < width <= picture.shape[1] - x
+        assert 0 < height <= picture.shape[0] - y
+    if name in {"one pixel", "blank", "noise", "stripes"}:
+        assert found == []
+
+
+def test_the_best_way_takes_every_piece_once():
+    part = segment.Part(0, 0, np.ones((20, 10), np.float32))
+    spans = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
+    candidates = {(start, stop): segment.Candidate(start, stop, part, 0.0, False) for start, stop in spans}
+    worth = dict(zip(candidates.values(), [-1.0, -0.5, -1.0, -3.0, -0.2], strict=True))
+    assert segment.best_way(worth) == [candidates[0, 2], candidates[2, 3]]
+
+
+def test_parts_that_overlap_from_above_are_of_one_line():
+    page = np.zeros((120, 200), np.float32)
+    page[40:100, 20:30] = page[42:95, 60:75] = 1  # two strokes
+    page[34:38, 60:85] = 1  # a loose bar above the second
+    page[110:112, 150:152] = 1  # dirt
+    assert [len(line) for line in segment.lines(page)] == [3]

@@ -1,0 +1,80 @@
+import csv
+from html.parser import HTMLParser
+
+import pytest
+from test_metrics import made
+
+from mnist_cli.evaluation import metrics
+from mnist_cli.evaluation.metrics import Measured
+from mnist_cli.models import checkpoints
+from mnist_cli.reporting import html_report
+
+PICTURES = ["classes.png", "confusion.png", "coverage.png", "gallery.png", "reliability.png"]
+
+
+class References(HTMLParser):
+    """Collects what a page would load, and its text."""
+
+    def __init__(self):
+        super().__init__()
+        self.loaded, self.text = [], ""
+
+    def handle_starttag(self, tag, attributes):
+        self.loaded += [value for name, value in attributes if name in {"src", "href", "xlink:href"}]
+        assert tag not in {"script", "link", "iframe"}
+
+    def handle_data(self, text):
+        self.text += text
+
+
+def parsed(path):
+    parser = References()
+    parser.feed(path.read_text(encoding="utf-8"))
+    return parser
+
+
+@pytest.fixture(scope="module")
+def answers(trained, val):
+    return metrics.ask(checkpoints.load(trained).model, *val.arrays())
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path, answers, val):
+    path = html_report.write(tmp_path, [Measured("a.pt", answers)], val.images.numpy())
+    assert path == tmp_path / "report.html"
+    found = parsed(path)
+    assert all(reference.startswith(("data:image/png;base64,", "#")) for reference in found.loaded)
+    assert "What a.pt made of 10,000 val images" in found.text
+    assert f"{answers.evaluation.errors:,} of 10,000 images" in found.text
+
+
+def test_the_pictures_and_every_answer_lie_beside_it(tmp_path, answers, val):
+    html_report.write(tmp_path, [Measured("a.pt", answers)], val.images.numpy())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*PICTURES, "predictions.csv", "report.html"])
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10_000
+    assert [int(row["label"]) for row in rows[:100]] == val.labels[:100].tolist()
+    wrong = sum(row["label"] != row["digit"] for row in rows)
+    assert wrong == answers.evaluation.errors
+    assert sum(float(rows[7][f"p{digit}"]) for digit in range(10)) == pytest.approx(1, abs=1e-5)
+
+
+def test_several_models_stand_side_by_side(tmp_path, answers, val):
+    found = parsed(
+        html_report.write(tmp_path, [Measured("a.pt", answers), Measured("b.pt", answers)], val.images.numpy())
+    )
+    assert "Side by side" in found.text
+    assert sorted(path.name for path in (tmp_path / "model-2").iterdir()) == sorted([*PICTURES, "predictions.csv"])
+
+
+def test_a_name_cannot_put_anything_into_the_page(tmp_path, answers, val):
+    found = parsed(html_report.write(tmp_path, [Measured("<script>alert(1)</script>.pt", answers)], val.images.numpy()))
+    assert "<script>alert(1)</script>.pt" in found.text
+
+
+def test_the_verdict_says_where_it_fails():
+    verdict = html_report.describe(made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1], [0.95, 0.8, 0.7, 0.6, 0.5, 0.99]))
+    assert "wrong on 3 of 6 images" in verdict
+    assert "4 as 9 (2 times), 7 as 1 (once)" in verdict
+    assert "Of its errors, 1 were made with more than 90 % confidence" in verdict
+    assert html_report.describe(made([1], [1])) == "Nowhere: all 1 images were answered right."

@@ -1,0 +1,67 @@
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import draw_seven
+
+from mnist_cli.config import TrainConfig
+from mnist_cli.datasets.labelled_pictures import Corrections
+from mnist_cli.errors import DivergenceError
+from mnist_cli.models import checkpoints
+from mnist_cli.pictures import decode
+from mnist_cli.reporting.run import RunReport
+from mnist_cli.training import runs, session
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(model="linear", hidden=(), epochs=2, train_size=300, holdout=100, augment="none")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return runs.create("one", CONFIG)
+
+
+def test_a_run_leaves_its_checkpoints_and_its_metrics(run, data_dir):
+    trainer = session.prepare(CONFIG, CPU, data_dir)
+    assert (len(trainer.train), len(trainer.held_out), len(trainer.val)) == (300, 100, 10_000)
+    session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
+    assert len(checkpoints.load(run.last_path).metrics) == 2
+    assert len(checkpoints.load(run.best_path).metrics) == trainer.best().epoch
+    with (run.log_dir / "metrics.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_a_run_trains_on_extra_pictures_too(tmp_path, data_dir):
+    folder = Corrections(tmp_path / "extra")
+    folder.add(decode.to_array(draw_seven()), 7)
+    trainer = session.prepare(replace(CONFIG, extra=str(tmp_path / "extra")), CPU, data_dir)
+    assert len(trainer.train) == 301
+    assert trainer.train.labels[-1] == 7
+    assert len(trainer.held_out) == 100
+
+
+def test_a_run_goes_on_where_its_checkpoint_left_off(run, data_dir):
+    trainer = session.prepare(CONFIG, CPU, data_dir)
+    next(trainer.epochs())
+    session.save(run.last_path, trainer)
+    again = session.prepare(CONFIG, CPU, data_dir, checkpoints.load(run.last_path))
+    assert (again.epoch, again.results) == (1, trainer.results)
+
+
+def test_a_run_that_is_stopped_is_saved_where_it_is(run, data_dir):
+    trainer = session.prepare(CONFIG, CPU, data_dir)
+    trainer.stop()
+    session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
+    assert trainer.is_stopped
+    assert checkpoints.load(run.last_path).trainer["batch"] == 1
+
+
+def test_a_run_that_diverges_says_what_is_kept(run, data_dir):
+    trainer = session.prepare(CONFIG, CPU, data_dir)
+    with torch.no_grad():
+        trainer.model.layers[1].weight.fill_(float("nan"))
+    with pytest.raises(DivergenceError, match="there is nothing to keep"):
+        session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
+    assert not run.checkpoint_dir.exists()
