@@ -84,5 +84,22 @@ def test_with_onnxruntime_pictures_are_read_and_models_measured_without_torch(tm
         assert "torch" not in modules
 
 
+def test_onnxruntime_sends_nothing_and_notes_no_device(tmp_path, data_dir):
+    pytest.importorskip("onnxruntime")
+    draw_seven().save(tmp_path / "seven.png")
+    home = tmp_path / "home"
+    environment = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+    home.mkdir()
+    for arguments in (
+        ["predict", "seven.png"],
+        ["export", "pretrained", "--int8", "--output", "model.onnx", "--data-dir", data_dir],
+    ):
+        command = [sys.executable, "-m", "mnist_cli", *map(str, arguments)]
+        subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=True)
+    # Before it reports anything, onnxruntime writes an identifier of the device below the user's cache folder.
+    assert [path for path in home.rglob("*") if "microsoft" in str(path).lower()] == []
+
+
 def test_click_is_not_imported(tmp_path):
     assert "click" not in modules_after(["train", "--help"], tmp_path)

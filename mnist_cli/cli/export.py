@@ -45,7 +45,10 @@ def export(
     path = output or checkpoint.with_suffix(f".{format}")
     if path.suffix != f".{format}":  # which also keeps the checkpoint from being overwritten
         raise ConfigError(f"--output must end in .{format}, which {path} does not")
+    from mnist_cli.models import backends
+
     try:
+        backends.import_onnxruntime()
         import onnxscript  # noqa: F401  (torch needs it, and says so at greater length)
 
         from mnist_cli.models import exports

@@ -3,11 +3,13 @@
 Torch takes a second or more to import, so that nothing here imports it before a checkpoint is to be run.
 """
 
+import importlib
 import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -18,6 +20,18 @@ from mnist_cli.models.interface import Model
 
 BUNDLED = Path(__file__).parents[1] / "bundled" / "pretrained.onnx"  # the model that ships, for those without torch
 LARGEST = 256_000_000  # bytes of an ONNX file
+
+
+def import_onnxruntime() -> ModuleType:
+    """Return onnxruntime with its telemetry off: from version 1.29 on it reports to Microsoft unless told not to.
+
+    Every import of onnxruntime has to come after this one, since it looks at the environment only once. Raises
+    ImportError when it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # also for the processes that this one starts
+    onnxruntime = importlib.import_module("onnxruntime")
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 class OnnxModel:
@@ -31,8 +45,7 @@ class OnnxModel:
 
         Raises whatever onnxruntime does for content that is none, ValueError for a model of something else.
         """
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what is wrong is raised as well
         threads = os.environ.get("OMP_NUM_THREADS", "")  # which torch heeds, too

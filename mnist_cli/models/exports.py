@@ -14,14 +14,13 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnxruntime import quantization
 from torch import Tensor, nn
 
 from mnist_cli.arrays import CLASSES, Frames, Logits
 from mnist_cli.errors import ExportError
 from mnist_cli.models import interface
 from mnist_cli.models.architectures import Classifier
-from mnist_cli.models.backends import OnnxModel
+from mnist_cli.models.backends import OnnxModel, import_onnxruntime
 from mnist_cli.models.checkpoints import Checkpoint
 from mnist_cli.models.interface import Reader
 
@@ -144,6 +143,8 @@ def to_pt2(checkpoint: Checkpoint) -> bytes:
 
 def quantized(model: onnx.ModelProto, images: Frames) -> onnx.ModelProto:
     """Return a model in ONNX that computes with 8-bit whole numbers; `images` tell how large the values in it become."""
+    import_onnxruntime()
+    from onnxruntime import quantization
 
     class Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
