@@ -26,9 +26,9 @@ from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import DivergenceError
 from mnist_cli.models import architectures
 from mnist_cli.models.architectures import Classifier
+from mnist_cli.models.interface import logits_of
 from mnist_cli.reporting import figures
 from mnist_cli.results import EpochResult
-from mnist_cli.training import loop
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.losses import loss_of
 
@@ -210,7 +210,7 @@ def softmax_twice(laboratory: Laboratory) -> Figure:
     once, twice = laboratory.prepare(), laboratory.prepare()
     twice.model.layers.append(nn.Softmax(dim=1))
     runs = {"logits": laboratory.learn("logits", once), "softmax of the logits": laboratory.learn("softmax", twice)}
-    logits = loop.logits_of(twice.model, laboratory.val)
+    logits = torch.from_numpy(logits_of(twice.model, laboratory.val.arrays()[0]))
     print(f"  the second softmax gives at most {100 * logits.softmax(dim=1).max():.1f} %")
     figure = figures.comparison(runs, "What cross-entropy is given")
     floor = float(np.log(np.e + CLASSES - 1) - 1)  # of -log(e / (e + 9)), when the first softmax is sure and right

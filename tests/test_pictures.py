@@ -267,7 +267,7 @@ def test_what_pillow_would_log_is_not_said_twice(tmp_path):
     tag = content.index((277).to_bytes(2, "little") + (3).to_bytes(2, "little"))  # samples per pixel
     content[tag + 8 : tag + 10] = (42).to_bytes(2, "little")
     (tmp_path / "odd.tiff").write_bytes(content)
-    code = "import sys; from pathlib import Path; from mnist_cli import images; decode.read(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from mnist_cli.pictures import decode; decode.read(Path(sys.argv[1]))"
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "odd.tiff"], capture_output=True, text=True, check=False
     )

@@ -99,7 +99,7 @@ def test_most_letters_and_noise_are_not_digits(shipped):
 def test_a_first_reading_that_goes_on_beyond_the_picture_is_not_trusted(margin, chosen):
     first, other = (Prediction(list(np.eye(10)[digit]), score) for digit, score in ((7, 5.0), (3, 8.0)))
     first = replace(first, ink=np.pad(np.ones((20, 10), np.float32), margin))
-    assert predictions._choose([first, other]).probabilities.index(1) == chosen
+    assert classification._choose([first, other]).probabilities.index(1) == chosen
 
 
 def test_below_the_least_confidence_a_digit_is_unclear(shipped):
