@@ -1,4 +1,4 @@
-"""The accuracy and the time of the README's recipes: `mnist train` as a user runs it, over several seeds.
+"""The accuracy and the time of the recipes in docs/benchmarks.md: `mnist train` as a user runs it, over several seeds.
 
     python benchmarks/recipes.py [RECIPE...] [--seeds N]
 

@@ -8,6 +8,8 @@ from mnist_cli.cli import app
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README.zh.md"]
+REFERENCES = ["docs/cli.md", "docs/cli.zh.md"]
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 PROGRAM = get_command(app)
 OPTIONS = [
     (name, option)
@@ -19,17 +21,37 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("readme", READMES)
+def test_the_readme_is_short_and_shows_every_command(readme):
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    assert len(text.encode()) < 6_200
+    for name in PROGRAM.commands:
+        assert f"$ mnist {name}" in text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_links_to_is_there(page):
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            file, _, heading = target.partition("#")
+            linked = (path.parent / file) if file else path
+            assert linked.exists(), target
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE) if heading else []
+            assert not heading or heading in [title.lower().replace(" ", "-") for title in headings], target
+
+
+@pytest.mark.parametrize("readme", REFERENCES)
 @pytest.mark.parametrize("name", PROGRAM.commands)
 def test_every_command_has_a_section(name, readme):
-    assert f"### mnist {name}\n" in (ROOT / readme).read_text(encoding="utf-8")
+    assert f"## mnist {name}\n" in (ROOT / readme).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("readme", REFERENCES)
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-def test_every_option_is_in_the_readme(name, option, readme):
+def test_every_option_is_in_the_reference(name, option, readme):
     text = (ROOT / readme).read_text(encoding="utf-8")
     if name != "mnist":
-        text = re.split(r"\n###? ", text.split(f"### mnist {name}\n")[1])[0]
+        text = re.split(r"\n## ", text.split(f"## mnist {name}\n")[1])[0]
     assert re.search(rf"(`|mnist ){option}(?![a-z-])", text)
 
 
