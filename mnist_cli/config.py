@@ -44,15 +44,15 @@ class TrainConfig:
     model: Model = "mlp"
     hidden: tuple[int, ...] = (256, 256)  # units (mlp) or channels (cnn) of each hidden layer
     activation: Activation = "relu"
-    dropout: float = 0.0  # share of hidden values silenced at each step
+    dropout: float = 0.0  # fraction of activations set to zero at each step
     loss: Loss = "cross_entropy"
-    label_smoothing: float = 0.0  # share of the target that is spread over all ten digits
+    label_smoothing: float = 0.0  # fraction of the target spread over all ten classes
     optimizer: Optimizer = "adamw"
     learning_rate: float = 2e-3  # the peak of the schedule
     momentum: float = 0.9  # of sgd and rmsprop
     weight_decay: float = 0.1  # of the weights; biases and batch norms are left alone
     schedule: Schedule = "one_cycle"
-    warmup: float = 0.2  # share of the run that climbs to the peak
+    warmup: float = 0.2  # fraction of the run in which the learning rate rises to its peak
     gradient_clip: float = 0.0  # the largest norm of the gradient; 0 lets it be
     epochs: int = 10  # passes over the training images
     batch_size: int = 128  # images per optimizer step
@@ -64,7 +64,7 @@ class TrainConfig:
     precision: Precision = "fp32"
     compile: bool = False
     deterministic: bool = False
-    seed: int = 0  # decides everything random
+    seed: int = 0  # random seed
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -106,6 +106,16 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cnn": {"hidden": (16, 32, 64), "learning_rate": 1e-2, "weight_decay": 0.05, "augment": "affine"},
 }
 
+# What each optimizer needs instead: only AdamW decays weights apart from the gradient; in the others the same number would
+# be an L2 penalty that stops the learning. The learning rates are the best of three after two epochs of `mlp` on 5,000
+# images held out of the 60,000.
+OPTIMIZER_RECIPES: dict[str, dict[str, Any]] = {
+    "adamw": {},
+    "adam": {"weight_decay": 0.0},
+    "sgd": {"weight_decay": 0.0, "learning_rate": 0.1},
+    "rmsprop": {"weight_decay": 0.0, "learning_rate": 5e-4},
+}
+
 # Named sets of values. `original` is what the notes do, less their mistakes.
 PRESETS: dict[str, dict[str, Any]] = {
     "original": {
@@ -131,7 +141,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> TrainConfig:
-    """Return the configuration that `options` ask for on top of a file, of a preset, of the model's own recipe.
+    """Return the configuration that `options` ask for on top of a file, of a preset, of the recipes of the optimizer and
+    the model.
 
     Raises ConfigError for a name or value that is unknown.
     """
@@ -144,7 +155,10 @@ def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> T
         names = shorten(", ".join(sorted(unknown)), LONGEST)
         wrong = f"{file} sets {names}, which is no hyperparameter" if file else f"there is no hyperparameter {names}"
         raise ConfigError(f"{wrong}; see `mnist train --help`")
-    recipe = RECIPES.get(str(asked.get("model", TrainConfig.model)), {})
+    recipe = {
+        **RECIPES.get(str(asked.get("model", TrainConfig.model)), {}),
+        **OPTIMIZER_RECIPES.get(str(asked.get("optimizer", TrainConfig.optimizer)), {}),
+    }
     if asked.get("schedule", TrainConfig.schedule) != "one_cycle":
         recipe = {"warmup": 0.0, **recipe}  # the others begin at the peak unless asked not to
     values = {**recipe, **asked}

@@ -1,11 +1,12 @@
 import math
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mnist_cli import config
-from mnist_cli.config import PRESETS, RECIPES, TrainConfig, resolve
+from mnist_cli.config import OPTIMIZER_RECIPES, PRESETS, RECIPES, Optimizer, TrainConfig, resolve
 from mnist_cli.errors import ConfigError
 
 
@@ -144,3 +145,15 @@ def test_a_file_made_to_exhaust_the_parser_is_no_configuration(tmp_path, content
 def test_a_device_is_no_configuration():
     with pytest.raises(ConfigError, match="it is no file"):
         resolve(None, Path("/dev/zero"), {})
+
+
+def test_only_adamw_decays_weights_unless_asked_to():
+    defaults = {name: resolve(None, None, {"optimizer": name}) for name in OPTIMIZER_RECIPES}
+    assert {name: config.weight_decay for name, config in defaults.items()} == {
+        "adamw": 0.1,
+        "adam": 0.0,
+        "sgd": 0.0,
+        "rmsprop": 0.0,
+    }
+    assert resolve(None, None, {"optimizer": "adam", "weight_decay": 0.01}).weight_decay == 0.01
+    assert set(OPTIMIZER_RECIPES) == set(get_args(Optimizer))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mnist_cli.config import TrainConfig
+from mnist_cli.config import OPTIMIZER_RECIPES, TrainConfig, resolve
 from mnist_cli.errors import DivergenceError
 from mnist_cli.models import architectures
 from mnist_cli.results import EpochResult
@@ -272,3 +272,10 @@ def test_the_least_score_keeps_the_share_that_was_asked_for(val):
     model = architectures.build("mlp", seed=0).eval()
     calibration.fit_least_score(model, val[:1_000], kept=0.9)
     assert (model(val.images[:1_000]).logsumexp(dim=1) < model.least_score).float().mean() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZER_RECIPES)
+def test_every_optimizer_learns_with_its_defaults(optimizer, train, val):
+    config = resolve(None, None, {"optimizer": optimizer, "epochs": 3})
+    trainer = Trainer(architectures.build_from(config), train, val, config)
+    assert [result.val_accuracy for result in trainer.epochs()][-1] > 0.97

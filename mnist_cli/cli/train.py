@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mnist_cli.training.loop import Trainer
 
 BY_MODEL = "depends on the model"
+BY_MODEL_AND_OPTIMIZER = "depends on the model and the optimizer"
 
 
 def default(name: str) -> Any:
@@ -66,44 +67,49 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     ] = None,
     activation: Annotated[
         configuration.Activation | None,
-        typer.Option(help="What follows each hidden layer.", show_default=default("activation")),
+        typer.Option(help="The activation after each hidden layer.", show_default=default("activation")),
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option(help="Share of hidden values silenced at each step.", show_default=default("dropout")),
+        typer.Option(help="Dropout probability: fraction of activations set to zero.", show_default=default("dropout")),
     ] = None,
     loss: Annotated[
-        configuration.Loss | None, typer.Option(help="What is made small.", show_default=default("loss"))
+        configuration.Loss | None, typer.Option(help="The loss function.", show_default=default("loss"))
     ] = None,
     label_smoothing: Annotated[
         float | None,
-        typer.Option(help="Share of the target spread over all digits.", show_default=default("label_smoothing")),
+        typer.Option(help="Fraction of the target spread over all classes.", show_default=default("label_smoothing")),
     ] = None,
     optimizer: Annotated[
         configuration.Optimizer | None,
-        typer.Option(help="How the gradient becomes a step.", show_default=default("optimizer")),
+        typer.Option(help="The optimizer.", show_default=default("optimizer")),
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak step size.", show_default=BY_MODEL)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak of the learning rate.", show_default=BY_MODEL_AND_OPTIMIZER)
+    ] = None,
     momentum: Annotated[
         float | None,
-        typer.Option(help="How much of the last step sgd and rmsprop keep.", show_default=default("momentum")),
+        typer.Option(help="Momentum of sgd and rmsprop.", show_default=default("momentum")),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="Pull of the weights to zero.", show_default=BY_MODEL)
+        float | None, typer.Option(help="Pull of the weights to zero.", show_default=BY_MODEL_AND_OPTIMIZER)
     ] = None,
     schedule: Annotated[
         configuration.Schedule | None,
         typer.Option(
-            help="How the learning rate goes on: as it is, in two drops by ten, down a cosine, up and down.",
+            help="Learning rate schedule: constant, two drops to a tenth, cosine decay, or one cycle up and down.",
             show_default=default("schedule"),
         ),
     ] = None,
     warmup: Annotated[
         float | None,
-        typer.Option(help="Share of the run that climbs to the peak.", show_default="0.2 for one_cycle, else 0"),
+        typer.Option(
+            help="Fraction of the run in which the learning rate rises to its peak.",
+            show_default="0.2 for one_cycle, else 0",
+        ),
     ] = None,
     gradient_clip: Annotated[
-        float | None, typer.Option(help="Largest norm of the gradient.", show_default="none")
+        float | None, typer.Option(help="Clip the gradient to this norm.", show_default="none")
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=default("epochs"))
@@ -113,7 +119,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     ] = None,
     augment: Annotated[
         configuration.Augment | None,
-        typer.Option(help="How each training image is moved and bent.", show_default=BY_MODEL),
+        typer.Option(help="Augmentation: how each training image is moved and bent.", show_default=BY_MODEL),
     ] = None,
     train_size: Annotated[
         int | None, typer.Option(min=1, help="Train on so many images, to see a model overfit.", show_default="all")
@@ -136,25 +142,23 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         int | None,
         typer.Option(
             min=0,
-            help="Stop after so many epochs without a better held-out loss; holds out 5,000 images.",
+            help="Early stopping: stop after so many epochs without a better held-out loss; holds out 5,000 images.",
             show_default="never",
         ),
     ] = None,
     precision: Annotated[
         configuration.Precision | None,
         typer.Option(
-            help="Numbers to compute with; bf16 is quick on new GPUs only.", show_default=default("precision")
+            help="Floating-point format; bf16 is faster on recent GPUs only.", show_default=default("precision")
         ),
     ] = None,
     compile: Annotated[
         bool | None, typer.Option("--compile", help="Compile the network first, which takes a while.")
     ] = None,
     deterministic: Annotated[
-        bool | None, typer.Option("--deterministic", help="Allow no operation whose result varies.")
+        bool | None, typer.Option("--deterministic", help="Use deterministic operations only.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Decides everything random.", show_default=default("seed"))
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed.", show_default=default("seed"))] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
