@@ -9,6 +9,7 @@ from conftest import draw_seven
 import mnist_cli
 from mnist_cli.cli import app, console
 from mnist_cli.datasets import mnist_files
+from mnist_cli.errors import CheckpointError
 
 
 def test_version(mnist):
@@ -123,3 +124,19 @@ def test_nothing_but_download_and_serve_opens_a_connection(tmp_path, data_dir, t
         command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("by_option", [True, False], ids=["--debug", "MNIST_DEBUG"])
+def test_the_traceback_behind_an_error_is_shown_when_asked_for(mnist, monkeypatch, by_option):
+    monkeypatch.setenv("MNIST_DEBUG", "0" if by_option else "1")
+    result = mnist(*(["--debug"] if by_option else []), "info", "missing.pt")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, CheckpointError)
+
+
+def test_without_it_an_error_is_one_line(mnist, monkeypatch):
+    monkeypatch.delenv("MNIST_DEBUG", raising=False)
+    result = mnist("info", "missing.pt")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.count("\n") == 1

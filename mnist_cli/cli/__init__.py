@@ -4,6 +4,7 @@ A command turns options into calls of the library and prints what comes back; an
 stderr. Nothing here imports torch, numpy or Pillow at the top, so that `mnist --help` answers at once.
 """
 
+import os
 from typing import Annotated
 
 import typer
@@ -47,9 +48,14 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback behind an error; MNIST_DEBUG=1 does the same.")
+    ] = False,
 ) -> None:
     """Train, evaluate and use a classifier of handwritten digits.
 
     Start with `mnist train`: the data ships with the program. Then `mnist evaluate` the checkpoint it names, and
     `mnist predict` pictures of your own.
     """
+    if debug:
+        os.environ["MNIST_DEBUG"] = "1"

@@ -67,21 +67,11 @@ class FriendlyErrors(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # the reader of our answers left, as `head` does; Typer knows what to do
-            raise
-        except MnistError as error:
-            show_error(str(error))
-            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
-        except OSError as error:  # no room, no permission, a folder where a file should be
-            _show_os_error(error)
-            raise typer.Exit(1) from error
-        except (MemoryError, RuntimeError) as error:
-            if not (isinstance(error, MemoryError) or re.search("allocate|out of memory", str(error))):
+        except (MnistError, OSError, MemoryError, RuntimeError) as error:
+            # A broken pipe is a reader of our answers that left, as `head` does: Typer knows what to do.
+            if isinstance(error, BrokenPipeError) or _is_debugging() or not _show_known(error):
                 raise
-            show_error(
-                "there is not enough memory for this; try a smaller --batch-size or --hidden, or another --device"
-            )
-            raise typer.Exit(1) from error
+            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Parse a command line and run it; the help, too, may find no room where it is written to."""
@@ -89,8 +79,27 @@ class FriendlyErrors(TyperGroup):
         try:
             return super().main(*args, **options)
         except OSError as error:
+            if _is_debugging():
+                raise
             _show_os_error(error)
             sys.exit(1)
+
+
+def _show_known(error: Exception) -> bool:
+    """Show an error that a user can mend as one line; False for another one, which is a bug or Typer's."""
+    if isinstance(error, MnistError):
+        show_error(str(error))
+    elif isinstance(error, OSError):  # no room, no permission, a folder where a file should be
+        _show_os_error(error)
+    elif isinstance(error, MemoryError) or re.search("allocate|out of memory", str(error)):
+        show_error("there is not enough memory for this; try a smaller --batch-size or --hidden, or another --device")
+    else:
+        return False
+    return True
+
+
+def _is_debugging() -> bool:
+    return os.environ.get("MNIST_DEBUG", "0") not in {"", "0"}
 
 
 def _open_streams() -> None:
