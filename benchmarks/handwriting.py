@@ -2,7 +2,7 @@
 
     python benchmarks/handwriting.py [--every 5]      needs the extra: pip install "mnist-cli[bench]"
 
-The val digits, every fifth by default, are put through the simulator of `mnist_cli.pretraining.pages`, a row for each
+The val digits, every fifth by default, are put through the simulator of `pretraining.pages`, a row for each
 condition, and read in three ways with the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then
 20x20 pixels in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real hands that were
 never trained on; looks at their errors added written forms and thumbnails to the simulator. The fonts are those of the

@@ -1,4 +1,4 @@
-"""Make the model that ships: python -m mnist_cli.pretraining (or `make model`), in less than an hour.
+"""Make the model that ships: python -m pretraining (or `make model`), in less than an hour.
 
 MNIST's training images, less 5,000 that are held out, are trained on as they are, and many once more as pictures
 simulated from them, together with digits drawn by program; letters, halves of digits, scribbles, shapes and badly read
@@ -56,7 +56,7 @@ class AgainstNothing(nn.Module):
 
 def main() -> None:
     """Make the examples, train, calibrate, measure, save."""
-    parser = argparse.ArgumentParser(prog="python -m mnist_cli.pretraining", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m pretraining", description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=checkpoint_info.BUNDLED, help="where the checkpoint goes")
     parser.add_argument(
         "--precision", choices=["fp32", "bf16"], default="fp32", help="bf16 where the CPU is quick at it"

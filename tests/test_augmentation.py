@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision_or_skip import import_torchvision
 
-from mnist_cli.training import augmentation
+from mnist_cli.arrays import FRAME
 from mnist_cli.training.augmentation import STRENGTHS, Augmenter, Strength
 
 CPU = torch.device("cpu")
@@ -72,4 +72,4 @@ def test_digits_stay_in_the_frame(train):
     changed = augment(train.images[:2_000], "elastic").float()
     kept = changed.sum() / train.images[:2_000].float().sum()
     assert 0.95 < kept < 1.05
-    assert augmentation.SIDE == 28
+    assert FRAME == 28

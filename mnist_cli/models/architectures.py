@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnist_cli.arrays import ANYTHING, CLASSES, Frames, Logits
+from mnist_cli.arrays import ANYTHING, CLASSES, FRAME, Frames, Logits
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError
 
-PIXELS = 28 * 28
+PIXELS = FRAME**2
 # Mean and standard deviation of the pixels of the 60,000 training images, in units of 0 = paper .. 255 = ink.
 PIXEL_MEAN = 33.3184
 PIXEL_STD = 78.5675

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnist_cli.arrays import CLASSES, Frames, Logits
+from mnist_cli.arrays import CLASSES, FRAME, Frames, Logits
 from mnist_cli.errors import ExportError
 from mnist_cli.models import interface
 from mnist_cli.models.architectures import Classifier
@@ -180,7 +180,7 @@ def compare(exported: Reader, original: Reader, images: Frames, labels: NDArray[
 
 def _example() -> tuple[Tensor]:
     """Return images to follow through the network; two, since one would be taken for a number that never changes."""
-    return (torch.zeros(2, 1, 28, 28, dtype=torch.uint8),)
+    return (torch.zeros(2, 1, FRAME, FRAME, dtype=torch.uint8),)
 
 
 def _any_number() -> dict[str, dict[int, Any]]:

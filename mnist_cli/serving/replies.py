@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from mnist_cli.arrays import CLASSES, FRAME
 from mnist_cli.recognition.answers import Answer
 from mnist_cli.serving.uploads import NAMELESS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
-Row = Annotated[list[Level], Field(min_length=28, max_length=28)]
-Digit = Annotated[int, Field(ge=0, le=9)]
+Row = Annotated[list[Level], Field(min_length=FRAME, max_length=FRAME)]
+Digit = Annotated[int, Field(ge=0, le=CLASSES - 1)]
 
 
 class DigitReply(BaseModel):
@@ -31,13 +32,13 @@ class Reply(BaseModel):
     path: str = Field(description="the name of the file in the form, or `-`")
     digit: Digit | None = Field(description="null for a `reason`")
     confidence: Share | None
-    probabilities: Annotated[list[Share], Field(min_length=10, max_length=10)] | None = Field(
+    probabilities: Annotated[list[Share], Field(min_length=CLASSES, max_length=CLASSES)] | None = Field(
         description="of the digits 0 to 9"
     )
     reason: str | None = Field(description="why no digit is named, or what is wrong with the request")
     digits: list[DigitReply] = Field(default=[], description="with `many`: all digits, in reading order")
     text: str = Field(default="", description="with `many`: what they read, line by line, `?` for what is none")
-    frame: Annotated[list[Row], Field(min_length=28, max_length=28)] | None = Field(
+    frame: Annotated[list[Row], Field(min_length=FRAME, max_length=FRAME)] | None = Field(
         default=None, description="with `frame`: what the model saw, 0 = paper .. 255 = ink"
     )
 

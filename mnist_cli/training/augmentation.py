@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SIDE = 28  # px
+from mnist_cli.arrays import FRAME
+
 KNOTS = 5  # per axis, of the elastic field
 
 
@@ -43,13 +44,13 @@ class Augmenter:
         self.strength = STRENGTHS[kind]
         self.device = device
         # Pixel centres in grid_sample's units, -1 to 1 from edge to edge.
-        centres = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
+        centres = (torch.arange(FRAME) * 2 + 1) / FRAME - 1
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         fields = torch.stack([x, y, torch.ones_like(x)])
         if self.strength.elastic:
             # One smooth bump per knot: the bicubic interpolation of a lattice that is 1 there and 0 elsewhere.
             lattice = torch.eye(KNOTS**2).reshape(KNOTS**2, 1, KNOTS, KNOTS)
-            bumps = functional.interpolate(lattice, size=(SIDE, SIDE), mode="bicubic", align_corners=True)
+            bumps = functional.interpolate(lattice, size=(FRAME, FRAME), mode="bicubic", align_corners=True)
             fields = torch.cat([fields, bumps[:, 0]])
         self.fields = fields.flatten(1).to(device)  # (3 or 3 + 25, 784)
 
@@ -61,12 +62,12 @@ class Augmenter:
         if self.strength == Strength():
             return images
         amounts = self._draw(len(images), generator)  # (N, 2, fields): how much of each field moves x and y
-        grid = (amounts @ self.fields).reshape(-1, 2, SIDE, SIDE).permute(0, 2, 3, 1)
+        grid = (amounts @ self.fields).reshape(-1, 2, FRAME, FRAME).permute(0, 2, 3, 1)
         return functional.grid_sample(images.float(), grid, align_corners=False).round_().to(torch.uint8)
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw the affine matrix of each image, and the pushes at its knots."""
-        strength, pixel = self.strength, 2 / SIDE
+        strength, pixel = self.strength, 2 / FRAME
         drawn = torch.rand(6, count, generator=generator, device=self.device) * 2 - 1
         angle = drawn[0] * math.radians(strength.rotate)
         scale_x, scale_y = (drawn[1:3] * strength.scale).exp()
