@@ -28,7 +28,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/growth.py
 
-model: .venv/installed-export  ## Make the model that ships, in less than an hour on two cores
+model: .venv/installed-pretraining  ## Make the model that ships, in less than an hour on two cores
 	$(BIN)/python -m pretraining
 	$(MAKE) onnx
 

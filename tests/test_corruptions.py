@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from skimage import transform
+from skimage import feature, transform
 
 from mnist_cli.evaluation import corruptions
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, corrupt
@@ -272,3 +272,10 @@ def test_canny_leaves_the_outline(rng):
     away = np.maximum(np.abs(rows - 13.5), np.abs(columns - 13.5))
     assert ((away == 5.5) | (away == 6.5)).all()
     assert 40 <= edges.sum() <= 52
+
+
+def test_the_edges_are_scikit_images(images, rng):
+    noise = rng.random((40, 28, 28))
+    for some in (images, noise, images * noise, 1 - images):
+        theirs = np.stack([feature.canny(image, sigma=1) for image in some])
+        assert np.array_equal(CORRUPTIONS["canny edges"](some, rng), theirs)
