@@ -42,7 +42,7 @@ audit: .venv/installed-dev  ## Look up known holes in what is installed
 	$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 lessons: .venv/installed  ## Draw the pictures of docs/lessons.md again, in less than 15 minutes on two cores
-	$(BIN)/python benchmarks/lessons.py
+	$(BIN)/python docs/lessons.py
 
 clean:  ## Remove .venv and what the tools left; data, checkpoints and runs stay
 	rm -rf .venv dist .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -1,3 +1,5 @@
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -5,7 +7,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "docs"))
 
 import lessons
 
@@ -31,10 +33,18 @@ def test_a_diverging_run_ends_its_curve(laboratory, capsys):
     assert len(results) < 2
 
 
+def test_the_lessons_need_nothing_of_the_repository_but_their_file(tmp_path):
+    shutil.copy(ROOT / "docs" / "lessons.py", tmp_path)
+    command = [sys.executable, "lessons.py", "flying"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no lesson 'flying'; choose from vanishing-gradients, overfitting" in done.stderr
+
+
 @pytest.mark.parametrize("page", ["lessons.md", "lessons.zh.md"])
 def test_every_lesson_is_on_the_page_with_its_command_and_a_small_picture(page):
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     for name in lessons.LESSONS:
-        assert f"python benchmarks/lessons.py {name}\n" in text
+        assert f"python docs/lessons.py {name}\n" in text
         assert f"](lessons/{name}.png)" in text
         assert (ROOT / "docs" / "lessons" / f"{name}.png").stat().st_size < 100_000

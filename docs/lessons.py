@@ -1,7 +1,9 @@
-"""The claims of the notes as experiments: each lesson trains a few networks and draws one picture.
+"""The claims of the course notes as experiments: each lesson trains a few networks and draws one picture.
 
-python benchmarks/lessons.py               all of them, into docs/lessons
-python benchmarks/lessons.py overfitting   one
+    python docs/lessons.py               all of them, into docs/lessons
+    python docs/lessons.py overfitting   one
+
+It needs the installed program and this file alone; the pictures go into the folder `lessons` beside it.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from mnist_cli.results import EpochResult
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.losses import loss_of
 
-FOLDER = Path(__file__).parent.parent / "docs" / "lessons"
+FOLDER = Path(__file__).with_suffix("")
 NOTES = config.resolve("original", None, {"epochs": 5})  # the notes' network and recipe: Adam at 0.001, batches of 64
 SHADES = 128  # colours in a picture, which make it a third as large
 FEW: dict[str, Any] = {"train_size": 1_000, "epochs": 60}  # which is overfitted within seconds
