@@ -44,8 +44,11 @@ audit: .venv/installed-dev  ## Look up known holes in what is installed
 lessons: .venv/installed  ## Draw the pictures of docs/lessons.md again, in less than 15 minutes on two cores
 	$(BIN)/python docs/lessons.py
 
+site: .venv/installed-docs  ## Build the documentation as a site with search, in the folder site
+	$(BIN)/mkdocs build
+
 clean:  ## Remove .venv and what the tools left; data, checkpoints and runs stay
-	rm -rf .venv dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv dist site .coverage .mypy_cache .pytest_cache .ruff_cache
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
@@ -64,4 +67,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train test fix bench model onnx torture audit lessons clean
+.PHONY: help train test fix bench model onnx torture audit lessons site clean

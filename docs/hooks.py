@@ -1,0 +1,41 @@
+"""What mkdocs is told beyond mkdocs.yml: the texts at the top of the repository are pages of the site, too.
+
+README is the first page, so the site needs no second introduction, and every link leads where it does on a code host.
+"""
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    "README.md": "index.md",
+    "README.zh.md": "index.zh.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+    "LICENSE": "LICENSE",
+    "mnist_cli/bundled/NOTICE": "NOTICE",
+}
+CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"  # characters and punctuation
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the files of PAGES to those of docs."""
+    for source, page in PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let each link lead to where its target is in the site, and no line end be a gap in a Chinese sentence."""
+    markdown = re.sub(rf"(?<={CHINESE})\n(?={CHINESE})", "", markdown)
+    return re.sub(r"(?<=\]\()(?:\.\./|docs/)?([^)#]+)", lambda link: PAGES.get(link[1], link[1]), markdown)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Name the language of a Chinese page, by which a browser chooses fonts and offers to translate."""
+    return output.replace('<html lang="en"', '<html lang="zh"', 1) if page.file.src_uri.endswith(".zh.md") else output
