@@ -36,6 +36,9 @@ class EpochResult:
     seconds: float  # of training, without the measuring
     learning_rate: float  # at the last step
     held_out_loss: float | None = None  # on the images that `holdout` took out of the training images
+    train_accuracy: float | None = (
+        None  # on the augmented images, while the weights were changing; older runs have none
+    )
 
 
 def percent(share: float, digits: int = 2) -> str:

@@ -66,6 +66,28 @@ def test_the_train_loss_is_a_mean_over_images_not_over_batches(train):
     assert result.train_loss == pytest.approx(result.val_loss, rel=1e-4)
 
 
+def test_the_train_accuracy_is_that_on_the_images_as_they_were_trained_on(train):
+    some = train[:70]
+    trainer = make_trainer(some, some, epochs=1, learning_rate=1e-12)  # weights that hardly move
+    result = next(trainer.epochs())
+    assert result.train_accuracy == result.val_accuracy
+    augmented = make_trainer(some, some, epochs=1, learning_rate=1e-12, augment="elastic")
+    assert 0 <= next(augmented.epochs()).train_accuracy <= 1
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_an_epoch_that_a_version_without_train_accuracy_began_has_none_and_the_next_has_one(train, batches):
+    begun = make_trainer(train[:128], train[:10], epochs=2)
+    if batches:
+        begun.stop()
+    next(begun.epochs(), None)
+    state = {key: value for key, value in begun.state_dict().items() if key != "correct"}
+    resumed = make_trainer(train[:128], train[:10], epochs=2)
+    resumed.load_state_dict(state, begun.results)
+    accuracies = [result.train_accuracy for result in resumed.epochs()]
+    assert [accuracy is None for accuracy in accuracies] == ([True, False] if batches else [False])
+
+
 def test_epochs_pause_with_the_weights_of_the_epoch(train):
     trainer = make_trainer(train[:200], train[200:400], epochs=3)
     for result in trainer.epochs():
@@ -123,7 +145,8 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights(train, stop_after
     resumed.load_state_dict(stopped.state_dict(), stopped.results)
     list(resumed.epochs())
     assert torch.equal(weights_of(resumed), weights_of(whole))
-    assert [result.train_loss for result in resumed.results] == [result.train_loss for result in expected]
+    for name in ("train_loss", "train_accuracy"):
+        assert [getattr(result, name) for result in resumed.results] == [getattr(result, name) for result in expected]
 
 
 def test_the_state_is_tensors_and_plain_values(train, tmp_path):

@@ -84,12 +84,15 @@ def read(path: Path) -> Header:
 def _epoch_result(values: dict[str, Any]) -> EpochResult:
     result = EpochResult(**values)
     for name, value in vars(result).items():
-        if (name, value) == ("held_out_loss", None):
+        if value is None and name in {"held_out_loss", "train_accuracy"}:
             continue
         if not (math.isfinite(value) or name.endswith("loss")):  # which is what may become infinite
             raise ValueError(f"the {name} of an epoch is {value}")
-    if not (isinstance(result.epoch, int) and 0 <= result.val_accuracy <= 1):
-        raise ValueError(f"epoch {result.epoch} has a val accuracy of {result.val_accuracy:.3g}")
+    if not isinstance(result.epoch, int):
+        raise TypeError("the number of an epoch is none")
+    for accuracy in (result.val_accuracy, result.train_accuracy or 0):
+        if not 0 <= accuracy <= 1:
+            raise ValueError(f"epoch {result.epoch} has an accuracy of {accuracy:.3g}")
     return result
 
 

@@ -69,6 +69,7 @@ class Trainer:
         self.learning_rate = 0.0  # of the last step
         # Summed on the device: asking for a number at every step would wait for the GPU each time.
         self.loss_sum = torch.zeros((), device=self.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)  # images of the epoch classified right
         self._random_state: Tensor | None = None
         first = train[: config.batch_size]
         self._slot = Digits(first.images.clone(), first.labels.clone())  # the batch that a captured step reads
@@ -87,6 +88,7 @@ class Trainer:
             if self.stopping:
                 return
             train_loss = self.group.sum(self.loss_sum).item() / len(self.train)
+            train_accuracy = self.group.sum(self.correct).item() / len(self.train)
             seconds = time.perf_counter() - start
             if not math.isfinite(train_loss):
                 raise DivergenceError(
@@ -94,13 +96,23 @@ class Trainer:
                 )
             self.epoch, self.batch, self._random_state = self.epoch + 1, 0, None
             self.loss_sum.zero_()
+            self.correct.zero_()
             val = evaluate(self.model, self.val, self.config.loss, self.group)
             held_out = None
             if self.held_out:
                 held_out = evaluate(self.model, self.held_out, self.config.loss, self.group).loss
                 fit_temperature(self.model, self.held_out)
             self.results.append(
-                EpochResult(self.epoch, train_loss, val.loss, val.accuracy, seconds, self.learning_rate, held_out)
+                EpochResult(
+                    self.epoch,
+                    train_loss,
+                    val.loss,
+                    val.accuracy,
+                    seconds,
+                    self.learning_rate,
+                    held_out,
+                    train_accuracy if train_accuracy >= 0 else None,
+                )
             )
             yield self.results[-1]
 
@@ -142,6 +154,7 @@ class Trainer:
             if self.stopping:
                 self._random_state = self._random_numbers().get_state()
                 self.group.sum(self.loss_sum)
+                self.group.sum(self.correct)
                 return
 
     def augmented(self, count: int) -> Tensor:
@@ -198,6 +211,7 @@ class Trainer:
         with torch.no_grad():
             self._update(self.optimizer)
         self.loss_sum += loss.detach()
+        self.correct += (logits.argmax(dim=1) == batch.labels).sum()
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.config.precision == "bf16":
@@ -222,6 +236,7 @@ class Trainer:
             "epoch": self.epoch,
             "batch": self.batch,
             "loss_sum": self.loss_sum,
+            "correct": self.correct,
             "random_state": self._random_state,
             "optimizer": self.optimizer.state_dict(),
         }
@@ -256,12 +271,16 @@ class Trainer:
         self.results = list(results)
         self.epoch, self.batch = epoch, batch
         self.loss_sum.copy_(loss_sum)
+        # Below zero for the whole of an epoch that a version began which did not count them.
+        self.correct.copy_(state.get("correct", torch.tensor(-len(self.train) - 1 if batch else 0)))
         self._random_state = random_state
         # The state alone: the settings beside it are those of the device that it was saved on.
         settings = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": settings})
         if self.group.rank > 0:  # the state is that of the first process, which counts for all
-            self.loss_sum, self._random_state = torch.zeros_like(self.loss_sum), None
+            self._random_state = None
+            self.loss_sum.zero_()
+            self.correct.zero_()
 
 
 @torch.inference_mode()
