@@ -202,6 +202,7 @@ def show(title: str, seconds: dict[str, list[float]]) -> None:
 
 def main() -> None:
     """Print the tables."""
+    from mnist_cli import cores
     from mnist_cli.datasets import mnist_files
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -209,7 +210,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     mnist_files.repair(arguments.data_dir)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(f"{platform.processor() or platform.machine()}, {cores.available()} cores")
     turns = range(arguments.repeats)
     ways = [(turn, way) for turn in turns for way in WAYS]
     epochs: dict[str, list[float]] = {way: [] for way in WAYS}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prediction import run
 
-from mnist_cli import reporting
+from mnist_cli import cores, reporting
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.models import architectures
@@ -26,7 +26,7 @@ TRAIN = [sys.executable, "-m", "mnist_cli", "train", "--device", "cpu", "--train
 
 def main() -> None:
     """Print the figures."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores")
+    print(f"{platform.machine()}, {cores.available()} cores")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         mnist_files.repair(root / "data")

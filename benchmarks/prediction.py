@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from mnist_cli import cores
 from mnist_cli.datasets import mnist_files
 from mnist_cli.models import checkpoint_info
 
@@ -73,7 +74,7 @@ def main() -> None:
                 else:
                     os.link(folder / f"{number % len(val):06}.png", path)
         one = str(folders[1_000] / "000000.png")
-        print(f"{platform.machine()}, {os.cpu_count()} cores")
+        print(f"{platform.machine()}, {cores.available()} cores")
         torch_alone = seconds(lambda: run(sys.executable, "-c", "import torch"))
         pillow = FOLDER / seconds(lambda: decode_all(folders[FOLDER]), 3)
         for runtime, model in MODELS.items():

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from mnist_cli import cores
 from mnist_cli.datasets import dataset, mnist_files
 
 SIDE = 280  # px
@@ -138,7 +139,7 @@ def main() -> None:
         head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: "
         requests = [f"{head}{len(png)}\r\n\r\n".encode() + png for png in draw(Path(temporary) / "data")]
         with serving(Path(temporary) / "log") as (process, port):
-            print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
+            print(f"{platform.machine()}, {cores.available()} cores, load {os.getloadavg()[0]:.1f} before the start")
             print(
                 "connections  answers/s   p50 ms   p99 ms      503   errors   CPU ms an answer: server, load generator"
             )

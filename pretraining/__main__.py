@@ -8,14 +8,13 @@ time. The val images are measured at the end and choose nothing.
 
 import argparse
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from mnist_cli import files
+from mnist_cli import cores, files
 from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.datasets.dataset import Digits
@@ -84,7 +83,7 @@ def frames(train: Digits, held_out: Digits, kept: Path | None) -> list[Digits]:
     """Return frames of pictures simulated from both; `kept` is where they are kept, or taken from if they are there."""
     if kept and kept.exists():
         return [Digits(*parts) for parts in torch.load(kept, weights_only=True)]
-    processes = os.cpu_count() or 1
+    processes = cores.available()
     made = [
         examples.make(train, TRAIN, seed=1, processes=processes),
         examples.make(held_out, HELD_OUT, seed=2, processes=processes),

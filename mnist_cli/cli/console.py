@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mnist_cli import cores
 from mnist_cli.config import CHECKPOINTS_DIR, means_pretrained
 from mnist_cli.errors import ConfigError, MnistError
 from mnist_cli.results import percent
@@ -76,6 +77,7 @@ class FriendlyErrors(TyperGroup):
     def main(self, *args: Any, **options: Any) -> Any:
         """Parse a command line and run it; the help, too, may find no room where it is written to."""
         _open_streams()
+        cores.limit_threads()
         try:
             return super().main(*args, **options)
         except OSError as error:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from mnist_cli import cores
 from mnist_cli.cli.console import ModelToUse, command, describe_model, say
 from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError, missing
@@ -51,7 +52,7 @@ def serve(
         typer.Option(
             min=1,
             help="Processes that read pictures, started when they are needed; 1 takes the least memory.",
-            show_default="one for each core",
+            show_default="one for each core that this process may use",
         ),
     ] = None,
 ) -> None:
@@ -80,7 +81,7 @@ def serve(
         from mnist_cli.models import backends
         from mnist_cli.serving import app
 
-        workers = workers or os.cpu_count() or 1
+        workers = workers or cores.available()
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # each has a core
         loaded = backends.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))

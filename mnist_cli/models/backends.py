@@ -13,6 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
+from mnist_cli import cores
 from mnist_cli.arrays import ANYTHING, CLASSES, FRAME, Frames, Logits
 from mnist_cli.config import means_pretrained
 from mnist_cli.errors import CheckpointError, ConfigError, first_line, missing
@@ -48,8 +49,7 @@ class OnnxModel:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what is wrong is raised as well
-        threads = os.environ.get("OMP_NUM_THREADS", "")  # which torch heeds, too
-        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0 is one for each core
+        options.intra_op_num_threads = cores.available()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the others have work to do
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._check()

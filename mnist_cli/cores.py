@@ -1,0 +1,74 @@
+"""How many cores this process may use: those of its affinity, of its container's quota and of OMP_NUM_THREADS.
+
+Standard library only, since the answer is needed before torch and onnxruntime are imported.
+"""
+
+import math
+import os
+from pathlib import Path
+
+THREADS = "OMP_NUM_THREADS"  # heeded by OpenMP, so by torch, numpy and scipy
+
+
+def available(root: Path = Path("/")) -> int:
+    """Return the number of cores to use, at least 1; `root` is the folder that has proc/ and sys/."""
+    asked = os.environ.get(THREADS, "").split(",")[0].strip()  # a list has a number for each level of nesting
+    limits = [float(_affinity()), *_quotas(root)]
+    if asked.isdecimal() and int(asked) > 0:
+        limits.append(int(asked))
+    return max(1, math.floor(min(limits)))
+
+
+def limit_threads() -> None:
+    """Set OMP_NUM_THREADS where it, or without it the number of cores of the machine, is more than there are to use.
+
+    Call it before torch is imported: OpenMP reads the variable once, and knows nothing of quotas.
+    """
+    asked, cores = os.environ.get(THREADS), available()
+    if cores < _affinity() or (asked is not None and asked != str(cores)):
+        os.environ[THREADS] = str(cores)
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quotas(root: Path) -> list[float]:
+    """Return the CPU quotas of the control groups that this process is in, in cores, of version 1 and 2.
+
+    A quota holds for all groups below. A container may see its own group as the root of the file system: the folder
+    that the kernel names is then missing, and those above it, up to the mount point, are read all the same.
+    See cgroups(7) and the kernel's documentation of `cpu.max` and `cpu.cfs_quota_us`.
+    """
+    quotas = []
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers  # "" in version 2
+        folder = mount / group.lstrip("/")
+        for parent in [folder, *folder.parents]:
+            quotas += _quota_in(parent)
+            if parent == mount:
+                break
+    return quotas
+
+
+def _quota_in(folder: Path) -> list[float]:
+    """Return the quota of one control group, or nothing where it has none."""
+    words = _read(folder / "cpu.max").split() or [
+        _read(folder / "cpu.cfs_quota_us").strip(),
+        _read(folder / "cpu.cfs_period_us").strip(),
+    ]
+    quota, period = words[0], words[-1]  # microseconds; without a limit `max` or -1
+    return [int(quota) / int(period)] if quota.isdecimal() and period.isdecimal() and int(period) else []
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
