@@ -192,17 +192,17 @@ def test_every_picture_gives_an_answer_within_it(model, name, levels, channels):
         assert found == []
 
 
-def test_the_best_way_takes_every_piece_once():
+def test_the_best_path_takes_every_piece_once():
     part = segment.Part(0, 0, np.ones((20, 10), np.float32))
     spans = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
     candidates = {(start, stop): segment.Candidate(start, stop, part, 0.0, False) for start, stop in spans}
     worth = dict(zip(candidates.values(), [-1.0, -0.5, -1.0, -3.0, -0.2], strict=True))
-    assert segment.best_way(worth) == [candidates[0, 2], candidates[2, 3]]
+    assert segment.best_path(worth) == [candidates[0, 2], candidates[2, 3]]
 
 
 def test_parts_that_overlap_from_above_are_of_one_line():
     page = np.zeros((120, 200), np.float32)
     page[40:100, 20:30] = page[42:95, 60:75] = 1  # two strokes
     page[34:38, 60:85] = 1  # a loose bar above the second
-    page[110:112, 150:152] = 1  # dirt
+    page[110:112, 150:152] = 1  # a speck
     assert [len(line) for line in segment.lines(page)] == [3]

@@ -1,7 +1,9 @@
-"""Telling ink from paper, in the several ways that different pictures need.
+"""Separating ink from paper, in several ways, since no single one suits all pictures.
 
-No one way serves all: what evens out the shadow on a photo hollows a thick marker, and what takes away the box of a
-form may take the bar of a 7. So a picture gives several candidates, and the model says which of them is a digit.
+What evens out the shadow on a photo hollows a thick marker, and what removes the box of a form may remove the bar of a 7.
+So a picture gives several candidates, and the model decides which of them is a digit.
+
+The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
 """
 
 import math
@@ -18,11 +20,13 @@ from mnist_cli.errors import ImageError
 from mnist_cli.pictures.threshold import otsu_threshold
 
 NO_INK = "there is no ink in the picture"
-GRAIN = 300  # parts of the picture's longer side that a blur against the grain of paper reaches
-FAINTEST = 8  # levels out of 255 between ink and paper; below this lies the noise of an empty page
-PEAKS = 2_000  # of so many pixels one may be darker than the ink: a glint, a grain
-LARGEST_INK = 90  # px, the longer side down to which what may be a digit is reduced before it is cleaned
-STRETCHES = 40  # parts of the border in which its light is looked at
+BLUR = 1 / 300  # of the picture's longer side: standard deviation of the blur that evens out the grain of paper
+MIN_BLURRED_SIDE = 50  # px, the longer side from which on a picture is blurred
+MIN_CONTRAST = 8  # grey levels between ink and paper; below this lies the noise of an empty page
+GLINTS = 1 / 2_000  # of the pixels, which may be darker than the ink: a reflection, a grain
+MAX_INK_SIDE = 90  # px, the longer side down to which the ink is reduced before it is cleaned
+BORDER_WINDOWS = 40  # averages along the border of the picture in which uneven light shows
+PAPER_FITS = 3  # rounds of the robust fit of the paper's colour, each without the outliers of the one before
 
 
 def candidates(picture: Picture) -> Iterator[Ink]:
@@ -44,52 +48,63 @@ def candidates(picture: Picture) -> Iterator[Ink]:
     parts = [_cut_out(ink) for ink in found]
     yield from (ink for ink, _ in parts[1:])
     for ink, factor in parts:
-        yield from cleanup.clean(ink, longest=tuple(side / factor for side in levels.shape))
+        yield from cleanup.clean(ink, sides=tuple(side / factor for side in levels.shape))
 
 
 def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
     """Return how far each pixel is from the paper towards the ink, and whether the light on the paper is uneven.
 
-    The paper is a slope of light and colour, fitted to the border of the picture; ink is what differs most.
+    The paper is a plane of light and colour, fitted to the border of the picture; ink is what differs most.
     """
-    height, width, channels = picture.shape
     border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
     is_plain = bool((border == border[0]).all())  # as most drawings are, so that there is no median to look for
     middle = border[0] if is_plain else np.median(border, axis=0)
-    if is_plain or np.abs(border - middle).sum(axis=1).max() <= FAINTEST / 2:  # paper of one colour
-        difference = middle.astype(np.float32) - picture
-        uneven = False
+    if is_plain or np.abs(border - middle).sum(axis=1).max() <= MIN_CONTRAST / 2:  # paper of one colour
+        difference, uneven = middle.astype(np.float32) - picture, False
     else:
-        rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
-        sides = np.ones_like(rows[1:-1])
-        y = np.concatenate([np.full(width, -1.0), np.full(width, 1.0), rows[1:-1], rows[1:-1]])
-        x = np.concatenate([columns, columns, -sides, sides])
-        terms = np.column_stack([np.ones_like(x), y, x])
-        slope = np.zeros((3, channels))
-        slope[0] = middle
-        for _ in range(3):  # each time without what does not look like paper, such as a stroke that leaves the picture
-            distance = np.abs(border - terms @ slope).sum(axis=1)
-            near = distance <= max(3 * float(np.median(distance)), FAINTEST)
-            slope = np.linalg.lstsq(terms[near], border[near], rcond=None)[0]
-        slope = slope.astype(np.float32)
-        paper = (
-            slope[0]
-            + slope[1] * rows.astype(np.float32)[:, None, None]
-            + slope[2] * columns.astype(np.float32)[:, None]
-        )
+        paper, uneven = _sloping_paper(border, middle, picture.shape)
         difference = paper - picture
-        # Over a stretch of the border noise cancels out, a shadow does not.
-        stretch = max(1, len(border) // STRETCHES)
-        rest = np.convolve((border - terms @ slope).mean(axis=1), np.full(stretch, 1 / stretch), "valid")
-        uneven = bool(np.abs(rest).max() > FAINTEST / 2)
+    levels = _along_the_main_colour(difference)
+    positive = float(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9))
+    return (levels if positive >= 0.5 else -levels), uneven
+
+
+def _sloping_paper(
+    border: NDArray[Any], middle: NDArray[Any], shape: tuple[int, int, int]
+) -> tuple[NDArray[np.float32], bool]:
+    """Return the plane fitted to a picture's border, (height, width, channels), and whether the light is no plane."""
+    height, width, channels = shape
+    rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    sides = np.ones_like(rows[1:-1])
+    y = np.concatenate([np.full(width, -1.0), np.full(width, 1.0), rows[1:-1], rows[1:-1]])
+    x = np.concatenate([columns, columns, -sides, sides])
+    terms = np.column_stack([np.ones_like(x), y, x])
+    slope = np.zeros((3, channels))
+    slope[0] = middle
+    for _ in range(
+        PAPER_FITS
+    ):  # each time without what does not look like paper, such as a stroke that leaves the picture
+        distance = np.abs(border - terms @ slope).sum(axis=1)
+        near = distance <= max(3 * float(np.median(distance)), MIN_CONTRAST)
+        slope = np.linalg.lstsq(terms[near], border[near], rcond=None)[0]
+    # Averaged over a part of the border, noise cancels out and a shadow does not.
+    window = max(1, len(border) // BORDER_WINDOWS)
+    rest = np.convolve((border - terms @ slope).mean(axis=1), np.full(window, 1 / window), "valid")
+    slope = slope.astype(np.float32)
+    down = slope[1] * rows.astype(np.float32)[:, None, None]
+    across = slope[2] * columns.astype(np.float32)[:, None]
+    return slope[0] + down + across, bool(np.abs(rest).max() > MIN_CONTRAST / 2)
+
+
+def _along_the_main_colour(difference: NDArray[np.float32]) -> Levels:
+    """Return differences in colour, (height, width, channels), along the direction in which they are largest."""
+    height, width, channels = difference.shape
     if channels == 1:
-        levels = difference[:, :, 0]
-    else:  # along the colour in which the picture varies most
-        flat = difference.reshape(-1, channels)
-        direction = np.linalg.eigh(flat.T @ flat)[1][:, -1]
-        levels = (flat @ direction * np.float32(np.abs(direction).max())).reshape(height, width)
-    share = float(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9))
-    return (levels if share >= 0.5 else -levels), uneven
+        return difference[:, :, 0]
+    flat = difference.reshape(-1, channels)
+    direction = np.linalg.eigh(flat.T @ flat)[1][:, -1]
+    levels: Levels = (flat @ direction * np.float32(np.abs(direction).max())).reshape(height, width)
+    return levels
 
 
 def separate(levels: Levels) -> Ink:
@@ -99,23 +114,23 @@ def separate(levels: Levels) -> Ink:
     """
     whole = levels.clip(0, 255)
     strokes = np.zeros_like(whole)
-    blur = max(whole.shape) / GRAIN
+    blur = max(whole.shape) * BLUR
     box = _box(whole >= 1, margin=3 * math.ceil(blur + 1))  # as far as a blur reaches; beyond is nothing to look at
     ink = whole[box]
     if ink.size == 0:
         raise ImageError(NO_INK)
     smooth = Image.fromarray(ink.astype(np.uint8))
-    if max(whole.shape) >= GRAIN / 6:
+    if max(whole.shape) >= MIN_BLURRED_SIDE:
         # A stroke is wider than the grain of paper or sensor, so a slight blur leaves the one and evens out the other.
         smooth = smooth.filter(ImageFilter.GaussianBlur(blur))
     counts = np.array(smooth.histogram())
     counts[0] += whole.size - ink.size
-    # The darkest of all may be a glint or a grain; but a thin line is little of a picture.
-    peak = int(np.flatnonzero(counts[::-1].cumsum()[::-1] > whole.size / PEAKS)[-1])
-    if peak < FAINTEST:
+    # The darkest of all may be a reflection or a grain; but a thin line is little of a picture.
+    peak = int(np.flatnonzero(counts[::-1].cumsum()[::-1] > whole.size * GLINTS)[-1])
+    if peak < MIN_CONTRAST:
         raise ImageError(NO_INK)
     # Half of the threshold, because the soft edge of a stroke belongs to the stroke.
-    level = max(otsu_threshold(counts) / 2, FAINTEST / 2)
+    level = max(otsu_threshold(counts) / 2, MIN_CONTRAST / 2)
     strokes[box] = np.where(np.asarray(smooth) < level, 0, ink / peak).clip(0, 1)
     return strokes
 
@@ -123,7 +138,7 @@ def separate(levels: Levels) -> Ink:
 def _cut_out(ink: Ink) -> tuple[Ink, int]:
     """Return the part with ink, with a margin wherever the picture has one, and by how much it was reduced."""
     part = ink[_box(ink, margin=1)]
-    factor = max(part.shape) // LARGEST_INK
+    factor = max(part.shape) // MAX_INK_SIDE
     if factor <= 1:
         return part, 1
     part = ink[_box(ink, margin=1 + factor)]  # of which at least a pixel is left

@@ -1,4 +1,7 @@
-"""Taking away what is not the digit: a shadow, lines, boxes, specks, ink of another kind."""
+"""Removing what is not part of the digit: shadows, lines, boxes, specks, paler ink.
+
+The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+"""
 
 from collections.abc import Iterator
 
@@ -9,22 +12,25 @@ from scipy import ndimage
 from mnist_cli.arrays import Ink, Levels
 from mnist_cli.pictures.threshold import otsu_threshold
 
-FLATTENING_SIZE = 160  # px, the longer side at which light is told from ink
+FLATTENING_SIDE = 160  # px, the longer side of the reduced picture in which the light is estimated
 WINDOWS = (
     0.3,
     0.12,
 )  # of the longer side: the wide one keeps a thick pen whole, the narrow one follows a shadow's edge
-LINE = 0.6  # of a side of the picture: a straight line longer than this is of a form, or of ruled paper
-SPECK = 0.02  # of the largest part's ink: what has less, apart from it, is dirt
+BRIGHTEST = 1.15  # times the largest difference from the paper: that of no light at all
+MIN_LINE = 0.6  # of a side of the picture: a straight line longer than this belongs to a form or to lined paper
+MIN_LINE_PX = 8  # px, the length from which on a line can be told from a stroke
+MIN_PALE = 0.1  # of the ink: if less than this lies apart from the dark strokes, there are no two kinds of ink
+SPECK = 0.02  # of the ink of the largest connected part: what has less is a speck
 
 
 def flatten(levels: Levels, window: float) -> Levels:
-    """Take the uneven light out: what is left stands out from its surroundings.
+    """Remove uneven light: what is left stands out from its surroundings.
 
-    What is wider than `window`, a share of the longer side, is light; what is narrower may be ink.
+    What is wider than `window`, a fraction of the longer side, is light; what is narrower may be ink.
     """
     height, width = levels.shape
-    scale = min(1.0, FLATTENING_SIZE / max(height, width))
+    scale = min(1.0, FLATTENING_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BOX))
     reach = max(3, round(window * max(size)))
@@ -32,46 +38,46 @@ def flatten(levels: Levels, window: float) -> Levels:
     light = ndimage.uniform_filter(light, max(1, reach // 6))
     whole = np.asarray(Image.fromarray(light).resize((width, height), Image.Resampling.BILINEAR))
     # Ink in a shadow differs less from its paper than ink in the light, in proportion to the light that is there.
-    black = 1.15 * max(float(levels.max()), 1.0)
+    black = BRIGHTEST * max(float(levels.max()), 1.0)
     flat: Levels = (levels - whole) * (black / (black - whole.clip(0)))
     return flat
 
 
-def clean(ink: Ink, longest: tuple[float, ...]) -> Iterator[Ink]:
-    """Yield the ink without what may be no part of the digit; `longest` are the sides of the whole picture, px."""
+def clean(ink: Ink, sides: tuple[float, ...]) -> Iterator[Ink]:
+    """Yield the ink without what may be no part of the digit; `sides` are those of the whole picture, in px of `ink`."""
     strong = _strongest(ink)
     if strong is not None:
         yield strong
     for source in (ink, strong):
         if source is None:
             continue
-        for cleaned in (_without_lines(source, longest), _main_part(source)):
+        for cleaned in (_without_lines(source, sides), _main_part(source)):
             if cleaned is not None:
                 yield cleaned
 
 
 def _strongest(ink: Ink) -> Ink | None:
-    """Return the darker of two kinds of ink, as on squared paper, or None when there is but one."""
+    """Return the darker of two kinds of ink, as on graph paper, or None when there is but one."""
     values = ink[ink > 0]
     level = otsu_threshold(np.bincount((values * 255).astype(np.uint8), minlength=256)) / 255
     strong = ink >= level
     # The pale edge of a stroke is no ink of another kind.
     apart = (ink > 0) & ~ndimage.maximum_filter(strong, 5)
-    if np.count_nonzero(apart) < 0.1 * len(values) or not strong.any():
+    if np.count_nonzero(apart) < MIN_PALE * len(values) or not strong.any():
         return None
     darker: Ink = np.where(ndimage.maximum_filter(strong, 3), ink, 0)
     return darker
 
 
-def _without_lines(ink: Ink, longest: tuple[float, ...]) -> Ink | None:
+def _without_lines(ink: Ink, sides: tuple[float, ...]) -> Ink | None:
     """Return the ink without long straight lines, or None when there are none."""
-    there = ink > 0
-    lines = np.zeros_like(there)
+    inked = ink > 0
+    lines = np.zeros_like(inked)
     for axis in (0, 1):
-        along = int(LINE * longest[axis])
-        if not 8 <= along <= ink.shape[axis]:
+        along = int(MIN_LINE * sides[axis])
+        if not MIN_LINE_PX <= along <= ink.shape[axis]:
             continue
-        thick = ndimage.maximum_filter1d(there, 3, axis=1 - axis)  # a line may be a little askew
+        thick = ndimage.maximum_filter1d(inked, 3, axis=1 - axis)  # a line may be a little askew
         thin = ndimage.minimum_filter1d(thick.astype(np.uint8), along, axis=axis)
         lines |= ndimage.maximum_filter1d(thin, along, axis=axis).astype(bool)
     if not lines.any():

@@ -1,11 +1,14 @@
-"""Where in a picture digits may be: the ink of a page, its connected parts, the lines they stand in.
+"""Segmentation of a page: its ink, the connected parts of that, the lines they stand in, and what may be a digit.
 
 Which parts are a digit cannot be told from the ink alone: a loose bar belongs to a 5, two digits touch. So parts are
-cut into pieces wherever two digits may touch, every few neighbouring pieces are a candidate, and the model's answers
-choose the best way through a line (the lattice of LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied
-to document recognition", 1998).
+cut into pieces wherever two digits may touch, every few neighbouring pieces are a candidate, and the model's
+predictions choose the best path through a line (the segmentation lattice of LeCun, Bottou, Bengio and Haffner,
+"Gradient-based learning applied to document recognition", 1998).
+
+The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
 """
 
+import math
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,40 +21,43 @@ from scipy import ndimage
 from scipy.sparse import csgraph
 
 from mnist_cli.arrays import Ink, Levels, Picture
-from mnist_cli.pictures.binarize import FAINTEST, difference_from_paper
+from mnist_cli.pictures.binarize import MIN_CONTRAST, difference_from_paper
 from mnist_cli.pictures.cleanup import flatten
 
-PAGE_SIZE = 2_500  # px, the longer side to which a larger page is reduced
-STROKE = 0.12  # of the longer side of a page: what is wider than this is a shadow
-PALEST = 0.3  # of the darkness of most ink: what is paler is paper
-STRONG = 0.5  # of the darkest ink: what is paler may be the soft edges where digits touch, or lines of squared paper
-PARTS = 500  # at most so many connected parts of ink are looked at, the largest ones
-LEAST = 6  # px of a page that a digit is tall at least
+MAX_PAGE_SIDE = 2_500  # px, the longer side to which a larger page is reduced
+LIGHT_WINDOW = 0.12  # of the longer side of a page: what is wider than this is a shadow
+SMOOTHING = 0.7  # px, the standard deviation of the blur before the threshold
+NOISE = 5  # standard deviations of the noise by which ink differs from the paper
+PALE = 0.3  # of the typical darkness of ink: what is paler is paper
+STRONG = 0.5  # of the darkest ink: what is paler may be the soft edges where digits touch, or the lines of graph paper
+MAX_PARTS = 500  # connected parts of ink that are looked at, the largest ones
+MIN_HEIGHT = 6  # px, of a digit
 
 # Boxes and rules.
-STRAIGHT = 0.9  # of a side: a straight line longer than this may be of a box or rule
-WIDE = 2.5  # times the usual height: a part wider than this that has a straight line is a rule, also with digits on it
-CORNER = 8  # parts of a side of a box, the outer of which are its corners
-HOLLOW = 0.4  # of its area: a box whose lines cover more than this is a stroke
-DIRT = 0.1  # of the height of a box: what is smaller says nothing of what the box is
+STRAIGHT = 0.9  # of a side of a part: a straight line longer than this may belong to a box or rule
+RULE_WIDTH = 2.5  # times the usual height: a wider part that has a straight line is a rule, also with digits on it
+CORNER = 1 / 8  # of a side of a box: how far its corners reach
+MAX_BOX_FILL = 0.4  # of its area: a box whose lines cover more than this is a stroke
+SPECK = 0.1  # of the height of a box: what is smaller does not tell whether it is a box
 
 # Lines of digits.
-ALIKE = 0.4  # of the height of its neighbour: a part smaller than this is a piece of something, or a comma
-NEAR = 0.3  # of a part's height: how far from it its loose pieces lie
+SIMILAR = 0.4  # of the height of its neighbour: a part smaller than this is a piece of something, or a comma
+NEARBY = 0.3  # of a part's height: how far from it its loose pieces lie
 
 # Digits that touch.
-NARROW = 0.45  # of its height: a part narrower than this is no two digits
-BETWEEN = 0.15  # of a part's height: two cuts, or a cut and an end, are at least so far apart
-MOST_CUTS = 12  # of a part
-SLANTS = (0.0, 0.25, 0.5)  # px to the left per px downwards; most hands slant to the right
-LONGEST = 9  # pieces that are joined at most
-LARGEST = 1.5  # times the height of the line: larger than that is no digit
+MIN_CUT_WIDTH = 0.45  # of its height: a part narrower than this is no two digits
+MIN_CUT_GAP = 0.15  # of a part's height: two cuts, or a cut and an end, are at least so far apart
+MAX_CUTS = 12  # of a part
+SLANTS = (0.0, 0.25, 0.5)  # px to the left per px downwards, of a cut; most hands slant to the right
+MAX_PIECES = 9  # that are joined
+MAX_HEIGHT = 1.5  # times the height of the line: larger than that is no digit
 
 # What a candidate costs, in units of log-odds.
-CUT = 1.5  # for each cut that it takes, since most digits do not touch
-JOIN = 0.7  # for each part joined to another, since most digits are in one part
-BROAD = 3.0  # for each height of the line by which it is broader than 0.9 of that, since it may be two
-SKIP = 1.0  # for leaving out a comma or a speck
+CUT_COST = 1.5  # for each cut that it takes, since most digits do not touch
+JOIN_COST = 0.7  # for each part joined to another, since most digits are in one part
+FREE_WIDTH = 0.9  # of the height of the line, up to which a candidate costs nothing for its width
+WIDTH_COST = 3.0  # for each height of the line beyond that, since it may be two digits
+SKIP_COST = 1.0  # for leaving out a comma or a speck
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -63,7 +69,7 @@ class Part:
 
     top: int
     left: int
-    ink: Ink  # 0 where there is none, or that of another part
+    ink: Ink  # 0 where there is paper, or the ink of another part
 
     @property
     def height(self) -> int:
@@ -77,11 +83,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Page:
-    """What may be the ink of a picture, and what its pixels are in the picture."""
+class Binarization:
+    """One separation of a picture into ink and paper, and where its pixels lie in the picture."""
 
     ink: Ink
-    factor: int  # px of the picture, in each direction, to one of the page
+    factor: int  # px of the picture, in each direction, to one of the ink
     size: tuple[int, int]  # width and height of the picture
 
     def box(self, part: Part) -> tuple[int, int, int, int]:
@@ -102,81 +108,81 @@ class Candidate:
     small: bool  # too small for a digit of this line
 
 
-def pages(picture: Picture) -> Iterator[Page]:
-    """Yield the ways to tell the ink of a picture, the likeliest first."""
+def binarizations(picture: Picture) -> Iterator[Binarization]:
+    """Yield the ways to separate the ink of a picture from its paper, the likeliest first."""
     height, width = picture.shape[:2]
-    factor = -(-max(height, width) // PAGE_SIZE)
+    factor = -(-max(height, width) // MAX_PAGE_SIDE)
     if factor > 1:
         channels = [Image.fromarray(channel).reduce(factor) for channel in np.moveaxis(picture, 2, 0)]
         picture = np.stack([np.asarray(channel) for channel in channels], axis=2)
     levels, uneven = difference_from_paper(picture.astype(np.float32, copy=False))
     # Under a shadow, ink may well be on the side with less of it.
-    for light in (flatten(levels, STROKE), flatten(-levels, STROKE)) if uneven else (levels,):
-        yield from (Page(ink, factor, (width, height)) for ink in _inks(light))
+    for light in (flatten(levels, LIGHT_WINDOW), flatten(-levels, LIGHT_WINDOW)) if uneven else (levels,):
+        yield from (Binarization(ink, factor, (width, height)) for ink in _inks(light))
 
 
 def _inks(levels: Levels) -> Iterator[Ink]:
-    """Yield all ink, and only the darker where there are two kinds, as on squared paper; nothing for a blank page."""
-    smooth = ndimage.gaussian_filter(levels, 0.7)
+    """Yield all ink, and only the darker where there are two kinds, as on graph paper; nothing for a blank page."""
+    smooth = ndimage.gaussian_filter(levels, SMOOTHING)
     noise = 1.5 * float(np.median(np.abs(smooth - np.median(smooth))))  # the deviation, since most of a page is paper
-    floor = max(FAINTEST, 5 * noise)
+    floor = max(MIN_CONTRAST, NOISE * noise)
     values = smooth[smooth > floor]
     if not values.size:
         return
     typical, darkest = np.percentile(values, [90, 99])
     # The lines of a box may be so pale that what passes for ink is their dark parts, and these look like ones.
-    for palest in (PALEST, PALEST / 2):
+    for palest in (PALE, PALE / 2):
         ink = _without_frames(np.where(smooth < max(floor, palest * typical), 0, levels / typical).clip(0, 1))
-        yield np.where(smooth < PALEST * typical, 0, ink)
+        yield np.where(smooth < PALE * typical, 0, ink)
         yield np.where(levels < STRONG * darkest, 0, ink)
 
 
 def lines(ink: Ink) -> list[list[Part]]:
     """Return the parts of each line of a page, lines from top to bottom and their parts from left to right."""
-    parts = [part for part in _connected(ink) if part.height * part.width >= LEAST]
+    parts = [part for part in _connected(ink) if part.height * part.width >= MIN_HEIGHT]
     if not parts:
         return []
     parts.sort(key=lambda part: part.left + part.width / 2)
     numbers = _line_numbers(parts)
     found = [[parts[index] for index in np.flatnonzero(numbers == number)] for number in range(numbers.max() + 1)]
-    found = [line for line in found if max(part.height for part in line) >= LEAST]
+    found = [line for line in found if max(part.height for part in line) >= MIN_HEIGHT]
     return sorted(found, key=lambda line: float(np.median([part.top + part.height / 2 for part in line])))
 
 
 def candidates(line: Sequence[Part]) -> list[Candidate]:
     """Return what may be digits of a line."""
     tallest = max(part.height for part in line)
-    height = float(np.median([part.height for part in line if part.height >= ALIKE * tallest]))
-    cut = [_pieces(part) if part.height >= ALIKE * height else [part] for part in line]
+    height = float(np.median([part.height for part in line if part.height >= SIMILAR * tallest]))
+    cut = [_pieces(part) if part.height >= SIMILAR * height else [part] for part in line]
     pieces = [piece for some in cut for piece in some]
     ends = list(accumulate((len(some) for some in cut), initial=0))
     wholes = set(pairwise(ends))
     spans = [
         (start, stop)
         for start in range(len(pieces))
-        for stop in range(start + 1, min(start + LONGEST, len(pieces)) + 1)
-        if max(_size(pieces[start:stop])) <= LARGEST * height
+        for stop in range(start + 1, min(start + MAX_PIECES, len(pieces)) + 1)
+        if max(_size(pieces[start:stop])) <= MAX_HEIGHT * height
     ]
     found = []
     for start, stop in sorted(wholes.union(spans)):
         part = _joined(pieces[start:stop])
-        small = part.height < ALIKE * height
-        cost = CUT / 2 * ((start not in ends) + (stop not in ends))
-        cost += JOIN * sum(start < end < stop for end in ends[bisect(ends, start) : bisect(ends, stop)])
-        cost += BROAD * max(0.0, part.width / height - 0.9) + SKIP * small
+        small = part.height < SIMILAR * height
+        cost = CUT_COST / 2 * ((start not in ends) + (stop not in ends))
+        cost += JOIN_COST * sum(start < end < stop for end in ends[bisect(ends, start) : bisect(ends, stop)])
+        cost += WIDTH_COST * max(0.0, part.width / height - FREE_WIDTH) + SKIP_COST * small
         found.append(Candidate(start, stop, part, cost, small))
     return found
 
 
-def best_way(worth: Mapping[Candidate, float]) -> list[Candidate]:
-    """Return which candidates of a line together take every piece of it once, and are worth the most."""
+def best_path(worth: Mapping[Candidate, float]) -> list[Candidate]:
+    """Return the candidates of a line that together take every piece of it once and have the largest total worth."""
     best: dict[int, tuple[float, list[Candidate]]] = {0: (0.0, [])}  # up to each piece
     for candidate, value in worth.items():
         if candidate.start not in best:  # the pieces before are too large for any but the whole part
             continue
-        before, way = best[candidate.start]
+        before, path = best[candidate.start]
         if candidate.stop not in best or before + value > best[candidate.stop][0]:
-            best[candidate.stop] = before + value, [*way, candidate]
+            best[candidate.stop] = before + value, [*path, candidate]
     return best[max(best)][1]
 
 
@@ -185,7 +191,7 @@ def _connected(ink: Ink) -> list[Part]:
     labels, _ = ndimage.label(ink > 0, structure=np.ones((3, 3)))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    largest = np.argsort(-sizes, kind="stable")[:PARTS]
+    largest = np.argsort(-sizes, kind="stable")[:MAX_PARTS]
     largest = largest[sizes[largest] > 0]
     number = np.zeros(len(sizes), dtype=np.int32)
     number[largest] = np.arange(1, len(largest) + 1)
@@ -198,61 +204,61 @@ def _connected(ink: Ink) -> list[Part]:
 
 
 def _without_frames(ink: Ink) -> Ink:
-    """Return the ink without the boxes and rules of forms and ruled paper."""
+    """Return the ink without the boxes and rules of forms and lined paper."""
     page = np.zeros_like(ink)
     parts = _connected(ink)
-    height = float(np.median([part.height for part in parts if part.height >= LEAST] or [0]))
+    height = float(np.median([part.height for part in parts if part.height >= MIN_HEIGHT] or [0]))
     for part in parts:
-        place = page[part.top :, part.left :][: part.height, : part.width]
+        target = page[part.top :, part.left :][: part.height, : part.width]
         across, down = _straight(part.ink > 0, 1), _straight(part.ink > 0, 0)
         rest = part.ink > 0
         box = _is_box(across, down) or _surrounds(part, parts)
-        if box or (part.width > WIDE * max(part.height, height) and across.any()):
+        if box or (part.width > RULE_WIDTH * max(part.height, height) and across.any()):
             down &= box  # what stands on a rule may be a one
             rest &= ~across & ~down
             rest |= across & _bridged(rest, across, 0) | down & _bridged(rest, down, 1)
-        place[rest] = part.ink[rest]
+        target[rest] = part.ink[rest]
     return page
 
 
-def _straight(there: Mask, axis: int) -> Mask:
+def _straight(inked: Mask, axis: int) -> Mask:
     """Return the straight lines along an axis."""
-    length = int(STRAIGHT * min(there.shape[axis], WIDE * there.shape[1 - axis]))
-    if length < LEAST:
-        return np.zeros_like(there)
-    thick = ndimage.maximum_filter1d(there.view(np.uint8), 3, axis=1 - axis)  # a line may be a little askew
+    length = int(STRAIGHT * min(inked.shape[axis], RULE_WIDTH * inked.shape[1 - axis]))
+    if length < MIN_HEIGHT:
+        return np.zeros_like(inked)
+    thick = ndimage.maximum_filter1d(inked.view(np.uint8), 3, axis=1 - axis)  # a line may be a little askew
     line = ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
-    straight: Mask = there & (ndimage.maximum_filter1d(line, 5, axis=1 - axis) > 0)  # with its edges
+    straight: Mask = inked & (ndimage.maximum_filter1d(line, 5, axis=1 - axis) > 0)  # with its edges
     return straight
 
 
-def _bridged(there: Mask, line: Mask, axis: int) -> Mask:
+def _bridged(inked: Mask, line: Mask, axis: int) -> Mask:
     """Return the ink with gaps closed that taking a line away may have left where a stroke crossed it."""
     edges = int(np.count_nonzero(np.diff(line, axis=axis, prepend=False) & line))
     reach = int(np.count_nonzero(line)) // max(1, edges) + 3  # the line's thickness, and a little more
-    closed: Mask = ndimage.binary_closing(there, np.ones((reach, 1) if axis == 0 else (1, reach)))
+    closed: Mask = ndimage.binary_closing(inked, np.ones((reach, 1) if axis == 0 else (1, reach)))
     return closed
 
 
 def _is_box(across: Mask, down: Mask) -> bool:
     """Whether straight lines make a box: hollow, with lines on all sides that meet in all corners, unlike those of a 0."""
-    y, x = -(-across.shape[0] // CORNER), -(-across.shape[1] // CORNER)
+    y, x = (math.ceil(side * CORNER) for side in across.shape)
     lines = across | down
     sides = across[:y].any() and across[-y:].any() and down[:, :x].any() and down[:, -x:].any()
     corners = lines[:y, :x].any() and lines[:y, -x:].any() and lines[-y:, :x].any() and lines[-y:, -x:].any()
-    return bool(sides and corners and lines.mean() < HOLLOW)
+    return bool(sides and corners and lines.mean() < MAX_BOX_FILL)
 
 
 def _surrounds(part: Part, others: list[Part]) -> bool:
-    """Whether other parts, too large for dirt in the hole of a 0, lie in the holes of this one."""
+    """Whether other parts, too large for specks in the hole of a 0, lie in the holes of this one."""
     inside = [
         other
         for other in others
-        if other.height > DIRT * part.height
+        if other.height > SPECK * part.height
         and 0 < other.top - part.top < part.height - other.height
         and 0 < other.left - part.left < part.width - other.width
     ]
-    if len(inside) <= 3 and all(other.height <= NEAR * part.height for other in inside):
+    if len(inside) <= 3 and all(other.height <= NEARBY * part.height for other in inside):
         return False
     filled = ndimage.binary_fill_holes(part.ink > 0)
     return any(
@@ -268,13 +274,13 @@ def _line_numbers(parts: list[Part]) -> Indices:
     overlap = np.minimum(top + height, (top + height)[:, None]) - np.maximum(top, top[:, None])
     gap_y = -overlap
     gap_x = np.maximum(left, left[:, None]) - np.minimum(left + width, (left + width)[:, None])
-    alike = (overlap >= smaller / 2) & (smaller >= ALIKE * larger)
+    alike = (overlap >= smaller / 2) & (smaller >= SIMILAR * larger)
     # The next to the right only: further away a line may slope into another.
     ahead = np.where(alike & (middle > middle[:, None]), middle - middle[:, None], np.inf)
     # A smaller part belongs to the nearest of the larger ones, if it is near.
     distance = np.maximum(gap_x, gap_y)
-    beside = (smaller < ALIKE * larger) & (overlap >= smaller / 2) & (gap_x <= height)
-    above = (smaller < larger / 2) & (gap_y <= NEAR * height) & (-gap_x >= np.minimum(width, width[:, None]) / 2)
+    beside = (smaller < SIMILAR * larger) & (overlap >= smaller / 2) & (gap_x <= height)
+    above = (smaller < larger / 2) & (gap_y <= NEARBY * height) & (-gap_x >= np.minimum(width, width[:, None]) / 2)
     loose = (height > height[:, None]) & (beside | above)
     near = np.where(loose, distance, np.inf)
     links = np.zeros((len(parts), len(parts)), dtype=bool)
@@ -288,13 +294,13 @@ def _line_numbers(parts: list[Part]) -> Indices:
 
 def _pieces(part: Part) -> list[Part]:
     """Cut a part wherever two digits may touch."""
-    cuts = _cuts(part.ink) if part.width >= NARROW * part.height else []
+    cuts = _cuts(part.ink) if part.width >= MIN_CUT_WIDTH * part.height else []
     if not cuts:
         return [part]
     rows, columns = np.ogrid[: part.height, : part.width]
     rows = rows - part.height // 2
     # A pixel's piece is the number of cuts to the left of it.
-    number = np.sum([columns + slant * rows >= place for slant, place in cuts], axis=0)
+    number = np.sum([columns + slant * rows >= column for slant, column in cuts], axis=0)
     inks = [np.where(number == index, part.ink, 0) for index in range(len(cuts) + 1)]
     return [_joined([Part(part.top, part.left, ink)]) for ink in inks if ink.any()]
 
@@ -308,20 +314,20 @@ def _size(parts: Sequence[Part]) -> tuple[int, int]:
 def _cuts(ink: Ink) -> list[tuple[float, int]]:
     """Return straight cuts through little ink: their slants, and their columns halfway down."""
     height, width = ink.shape
-    margin = max(1, round(BETWEEN * height), width // MOST_CUTS)
+    margin = max(1, round(MIN_CUT_GAP * height), width // MAX_CUTS)
     rows, columns = np.nonzero(ink)
     profiles = []
     for slant in SLANTS:
-        place = np.round(columns + slant * (rows - height // 2)).astype(int).clip(0, width - 1)
-        profile = np.bincount(place, weights=ink[rows, columns], minlength=width)
+        column = np.round(columns + slant * (rows - height // 2)).astype(int).clip(0, width - 1)
+        profile = np.bincount(column, weights=ink[rows, columns], minlength=width)
         profiles.append(ndimage.uniform_filter1d(profile, 3))
     profile = np.stack(profiles)
     profile[:, :margin] = profile[:, width - margin :] = np.inf
     cuts = []
     while np.isfinite(profile).any():
-        slant, place = divmod(int(profile.argmin()), width)
-        cuts.append((SLANTS[slant], place))
-        profile[:, max(0, place - margin) : place + margin + 1] = np.inf
+        slant, column = divmod(int(profile.argmin()), width)
+        cuts.append((SLANTS[slant], column))
+        profile[:, max(0, column - margin) : column + margin + 1] = np.inf
     return cuts
 
 
@@ -330,8 +336,8 @@ def _joined(parts: Sequence[Part]) -> Part:
     top, left = min(part.top for part in parts), min(part.left for part in parts)
     ink = np.zeros(_size(parts), dtype=np.float32)
     for part in parts:
-        place = ink[part.top - top :, part.left - left :][: part.height, : part.width]
-        np.maximum(place, part.ink, out=place)
+        target = ink[part.top - top :, part.left - left :][: part.height, : part.width]
+        np.maximum(target, part.ink, out=target)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return Part(top + int(rows[0]), left + int(columns[0]), box)

@@ -5,12 +5,15 @@ from numpy.typing import NDArray
 
 
 def otsu_threshold(counts: NDArray[np.int64]) -> float:
-    """Return the level, 0 to 256, that parts a histogram with the least variance on both sides (Otsu 1979)."""
+    """Return Otsu's threshold, 0 to 256, of a histogram of 256 levels: the least variance within both classes.
+
+    N. Otsu, "A threshold selection method from gray-level histograms", 1979.
+    """
     levels = np.arange(256)
     below = counts.cumsum()
     above = below[-1] - below
     sum_below = (counts * levels).cumsum()
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance = sum_below / below - (sum_below[-1] - sum_below) / above
-        between = np.nan_to_num(below * above * distance**2)
+        difference = sum_below / below - (sum_below[-1] - sum_below) / above
+        between = np.nan_to_num(below * above * difference**2)
     return float(between.argmax()) + 0.5

@@ -1,4 +1,7 @@
-"""Which digit is in a picture: of several ways to tell its ink from its paper, the one that looks most like a digit."""
+"""Classifying a picture of one digit: of several candidates for its ink, the one with the best score is taken.
+
+The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,44 +16,46 @@ from mnist_cli.models.interface import Model
 from mnist_cli.pictures import binarize, normalize
 from mnist_cli.recognition.predictions import NO_INK, Prediction, classify_frames, judge
 
-SURE = 10.0  # log-odds beyond which one candidate is no better than another
-DOUBT = 4.0  # log-odds that all but a trusted first candidate lose: of many readings of a cat one looks like a digit
-EDGE = 0.4  # of the outline of its ink: a first candidate that is cut off along more than this may be a shadow
-RANK = 0.1  # log-odds by which a candidate must be better for each place that it stands further back
+MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
+LATER_PENALTY = (
+    4.0  # log-odds that all but a trusted first candidate lose: of many candidates of a cat, one looks like a digit
+)
+CUT_OFF = 0.4  # of the outline of its ink: a first candidate that touches it along more than this may be a shadow
+RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 
 
 def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 0.0) -> list[Prediction]:
     """Return a prediction for each picture.
 
-    Its likeliest ink is looked at first, that of all pictures in one forward pass; where that is not surely a digit, so
-    are the other candidates. A picture whose best score is below the model's `least_score` is not a digit; one whose
+    The first candidates of all pictures are classified in one forward pass; for those whose score is below MAX_SCORE, the
+    other candidates are too. A picture whose best score is below the model's `least_score` is not a digit; one whose
     confidence is below `min_confidence` is unclear.
     """
     options = [
         _options(picture, frame) for picture, frame in zip(pictures, normalize.already_drawn(pictures), strict=True)
     ]
     found = _answer(model, [list(islice(some, 1)) for some in options])
-    unsure = [place for place, some in enumerate(found) if some and some[0].score < SURE]
-    for place, others in zip(unsure, _answer(model, [list(options[place]) for place in unsure]), strict=True):
-        found[place] += others
+    unsure = [index for index, some in enumerate(found) if some and some[0].score < MAX_SCORE]
+    for index, others in zip(unsure, _answer(model, [list(options[index]) for index in unsure]), strict=True):
+        found[index] += others
     judged = [judge(model, _choose(some), min_confidence) if some else NO_INK for some in found]
     return [_look_for_several(model, picture, answer) for picture, answer in zip(pictures, judged, strict=True)]
 
 
 def _look_for_several(model: Model, picture: Picture, answer: Prediction) -> Prediction:
-    """Return the answer, or that there are several digits: wider than tall, no digit together, and each one a digit."""
+    """Return the answer, or "several digits" where ink that is wider than tall is no digit, but digits side by side."""
     if answer.reason != "not a digit" or answer.ink is None or answer.ink.shape[0] > answer.ink.shape[1]:
         return answer
 
     from mnist_cli.recognition import numbers  # imports scipy, which takes a while and which most pictures do not need
 
-    signs = numbers.find_digits(model, picture)
-    is_row = len(signs) > 1 and not any(sign.prediction.reason for sign in signs)
+    found = numbers.find_digits(model, picture)
+    is_row = len(found) > 1 and not any(one.prediction.reason for one in found)
     return replace(answer, reason="several digits") if is_row else answer
 
 
 def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame]]:
-    """Yield what the model may be shown of a picture, the likeliest first; nothing when there is no ink."""
+    """Yield the candidates for the ink of a picture and their frames, the likeliest first; nothing when there is no ink."""
     if frame is not None:
         yield frame[0] / np.float32(255), frame
         return
@@ -59,25 +64,25 @@ def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame
 
 
 def _answer(model: Model, options: list[list[tuple[Ink, Frame]]]) -> list[list[Prediction]]:
-    """Return what the model says of all options, in one forward pass."""
+    """Return the predictions for all options, in one forward pass."""
     inks = [ink for some in options for ink, _ in some]
     answers = iter(classify_frames(model, [frame for some in options for _, frame in some], inks))
     return [list(islice(answers, len(some))) for some in options]
 
 
 def _choose(found: list[Prediction]) -> Prediction:
-    """Return the candidate that looks most like a digit; of equals the first, which keeps most of the picture."""
+    """Return the candidate with the best score; of equals the first, which keeps most of the picture."""
     if len(found) == 1:
         return found[0]
     trusted = 0 if _is_cut_off(found[0]) else 1
-    doubted = [*found[:trusted], *(replace(other, score=other.score - DOUBT) for other in found[trusted:])]
-    return max(enumerate(doubted), key=lambda item: min(item[1].score, SURE) - RANK * item[0])[1]
+    doubted = [*found[:trusted], *(replace(other, score=other.score - LATER_PENALTY) for other in found[trusted:])]
+    return max(enumerate(doubted), key=lambda item: min(item[1].score, MAX_SCORE) - RANK_PENALTY * item[0])[1]
 
 
 def _is_cut_off(prediction: Prediction) -> bool:
-    """Say whether the ink goes on to the edge of its picture along much of its outline, as a shadow does."""
+    """Return whether the ink touches the edge of its picture along much of its outline, as a shadow does."""
     if prediction.ink is None:
         return False
     ink = prediction.ink
     outline = np.concatenate([ink[0], ink[-1], ink[1:-1, 0], ink[1:-1, -1]])
-    return bool(np.count_nonzero(outline) > EDGE * len(outline))
+    return bool(np.count_nonzero(outline) > CUT_OFF * len(outline))

@@ -1,4 +1,7 @@
-"""Reading a picture that may have several digits: a house number, a column, a filled-in form."""
+"""Recognizing all digits of a picture: a house number, a column, a filled-in form.
+
+The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,13 +12,13 @@ import numpy as np
 from mnist_cli.arrays import Picture
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import normalize, segment
-from mnist_cli.pictures.segment import Candidate, Page
+from mnist_cli.pictures.segment import Binarization, Candidate
 from mnist_cli.recognition.predictions import Prediction, classify_frames, judge
 
-SIGN = 1.0  # what one more sign is worth when readings of a whole picture are compared
-OTHER_SIGN = -2.5  # log-probability of a sign that is no digit, in a line of digits
-TINY = 0.4  # of the height of the digits: what is smaller is dirt
-BATCH = 1_024  # candidates that a model is asked about at once
+SYMBOL_BONUS = 1.0  # log-odds that each symbol adds when the binarizations of a picture are compared
+NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
+MIN_HEIGHT = 0.4  # of the height of the digits: what is smaller is a speck
+BATCH = 1_024  # candidates that a model is given at once
 
 
 @dataclass(frozen=True)
@@ -33,45 +36,48 @@ def find_digits(model: Model, picture: Picture, min_confidence: float = 0.0) -> 
     Boxes are in the pixels of `picture`; give it all it has, as `decode.read(path, longest=None)` does, since a digit on a
     page is small.
     """
-    readings = [_read_page(model, page, min_confidence) for page in segment.pages(picture)]
-    best = max(readings, key=lambda signs: sum(worth for _, worth in signs), default=[])
+    results = [_find(model, binarized, min_confidence) for binarized in segment.binarizations(picture)]
+    best = max(results, key=lambda symbols: sum(worth for _, worth in symbols), default=[])
     return [found for found, _ in best]
 
 
-def _read_page(model: Model, page: Page, min_confidence: float) -> list[tuple[Found, float]]:
-    """Return what is found in one reading of the ink of a picture, and what each sign is worth."""
-    lines = [segment.candidates(line) for line in segment.lines(page.ink)]
+def _find(model: Model, binarized: Binarization, min_confidence: float) -> list[tuple[Found, float]]:
+    """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
+    lines = [segment.candidates(line) for line in segment.lines(binarized.ink)]
     frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
     batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
     answers = chain.from_iterable(batches)
-    read = []
+    found = []
     for number, line in enumerate(lines):
         predictions = {candidate: next(answers) for candidate in line}
         worth = {candidate: _worth(model, candidate, prediction) for candidate, prediction in predictions.items()}
-        signs = []
-        for candidate in segment.best_way(worth):
+        symbols = []
+        for candidate in segment.best_path(worth):
             if not candidate.small:
                 prediction = judge(model, replace(predictions[candidate], ink=candidate.part.ink), min_confidence)
-                signs.append((Found(page.box(candidate.part), prediction, number), worth[candidate] + SIGN))
-        read.append(signs)
-    return _without_dirt(read)
+                box = binarized.box(candidate.part)
+                symbols.append((Found(box, prediction, number), worth[candidate] + SYMBOL_BONUS))
+        found.append(symbols)
+    return _without_specks(found)
 
 
 def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
-    """Return the log-probability that a candidate is the digit it is read as, or else another sign, less its cost."""
+    """Return the log-probability that a candidate is the likeliest digit, or else another symbol, less its cost."""
     if candidate.small:
         return -candidate.cost
     no_digit = float(np.logaddexp(0, float(model.least_score) - prediction.score))
-    return max(math.log(prediction.confidence) - no_digit, OTHER_SIGN) - candidate.cost
+    return max(math.log(prediction.confidence) - no_digit, NOT_A_DIGIT) - candidate.cost
 
 
-def _without_dirt(lines: list[list[tuple[Found, float]]]) -> list[tuple[Found, float]]:
-    """Return the signs in lines that have digits, and that are not tiny next to the line with the most."""
+def _without_specks(lines: list[list[tuple[Found, float]]]) -> list[tuple[Found, float]]:
+    """Return the symbols in lines that have digits, and that are not tiny next to the line with the most ink."""
     heights = [[found.box[3] for found, _ in line if found.prediction.reason != "not a digit"] for line in lines]
     main = max(heights, key=sum, default=[])
     return [
         (found, worth)
-        for line, some in zip(lines, heights, strict=True)
+        for line, digits in zip(lines, heights, strict=True)
         for found, worth in line
-        if some and np.median(some) >= TINY * np.median(main) and found.box[3] >= TINY * np.median(some)
+        if digits
+        and np.median(digits) >= MIN_HEIGHT * np.median(main)
+        and found.box[3] >= MIN_HEIGHT * np.median(digits)
     ]
