@@ -32,7 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Let each link lead to where its target is in the site, and no line end be a gap in a Chinese sentence."""
-    markdown = re.sub(rf"(?<={CHINESE})\n(?={CHINESE})", "", markdown)
+    markdown = re.sub(rf"(?<={CHINESE})\n(?={CHINESE}|(?<=[，。；：、）]\n)\w)", "", markdown)
     return re.sub(r"(?<=\]\()(?:\.\./|docs/)?([^)#]+)", lambda link: PAGES.get(link[1], link[1]), markdown)
 
 
