@@ -31,6 +31,7 @@ from mnist_cli.recognition import answers, classification, numbers
 from mnist_cli.recognition.numbers import Found
 from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.results import EpochResult
+from mnist_cli.training import runs
 
 AnyPath = str | PathLike[str]
 AnyPicture = AnyPath | Image.Image | NDArray[np.generic]
@@ -126,9 +127,10 @@ class Trained:
 def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Recognizer:
     """Return the model in a checkpoint or an ONNX file, by default the one that ships with the program.
 
-    Raises CheckpointError for a file that is none, ConfigError when there is no such device.
+    The name of a run and `latest` will do, as for the commands. Raises CheckpointError for a file that is none, ConfigError
+    when there is no such device.
     """
-    return Recognizer(**vars(backends.load(Path(checkpoint), device)))
+    return Recognizer(**vars(backends.load(runs.find_checkpoint(Path(checkpoint)), device)))
 
 
 def train(
@@ -146,7 +148,7 @@ def train(
     """
     from mnist_cli.models import devices  # and torch with them, which pictures may not need
     from mnist_cli.reporting.run import RunReport
-    from mnist_cli.training import runs, session
+    from mnist_cli.training import session
 
     runs.check_name(name)
     config = configuration.resolve(preset, None, options)

@@ -1,4 +1,6 @@
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +142,31 @@ def test_without_it_an_error_is_one_line(mnist, monkeypatch):
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert result.stderr.count("\n") == 1
+
+
+def test_the_name_of_a_run_does_where_a_checkpoint_is_asked_for(mnist, trained, tmp_path, monkeypatch):
+    (tmp_path / "checkpoints/first").mkdir(parents=True)
+    shutil.copy(trained, tmp_path / "checkpoints/first/last.pt")
+    draw_seven().save(tmp_path / "seven.png")
+    path = "checkpoints/first/last.pt"
+    assert json.loads(mnist("info", "first", "--json").stdout)["path"] == path
+    assert json.loads(mnist("evaluate", "latest", "--json").stdout)["path"] == path
+    assert f"Using {path} " in mnist("predict", "seven.png", "--checkpoint", "checkpoints/first").stderr
+    assert mnist("export", "first", "--format", "pt2").stdout == "checkpoints/first/last.pt2\n"
+    assert mnist("train", "--resume", "first").stderr.startswith(f"Error: {path} has all its 1 epochs")
+    assert mnist_cli.load("first").path == Path(path)
+    for command in ("info", "evaluate", "export"):
+        assert mnist(command, "nobody").exit_code == 1
+        assert "neither a file nor a run 'nobody'" in mnist(command, "nobody").stderr
+
+
+def test_without_a_checkpoint_the_newest_run_is_looked_at_and_named(mnist, trained, tmp_path, monkeypatch):
+    assert json.loads(mnist("info", "--json").stdout)["path"] == "pretrained"
+    (tmp_path / "checkpoints/first").mkdir(parents=True)
+    shutil.copy(trained, tmp_path / "checkpoints/first/last.pt")
+    for command in ("info", "evaluate"):
+        done = mnist(command, "--json")
+        assert json.loads(done.stdout)["path"] == "checkpoints/first/last.pt"
+        assert "checkpoints/first/last.pt" in done.stderr
+    monkeypatch.setenv("MNIST_CHECKPOINT", "pretrained")
+    assert json.loads(mnist("info", "--json").stdout)["path"] == "pretrained"

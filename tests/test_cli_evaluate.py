@@ -101,5 +101,4 @@ def test_a_file_that_is_no_checkpoint_is_status_1(mnist, tmp_path):
 
 
 def test_wrong_usage_is_status_2(mnist):
-    assert mnist("evaluate").exit_code == 2
     assert mnist("evaluate", "x.pt", "--no-such-option").exit_code == 2

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mnist_cli.config import PRETRAINED, TrainConfig, read_toml
-from mnist_cli.errors import ConfigError
+from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.training import runs
 
 CONFIG = TrainConfig(epochs=3)
@@ -99,3 +99,56 @@ def test_a_run_that_is_going_on_can_be_neither_replaced_nor_resumed_elsewhere():
         runs.take_up(run.last_path)
     runs.release(run)
     runs.release(runs.take_up(run.last_path))
+
+
+@pytest.fixture
+def first():
+    """A run that holds images out, and a newer one, `second`, that does not."""
+    for name, age in (("first", 100), ("second", 10)):
+        run = runs.create(name, CONFIG)
+        run.last_path.write_text("the last epoch")
+        os.utime(run.last_path, (1000 - age, 1000 - age))
+        runs.release(run)
+    Path("checkpoints/first/best.pt").write_text("the best epoch")
+
+
+@pytest.mark.parametrize(
+    "name", ["first", "checkpoints/first", Path("checkpoints/first/"), "checkpoints/first/best.pt"]
+)
+def test_a_run_is_named_by_its_name_its_folder_or_its_file(first, name):
+    assert runs.find_checkpoint(name) == Path("checkpoints/first/best.pt")
+
+
+def test_to_resume_a_run_its_last_epoch_is_taken(first):
+    assert runs.find_checkpoint("first", to_resume=True) == Path("checkpoints/first/last.pt")
+
+
+def test_latest_is_the_newest_run_unless_a_run_is_called_that(first):
+    assert runs.find_checkpoint("latest") == Path("checkpoints/second/last.pt")
+    Path("checkpoints/first").rename("checkpoints/latest")
+    assert runs.find_checkpoint("latest") == Path("checkpoints/latest/best.pt")
+
+
+def test_a_file_of_the_same_name_wins(first):
+    for name in ("first", "latest", "pretrained"):
+        Path(name).touch()
+        assert runs.find_checkpoint(name) == Path(name)
+
+
+def test_pretrained_stays_what_it_is(first):
+    assert runs.find_checkpoint("pretrained") == PRETRAINED
+
+
+def test_the_default_is_what_the_environment_names_else_the_newest_run(first, monkeypatch):
+    assert runs.find_checkpoint(None) == Path("checkpoints/second/last.pt")
+    monkeypatch.setenv("MNIST_CHECKPOINT", "first")
+    assert runs.find_checkpoint(None) == Path("checkpoints/first/best.pt")
+    assert runs.find_checkpoint("second") == Path("checkpoints/second/last.pt")
+
+
+def test_a_name_that_is_neither_a_file_nor_a_run_is_an_error_and_a_path_stays():
+    for name in ("nobody", "latest"):
+        with pytest.raises(CheckpointError, match=rf"neither a file nor a run '{name}'.*`mnist runs`"):
+            runs.find_checkpoint(name)
+    assert runs.find_checkpoint("elsewhere/last.pt") == Path("elsewhere/last.pt")
+    assert runs.find_checkpoint("none.pt") == Path("none.pt")

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mnist_cli import cores
-from mnist_cli.config import CHECKPOINTS_DIR, means_pretrained
+from mnist_cli.config import means_pretrained
 from mnist_cli.errors import ConfigError, MnistError
 from mnist_cli.results import percent
 
@@ -31,12 +31,16 @@ DataDir = Annotated[
         help="Folder of the MNIST files; what is missing in it is unpacked there.",
     ),
 ]
+CHECKPOINT = "CHECKPOINT|RUN"  # where one is named
+CHECKPOINT_HELP = "a file that `mnist train` or `mnist export` wrote, the name of a run, `latest` or `pretrained`"
+DEFAULT_CHECKPOINT = "MNIST_CHECKPOINT, else the newest run, else the model that ships with mnist"
 ModelToUse = Annotated[
     Path | None,
     typer.Option(
         readable=False,
-        help="The model to use.",
-        show_default=f"the newest under {CHECKPOINTS_DIR}, else the one that ships with mnist",
+        metavar=CHECKPOINT,
+        help=f"The model to use: {CHECKPOINT_HELP}.",
+        show_default=DEFAULT_CHECKPOINT,
     ),
 ]
 Device = Annotated[

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_cli.cli.console import DataDir, Device, columns, repair_data, say
+from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, columns, repair_data, say
 from mnist_cli.config import DATA_DIR
 from mnist_cli.results import percent
+from mnist_cli.training import runs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +24,14 @@ TOGETHER = "ensemble"  # what several models are called that are measured as one
 
 def evaluate(
     checkpoint: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="CHECKPOINT...",
+            metavar=f"[{CHECKPOINT}...]",
             readable=False,
-            help="Files that `mnist train` or `mnist export` wrote, or `pretrained`.",
+            help="Files that `mnist train` or `mnist export` wrote, names of runs, `latest` or `pretrained`.",
+            show_default=DEFAULT_CHECKPOINT,
         ),
-    ],
+    ] = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Measure the models together: the mean of what they say.")
     ] = False,
@@ -63,10 +65,13 @@ def evaluate(
     from mnist_cli.evaluation import metrics
     from mnist_cli.models import backends, interface
 
-    members = [backends.load(path, device).model for path in checkpoint]
+    paths = [runs.find_checkpoint(name) for name in checkpoint] if checkpoint else [runs.find_checkpoint(None)]
+    if not checkpoint:
+        say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` measures another.")
+    members = [backends.load(path, device).model for path in paths]
     repair_data(data_dir, "val")
     images, labels = mnist_files.load(data_dir, "val")
-    names = [TOGETHER] if ensemble else [str(path) for path in checkpoint]
+    names = [TOGETHER] if ensemble else [str(path) for path in paths]
     together = [interface.as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
     corrupted = _measure_corrupted(together, images, labels) if corruptions else [{} for _ in together]
     measured = [

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import DataDir, repair_data, say
+from mnist_cli.cli.console import CHECKPOINT, DataDir, repair_data, say
 from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError, missing
 from mnist_cli.results import percent
+from mnist_cli.training import runs
 
 CALIBRATION = 2_000  # training images that tell how large the values in a network become
 
@@ -16,7 +17,11 @@ CALIBRATION = 2_000  # training images that tell how large the values in a netwo
 def export(
     checkpoint: Annotated[
         Path,
-        typer.Argument(metavar="CHECKPOINT", readable=False, help="A file that `mnist train` wrote, or `pretrained`."),
+        typer.Argument(
+            metavar=CHECKPOINT,
+            readable=False,
+            help="A file that `mnist train` wrote, the name of a run, `latest` or `pretrained`.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -42,6 +47,7 @@ def export(
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     if int8 and format != "onnx":
         raise ConfigError("--int8 is for ONNX files, so it does not go with --format")
+    checkpoint = runs.find_checkpoint(checkpoint)
     path = output or checkpoint.with_suffix(f".{format}")
     if path.suffix != f".{format}":  # which also keeps the checkpoint from being overwritten
         raise ConfigError(f"--output must end in .{format}, which {path} does not")

@@ -9,18 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_cli.cli.console import any_name, columns
+from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, any_name, columns, say
 from mnist_cli.config import to_toml
 from mnist_cli.models import checkpoint_info
 from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.results import percent
+from mnist_cli.training import runs
 
 
 def info(
     checkpoint: Annotated[
-        Path,
-        typer.Argument(metavar="CHECKPOINT", readable=False, help="A file that `mnist train` wrote, or `pretrained`."),
-    ],
+        Path | None,
+        typer.Argument(
+            metavar=f"[{CHECKPOINT}]",
+            readable=False,
+            help="A file that `mnist train` wrote, the name of a run, `latest` or `pretrained`.",
+            show_default=DEFAULT_CHECKPOINT,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, which also has the results of all epochs.")
     ] = False,
@@ -29,8 +35,11 @@ def info(
 
     The model is not built, and nothing in the file is run. `pretrained` is the model that ships with the program.
     """
-    header = checkpoint_info.read(checkpoint)
-    with checkpoint_info.locate(checkpoint).open("rb") as file:
+    path = runs.find_checkpoint(checkpoint)
+    if checkpoint is None:
+        say(f"About {path}; `mnist info {CHECKPOINT}` is about another.")
+    header = checkpoint_info.read(path)
+    with checkpoint_info.locate(path).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     any_name()

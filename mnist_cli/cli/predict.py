@@ -12,7 +12,6 @@ import typer
 
 from mnist_cli.cli.console import Device, ModelToUse, any_name, describe_model, say, show_error
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
-from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError, ImageError
 from mnist_cli.recognition.answers import Answer
 from mnist_cli.training import runs
@@ -83,7 +82,7 @@ def predict(
 
     from mnist_cli.models import backends
 
-    loaded = backends.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR), device)
+    loaded = backends.load(runs.find_checkpoint(checkpoint), device)
     say(describe_model(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ import typer
 
 from mnist_cli import cores
 from mnist_cli.cli.console import ModelToUse, command, describe_model, say
-from mnist_cli.config import CHECKPOINTS_DIR
 from mnist_cli.errors import ConfigError, missing
 from mnist_cli.training import runs
 
@@ -84,7 +83,7 @@ def serve(
         workers = workers or cores.available()
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # each has a core
-        loaded = backends.load(checkpoint or runs.find_newest(CHECKPOINTS_DIR))
+        loaded = backends.load(runs.find_checkpoint(checkpoint))
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
         logging.basicConfig(
             stream=sys.stderr, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", level=logging.INFO

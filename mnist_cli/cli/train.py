@@ -162,7 +162,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     resume: Annotated[
         Path | None,
         typer.Option(
-            metavar="CHECKPOINT", readable=False, help="Go on with a run that was stopped, to --epochs if given."
+            metavar="CHECKPOINT|RUN", readable=False, help="Go on with a run that was stopped, to --epochs if given."
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="model and time")] = None,
@@ -196,7 +196,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
 
     if resume and means_pretrained(resume):
         raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")
-    checkpoint = checkpoints.load(resume) if resume else None
+    checkpoint = checkpoints.load(runs.find_checkpoint(resume, to_resume=True)) if resume else None
     if checkpoint:
         settings = _made_longer(checkpoint, options)
     place = devices.choose(device, settings.deterministic)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED, RUNS_DIR, TrainConfig, to_toml
-from mnist_cli.errors import ConfigError
+from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED, RUNS_DIR, TrainConfig, means_pretrained, to_toml
+from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.files import lock, replacing
 
 # A folder's name: no separator, no dot or dash before it, no dot or space behind it, short in any script.
+DEFAULT_VARIABLE = "MNIST_CHECKPOINT"  # of the environment: the checkpoint to use where none is named
+LATEST = Path("latest")  # stands for the newest run wherever a checkpoint is named
 NAME = re.compile(r"[^\W_]([\w.+= -]{0,58}[\w+=-])?")
 
 
@@ -75,6 +77,33 @@ def find_newest(checkpoints_dir: Path) -> Path:
     """
     found = find(checkpoints_dir)
     return found[0].result_path if found else PRETRAINED
+
+
+def find_checkpoint(name: str | Path | None, to_resume: bool = False) -> Path:
+    """Return the file that `name` means: the path of a file, a run or its folder, or LATEST; PRETRAINED stays as it is.
+
+    A file of that name wins. None stands for what MNIST_CHECKPOINT names, else the newest run, else PRETRAINED. Of a run
+    that is the checkpoint to use, or, `to_resume`, that of the last epoch.
+
+    Raises CheckpointError when there is no such run.
+    """
+    name = name or os.environ.get(DEFAULT_VARIABLE)
+    if not name:
+        return find_newest(CHECKPOINTS_DIR)
+    path = Path(name)
+    if path.is_file() or means_pretrained(path):
+        return path
+    for folder in (path, CHECKPOINTS_DIR / path):
+        run = Run(folder.name, folder)
+        if run.last_path.is_file():
+            return run.last_path if to_resume else run.result_path
+    if path == LATEST and (found := find(CHECKPOINTS_DIR)):
+        return found[0].last_path if to_resume else found[0].result_path
+    if path.exists() or path.suffix or len(path.parts) > 1:  # a path, about which whoever opens it has more to say
+        return path
+    raise CheckpointError(
+        f"there is neither a file nor a run {str(name)!r} here; `mnist runs` lists the runs, `mnist train` makes one"
+    )
 
 
 def check_name(name: str | None) -> None:
