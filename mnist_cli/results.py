@@ -41,6 +41,11 @@ class EpochResult:
     )
 
 
+def p_value(probability: float) -> str:
+    """Write a p-value; below 0.0001 its size says nothing more."""
+    return "< 0.0001" if probability < 1e-4 else f"{probability:.2g}"
+
+
 def percent(share: float, digits: int = 2) -> str:
     """Write 0.9921 as `99.21 %`."""
     return f"{100 * share:.{digits}f} %"

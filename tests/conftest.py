@@ -80,7 +80,7 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Mn
     monkeypatch.setenv("MNIST_DATA_DIR", str(data_dir))
     monkeypatch.setenv("COLUMNS", "80")
     runner = CliRunner()
-    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments], prog_name="mnist")
+    return lambda *arguments, **options: runner.invoke(app, list(map(str, arguments)), prog_name="mnist", **options)
 
 
 @pytest.fixture(autouse=True)

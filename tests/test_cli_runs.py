@@ -3,6 +3,8 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from test_checkpoints import change
 from test_imports import HEAVY, modules_after
 
 from mnist_cli.models import checkpoints
+from mnist_cli.training import runs
 
 
 @pytest.fixture
@@ -126,3 +129,133 @@ def test_without_runs_it_says_what_makes_one(mnist):
 def test_listing_loads_nothing_heavy(two, tmp_path):
     for arguments in (["runs"], ["runs", "--json"], ["info", "checkpoints/first/last.pt"]):
         assert modules_after(arguments, tmp_path) & HEAVY == set()
+
+
+@pytest.fixture
+def three(mnist, trained, tmp_path):
+    """Three runs: `plain` and `slow` differ in their learning rate, `squared` in its loss function too."""
+    result = checkpoints.load(trained).metrics[0]
+    config = asdict(checkpoints.load(trained).config)
+    changes = {
+        "plain": ({"val_accuracy": 0.9, "held_out_loss": 0.3}, {}),
+        "slow": ({"val_accuracy": 0.8, "held_out_loss": 0.2, "seconds": 9000.0}, {"learning_rate": 1e-5}),
+        "squared": ({"val_accuracy": 0.95}, {"learning_rate": 1e-5, "loss": "mse"}),
+    }
+    for age, (name, (results, settings)) in enumerate(changes.items()):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        path = tmp_path / "checkpoints" / name / "last.pt"
+        change(trained, path, metrics=[vars(result) | results], config=config | settings)
+        os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    return mnist
+
+
+def listed(done):
+    assert done.exit_code == 0, done.stderr
+    return [json.loads(line)["name"] for line in done.stdout.splitlines()]
+
+
+def test_settings_that_differ_have_a_column_and_no_others_do(three):
+    headings, plain, _, squared = (line.split() for line in three("runs").stdout.splitlines())
+    assert headings[-4:] == ["size", "loss", "learning", "rate"]
+    assert plain[-2:] == ["cross_entropy", "0.002"]
+    assert squared[-2:] == ["mse", "1e-05"]
+    assert "loss" not in three("runs", "plain", "slow").stdout
+    assert "learning rate" not in three("runs", "slow", "squared").stdout
+
+
+def test_json_has_the_settings_of_each_run(three):
+    values = [json.loads(line) for line in three("runs", "--json").stdout.splitlines()]
+    assert [one["config"]["loss"] for one in values] == ["cross_entropy", "cross_entropy", "mse"]
+    assert [one["held_out_loss"] for one in values] == [0.3, 0.2, None]
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        ("saved", ["plain", "slow", "squared"]),
+        ("name", ["plain", "slow", "squared"]),
+        ("accuracy", ["squared", "plain", "slow"]),
+        ("seconds", ["plain", "squared", "slow"]),
+    ],
+)
+def test_the_runs_are_sorted_as_asked(three, order, names):
+    assert listed(three("runs", "--sort", order, "--json")) == names
+
+
+def test_the_best_run_is_that_with_the_lowest_held_out_loss(three):
+    assert listed(three("runs", "--best", "--json")) == ["slow"]
+    assert listed(three("runs", "plain", "squared", "--best", "--json")) == ["plain"]
+
+
+def test_the_val_images_choose_no_best_run(three):
+    done = three("runs", "squared", "--best")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "held images out" in done.stderr
+
+
+def test_runs_of_different_loss_functions_have_no_best(three, tmp_path, trained):
+    path = tmp_path / "checkpoints/squared/last.pt"
+    result = checkpoints.load(path).metrics[0]
+    config = asdict(checkpoints.load(path).config)
+    change(trained, path, metrics=[vars(result) | {"held_out_loss": 0.1}], config=config)
+    done = three("runs", "--best")
+    assert done.exit_code == 2
+    assert "mse with cross_entropy" in done.stderr
+
+
+def test_names_are_whole_on_80_columns(three, tmp_path):
+    name = "cnn-20260102-030405-with-a-long-name-of-its-own"
+    (tmp_path / "checkpoints/slow").rename(tmp_path / "checkpoints" / name)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "mnist_cli", "runs"]
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, cwd=tmp_path, env=environment, check=True)
+    table = os.read(ours, 10_000).decode()
+    assert name in table
+    assert "80.00 %" in table
+    assert b"A wider terminal or --json also has: " in done.stderr
+
+
+@pytest.mark.parametrize("answer", ["y\n", "n\n", ""])
+def test_a_run_is_removed_once_that_is_confirmed(three, tmp_path, answer):
+    done = three("runs", "rm", "slow", input=answer)
+    is_removed = answer == "y\n"
+    assert done.exit_code == (0 if is_removed else 1)
+    assert "checkpoints/slow, runs/slow" in done.stderr
+    assert (tmp_path / "checkpoints/slow").exists() != is_removed
+    assert (tmp_path / "runs/slow").exists() != is_removed
+    assert listed(three("runs", "--json")) == ["plain", *([] if is_removed else ["slow"]), "squared"]
+
+
+def test_with_yes_nothing_is_asked(three, tmp_path):
+    done = three("runs", "rm", "plain", "slow", "--yes")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert listed(three("runs", "--json")) == ["squared"]
+
+
+def test_what_is_no_run_or_still_goes_on_is_not_removed(three, tmp_path):
+    assert three("runs", "rm", "nobody", "--yes").exit_code == 2
+    assert three("runs", "rm", "../checkpoints/plain", "--yes").exit_code == 2
+    run = runs.take_up(Path("checkpoints/plain/last.pt"))
+    done = three("runs", "rm", "plain", "--yes")
+    assert done.exit_code == 2
+    assert "is going on in another program" in done.stderr
+    runs.release(run)
+    assert (tmp_path / "checkpoints/plain/last.pt").exists()
+
+
+def test_what_differs_between_two_runs_is_shown_and_nothing_else(three):
+    done = three("runs", "diff", "plain", "slow")
+    rows = [line.split("  ") for line in done.stdout.splitlines()]
+    facts = {row[0].strip(): [cell.strip() for cell in row[1:] if cell.strip()] for row in rows[1:]}
+    assert facts["val accuracy"] == ["90.00 %", "80.00 %"]
+    assert facts["learning rate"] == ["0.002", "1e-05"]
+    assert set(facts) == {"val accuracy", "held-out loss", "seconds", "learning rate"}
+    same = three("runs", "diff", "plain", "plain")
+    assert (same.stdout, same.stderr) == ("", "plain and plain have the same settings and results.\n")
+
+
+def test_a_run_may_be_called_like_a_command(three, tmp_path):
+    (tmp_path / "checkpoints/plain").rename(tmp_path / "checkpoints/diff")
+    assert listed(three("runs", "list", "diff", "--json")) == ["diff"]

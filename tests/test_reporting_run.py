@@ -19,8 +19,8 @@ def test_a_pipe_gets_a_heading_and_a_line_an_epoch(tmp_path, capsys, finished):
     make_report(tmp_path, finished)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split() for line in lines[1:]] == [
-        ["1/2", "0.5000", "0.4000", "90.00", "%", "1.5", "0.4500"],
-        ["2/2", "0.3000", "0.3500", "92.50", "%", "1.2", "0.4000"],
+        ["1/2", "0.5000", "85.00", "%", "0.4000", "90.00", "%", "1.5", "0.4500"],
+        ["2/2", "0.3000", "90.00", "%", "0.3500", "92.50", "%", "1.2", "0.4000"],
     ]
     assert len({len(line) for line in lines}) == 1  # the columns line up
 

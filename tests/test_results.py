@@ -1,6 +1,6 @@
 import pytest
 
-from mnist_cli.results import Evaluation, percent
+from mnist_cli.results import Evaluation, p_value, percent
 
 
 def test_the_interval_is_wilsons():
@@ -18,3 +18,10 @@ def test_the_interval_of_a_flawless_model_ends_at_one():
 def test_percent_has_a_space():
     assert percent(0.98765) == "98.77 %"
     assert percent(0.98765, 1) == "98.8 %"
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"), [(0.5, "0.5"), (0.0123, "0.012"), (1e-4, "0.0001"), (9e-5, "< 0.0001")]
+)
+def test_a_p_value_is_not_more_exact_than_it_means(probability, text):
+    assert p_value(probability) == text

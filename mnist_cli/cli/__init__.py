@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from mnist_cli.cli import runs
 from mnist_cli.cli.console import FriendlyErrors
 from mnist_cli.cli.download import download
 from mnist_cli.cli.evaluate import evaluate
 from mnist_cli.cli.export import export
 from mnist_cli.cli.info import info
 from mnist_cli.cli.predict import predict
-from mnist_cli.cli.runs import runs
 from mnist_cli.cli.serve import serve
 from mnist_cli.cli.train import train
 from mnist_cli.version import __version__
@@ -31,7 +31,7 @@ app.command()(download)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
-app.command()(runs)
+app.add_typer(runs.app, name="runs")
 app.command()(info)
 app.command()(export)
 app.command()(serve)

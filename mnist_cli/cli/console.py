@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,17 +145,6 @@ def command(*arguments: object) -> str:
     as_called = [sys.executable, "-m", "mnist_cli"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     program = ["mnist"] if shutil.which("mnist") else as_called
     return shlex.join([*program, *map(str, arguments)])
-
-
-def columns(rows: Sequence[Sequence[str]], left: Container[int], indent: int = 0) -> str:
-    """Return rows of cells as lines in which the columns line up, those of the numbers `left` on their left sides."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        places = enumerate(zip(map(printable, row), widths, strict=True))
-        return "  ".join(cell.ljust(width) if place in left else cell.rjust(width) for place, (cell, width) in places)
-
-    return "\n".join(" " * indent + line(row).rstrip() for row in rows)
 
 
 def any_name() -> None:

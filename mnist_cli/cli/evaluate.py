@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, columns, repair_data, say
+from mnist_cli.cli import tables
+from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, repair_data, say
 from mnist_cli.config import DATA_DIR
-from mnist_cli.results import percent
+from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def evaluate(
         for model in measured:
             typer.echo(json.dumps(_values(model, measured[0]), allow_nan=False))
     else:
-        typer.echo(_table(measured) if len(measured) > 1 else _lines(measured[0].answers))
+        _print_comparison(measured) if len(measured) > 1 else _print_scores(measured[0].answers)
         if corruptions:
-            typer.echo(_corruption_table(measured))
+            _print_corruptions(measured)
     if report:
         from mnist_cli.reporting import html_report
 
@@ -117,30 +118,30 @@ def _values(model: "Measured", first: "Measured") -> dict[str, Any]:
     return values if model is first else {**values, "p_value": metrics.mcnemar(first.answers, model.answers)}
 
 
-def _lines(answers: "Answers") -> str:
-    """Return the scores of one model, of each digit, and its commonest confusions."""
+def _print_scores(answers: "Answers") -> None:
+    """Print the scores of one model, of each digit, and its commonest confusions."""
     evaluation = answers.evaluation
     low, high = evaluation.interval()
-    lines = [
-        f"val loss      {evaluation.loss:.4f}",
-        f"val accuracy  {percent(evaluation.accuracy)}  (95 % interval {percent(low)} to {percent(high)})",
-        f"errors        {evaluation.errors:,} of {evaluation.images:,}",
-        f"calibration   {percent(answers.calibration_error())} expected error of the confidence",
-        "",
-        "digit  precision    recall        F1  images",
+    facts = [
+        ("val loss", f"{evaluation.loss:.4f}"),
+        ("val accuracy", f"{percent(evaluation.accuracy)}  (95 % interval {percent(low)} to {percent(high)})"),
+        ("errors", f"{evaluation.errors:,} of {evaluation.images:,}"),
+        ("calibration", f"{percent(answers.calibration_error())} expected error of the confidence"),
     ]
-    for one in answers.classes():
-        scores = "".join(percent(share).rjust(10) for share in (one.precision, one.recall, one.f1))
-        lines.append(f"{one.digit:>5} {scores}{one.images:>8,}")
-    confusions = answers.commonest_confusions()
-    if confusions:
-        lines += ["", "commonest confusions"]
-        lines += [f"{one.truth:>5} as {one.answer}{one.times:>6,} times" for one in confusions]
-    return "\n".join(lines)
+    typer.echo(tables.columns(facts, left={0, 1}) + "\n")
+    scores = [
+        (str(one.digit), percent(one.precision), percent(one.recall), percent(one.f1), f"{one.images:,}")
+        for one in answers.classes()
+    ]
+    tables.show([("digit", "precision", "recall", "F1", "images"), *scores], left=set())
+    if confusions := answers.commonest_confusions():
+        typer.echo("\ncommonest confusions")
+        rows = [(f"{one.truth} as {one.answer}", f"{one.times:,} times") for one in confusions]
+        typer.echo(tables.columns(rows, left={0}, indent=4))
 
 
-def _table(measured: "list[Measured]") -> str:
-    """Return a row for each model, with McNemar's test of whether it differs from the first."""
+def _print_comparison(measured: "list[Measured]") -> None:
+    """Print a row for each model, with McNemar's test of whether it differs from the first."""
     from mnist_cli.evaluation import metrics
 
     rows = [("val accuracy", "95 % interval", "errors", "val loss", "p", "checkpoint")]
@@ -154,20 +155,21 @@ def _table(measured: "list[Measured]") -> str:
                 f"{percent(low)} to {percent(high)}",
                 f"{evaluation.errors:,}",
                 f"{evaluation.loss:.4f}",
-                "" if is_first else f"{metrics.mcnemar(measured[0].answers, model.answers):.2g}",
+                "" if is_first else p_value(metrics.mcnemar(measured[0].answers, model.answers)),
                 model.name,
             )
         )
-    note = "p: how probable so large a difference from the first is by chance (McNemar's exact test)"
-    return f"{columns(rows, left={len(rows[0]) - 1})}\n{note}"
+    tables.show(rows, left={len(rows[0]) - 1})
+    typer.echo("p: how probable so large a difference from the first is by chance (McNemar's exact test)")
 
 
-def _corruption_table(measured: "list[Measured]") -> str:
-    """Return the errors on corrupted images, a column for each model, and how they compare with clean images."""
+def _print_corruptions(measured: "list[Measured]") -> None:
+    """Print the errors on corrupted images, a column for each model, and how they compare with clean images."""
     rows = [(name, [percent(model.corrupted[name]) for model in measured]) for name in measured[0].corrupted]
     rows.append(("mean", [percent(model.mean_corrupted_error) for model in measured]))
     rows.append(("clean images", [percent(model.clean_error) for model in measured]))
     ratios = [model.mean_corrupted_error / model.clean_error if model.clean_error else None for model in measured]
     rows.append(("mean / clean", ["-" if ratio is None else f"{ratio:.1f}" for ratio in ratios]))
-    lines = [f"{name:<14}" + "".join(cell.rjust(10) for cell in cells) for name, cells in rows]
-    return "\n".join(["", "errors on corrupted images (MNIST-C)", *lines])
+    names = ["error"] if len(measured) == 1 else [f"model {number}" for number in range(1, len(measured) + 1)]
+    typer.echo("\nerrors on corrupted images (MNIST-C)")
+    tables.show([("corruption", *names), *((name, *cells) for name, cells in rows)], left={0})

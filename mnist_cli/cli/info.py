@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, any_name, columns, say
+from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, any_name, say
+from mnist_cli.cli.tables import columns
 from mnist_cli.config import to_toml
 from mnist_cli.models import checkpoint_info
 from mnist_cli.models.checkpoint_info import Header

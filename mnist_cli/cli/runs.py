@@ -1,29 +1,34 @@
-"""`mnist runs`: which runs there are, and a chart that compares some."""
+"""`mnist runs`: which runs there are, how they differ, a chart that compares some, and their removal."""
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
-from mnist_cli.cli.console import any_name, columns, printable, say
-from mnist_cli.config import CHECKPOINTS_DIR
+from mnist_cli.cli import tables
+from mnist_cli.cli.console import CHECKPOINT, any_name, printable, say
+from mnist_cli.config import CHECKPOINTS_DIR, TrainConfig
 from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.models import checkpoint_info
 from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.results import percent
+from mnist_cli.training import runs as training_runs
 from mnist_cli.training.runs import Run, find
 
 HEADINGS = ("", "name", "model", "epochs", "val accuracy", "seconds", "saved", "size")
-NAME = 1
-NAMES = {NAME, 2}  # the columns that stand on the left
-SPARED = (7, 6, 5, 2, 3)  # the columns that a narrow terminal does without, the first one first
-NAME_WIDTH = 12  # characters of a name in a line at least, where names have to be folded
+NAME, MODEL, EPOCHS, ACCURACY = 1, 2, 3, 4  # the numbers of some columns
+SPARED = (7, 6, 5)  # the columns that a narrow terminal does without first, in this order
 USED = "*"  # marks the run that `mnist predict` takes
+SHOWN_ANYWAY = {"model", "epochs"}  # settings that have a column whether they differ or not
+
+Sort = Literal["saved", "name", "accuracy", "epochs", "seconds", "size"]
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,50 @@ class Row:
         return self.run.result_path.stat().st_size
 
 
-def runs(
+class ListByDefault(TyperGroup):
+    """A group of commands of which `list` is meant where none is named: `mnist runs first` is `mnist runs list first`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` before arguments that begin with neither a command nor a request for help."""
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=ListByDefault,
+    rich_markup_mode=None,
+    help="List the runs, compare them, or remove some; without a command it is `list`, with all its options.",
+)
+
+
+def _names() -> list[str]:
+    return [run.name for run in find(CHECKPOINTS_DIR)]
+
+
+# The order of the rows, the first one first; what is not known comes last.
+ORDERS: dict[Sort, Callable[[Row], Any]] = {
+    "saved": lambda row: -row.saved.timestamp(),
+    "name": lambda row: row.run.name,
+    "accuracy": lambda row: -((row.result and row.result.val_accuracy) or 0.0),
+    "epochs": lambda row: -(row.last.epochs if row.last else 0),
+    "seconds": lambda row: row.last.seconds if row.last else float("inf"),
+    "size": lambda row: row.size,
+}
+
+
+@app.command("list")
+def list_runs(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME...]",
-            help="Runs to show; all of them by default.",
-            autocompletion=lambda: [run.name for run in find(CHECKPOINTS_DIR)],
-        ),
+        typer.Argument(metavar="[NAME...]", help="Runs to show; all of them by default.", autocompletion=_names),
     ] = None,
+    sort: Annotated[Sort, typer.Option(help="Order: the newest, the most accurate, the quickest and so on first.")] = (
+        "saved"
+    ),
+    best: Annotated[
+        bool, typer.Option("--best", help="Show only the run with the lowest held-out loss; needs runs with --holdout.")
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -66,33 +106,76 @@ def runs(
 ) -> None:
     """List the runs, the newest first, or compare some in one chart.
 
-    The star marks the run that `mnist predict` uses unless told otherwise. The accuracy is that of the checkpoint to use:
-    the best epoch's where the run held images out, else the last's.
+    Settings that differ have a column each. The star marks the run that `mnist predict` uses unless told otherwise. The
+    accuracy is that of the checkpoint to use: the best epoch's where the run held images out, else the last's.
 
     \b
       mnist runs
+      mnist runs --sort accuracy
       mnist runs first second --plot compared.png
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     found = find(CHECKPOINTS_DIR)
     if not found:
         say(f"There are no runs in the folder {CHECKPOINTS_DIR} yet; `mnist train` makes one.")
-    unknown = set(names or ()) - {run.name for run in found}
-    if unknown:
-        raise ConfigError(f"there is no run {min(unknown)!r} in the folder {CHECKPOINTS_DIR}; `mnist runs` lists them")
+    _check_names(names or ())
     rows = [_look_at(run, is_used=run is found[0]) for run in found if not names or run.name in names]
+    rows.sort(key=ORDERS[sort])
+    if best:
+        rows = [_best(rows)]
     any_name()
     if as_json:
         for row in rows:
             typer.echo(json.dumps(_values(row)))
-    elif sys.stdout.isatty():
-        _print_table(rows)
     elif rows:
-        typer.echo(columns([HEADINGS, *map(_cells, rows)], left=NAMES))
+        _print_table(rows)
     for row in rows:
         if row.error:
             say(row.error)
     if plot:
-        _plot(rows, plot)
+        _plot(sorted(rows, key=lambda row: names.index(row.run.name)) if names else rows, plot)
+
+
+@app.command("rm")
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Runs to remove.", autocompletion=_names)],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove runs: their checkpoints and their folders below runs/.
+
+    It asks before anything is removed. A run that is going on is left alone.
+    """
+    _check_names(names)
+    wanted = [run for run in find(CHECKPOINTS_DIR) if run.name in names]
+    folders = [str(folder) for run in wanted for folder in (run.checkpoint_dir, run.log_dir) if folder.exists()]
+    if not yes:
+        typer.confirm(printable(f"Remove {', '.join(folders)}?"), abort=True, err=True)
+    for run in wanted:
+        training_runs.remove(run)
+        say(f"Removed the run {run.name}.")
+
+
+@app.command("diff")
+def differences(
+    one: Annotated[str, typer.Argument(metavar=CHECKPOINT, help="A run.", autocompletion=_names)],
+    other: Annotated[str, typer.Argument(metavar=CHECKPOINT, help="Another run.", autocompletion=_names)],
+) -> None:
+    """Show how two runs differ: in their settings, their results and the versions that they were trained with."""
+    facts = [_facts(checkpoint_info.read(training_runs.find_checkpoint(name))) for name in (one, other)]
+    names = list(dict.fromkeys([*facts[0], *facts[1]]))
+    rows = [(name, facts[0].get(name, ""), facts[1].get(name, "")) for name in names]
+    rows = [row for row in rows if row[1] != row[2]]
+    any_name()
+    if rows:
+        tables.show([("", one, other), *rows], left={0, 1, 2})
+    else:
+        say(f"{one} and {other} have the same settings and results.")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise ConfigError for a name that no run has."""
+    unknown = set(names) - set(_names())
+    if unknown:
+        raise ConfigError(f"there is no run {min(unknown)!r} in the folder {CHECKPOINTS_DIR}; `mnist runs` lists them")
 
 
 def _look_at(run: Run, is_used: bool) -> Row:
@@ -100,6 +183,24 @@ def _look_at(run: Run, is_used: bool) -> Row:
         return Row(run, is_used, checkpoint_info.read(run.last_path), checkpoint_info.read(run.result_path))
     except (CheckpointError, OSError) as error:
         return Row(run, is_used, error=str(error))
+
+
+def _best(rows: Sequence[Row]) -> Row:
+    """Return the run with the lowest held-out loss; raises ConfigError where there is none or they cannot be compared.
+
+    The val images choose nothing, so that their accuracy stays an honest estimate.
+    """
+    losses = {
+        row.run.name: result.held_out_loss
+        for row in rows
+        if row.result and (result := row.result.metrics[-1]).held_out_loss is not None
+    }
+    candidates = [row for row in rows if row.run.name in losses]
+    if not candidates:
+        raise ConfigError("--best needs runs that held images out, such as `mnist train --holdout 5000` makes them")
+    if len({row.result.config.loss for row in candidates if row.result}) > 1:
+        raise ConfigError("--best cannot compare mse with cross_entropy; name runs of one loss function")
+    return min(candidates, key=lambda row: losses[row.run.name] or 0.0)
 
 
 def _values(row: Row) -> dict[str, Any]:
@@ -114,21 +215,52 @@ def _values(row: Row) -> dict[str, Any]:
         "epochs": last.epochs if last else None,
         "planned_epochs": last.config.epochs if last else None,
         "val_accuracy": result.val_accuracy if result else None,
+        "held_out_loss": result.metrics[-1].held_out_loss if result and result.metrics else None,
         "seconds": last.seconds if last else None,
         "saved": row.saved.isoformat(),
         "size": row.size,
+        "config": asdict(last.config) if last else None,
         "error": row.error,
     }
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    """Return what the columns of HEADINGS show of a run."""
+def _facts(header: Header) -> dict[str, str]:
+    """Return what can differ between two checkpoints, as text."""
+    facts = {"parameters": f"{header.parameters:,}", "epochs trained": str(header.epochs)}
+    if header.metrics:
+        last = header.metrics[-1]
+        facts |= {"val accuracy": percent(last.val_accuracy), "val loss": f"{last.val_loss:.4f}"}
+        if last.train_accuracy is not None:
+            facts["train accuracy"] = percent(last.train_accuracy)
+        if last.held_out_loss is not None:
+            facts["held-out loss"] = f"{last.held_out_loss:.4f}"
+        facts["seconds"] = f"{header.seconds:,.0f}"
+    return facts | _settings(header.config) | header.versions
+
+
+def _settings(config: TrainConfig) -> dict[str, str]:
+    """Return the hyperparameters of a run as text, by their names as people read them."""
+    return {name.replace("_", " "): _setting(value) for name, value in asdict(config).items()}
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "-"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "-"
+
+
+def _cells(row: Row, settings: Sequence[str]) -> tuple[str, ...]:
+    """Return what the columns of HEADINGS show of a run, and then `settings`."""
+    values = _settings(row.last.config) if row.last else {}
     return (
         USED if row.is_used else "",
         printable(row.run.name),
         *_scores(row.last, row.result),
         f"{row.saved:%Y-%m-%d %H:%M}",
         f"{row.size / 1e6:.1f} MB",
+        *(values.get(name, "") for name in settings),
     )
 
 
@@ -141,54 +273,52 @@ def _scores(last: Header | None, result: Header | None) -> tuple[str, str, str, 
     return result.model, epochs, accuracy, f"{last.seconds:,.0f}"
 
 
-def _print_table(rows: list[Row]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    cells = [_cells(row) for row in rows]
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    places = _fitting(cells, console.width)
-    for place in places:
-        table.add_column(
-            HEADINGS[place],
-            justify="left" if place in NAMES else "right",
-            overflow="fold",
-            no_wrap=place != NAME,
-        )
-    for row, texts in zip(rows, cells, strict=True):
-        style = "yellow" if row.error else "bold green" if row.is_used else ""
-        table.add_row(*(Text(texts[place]) for place in places), style=style)
-    if rows:
-        console.print(table)
-        say(f"{USED} is what `mnist predict` uses.")
+def _print_table(rows: Sequence[Row]) -> None:
+    """Print the runs; a terminal gets the columns that it has room for, with the names whole."""
+    known = [_settings(row.last.config) for row in rows if row.last]
+    differing = [
+        name
+        for name in (known[0] if known else {})
+        if name not in SHOWN_ANYWAY and len({settings[name] for settings in known}) > 1
+    ]
+    whole = [(*HEADINGS, *differing), *(_cells(row, differing) for row in rows)]
+    is_terminal = sys.stdout.isatty()
+    shown = _fitting(whole, shutil.get_terminal_size().columns if is_terminal else None)
+    left = {place for place, number in enumerate(shown) if number in {NAME, MODEL} or number >= len(HEADINGS)}
+    styles = ["yellow" if row.error else "bold green" if row.is_used else "" for row in rows]
+    tables.show([[cells[number] for number in shown] for cells in whole], left, styles)
+    if is_terminal:
+        if any(row.is_used for row in rows):
+            say(f"{USED} is what `mnist predict` uses.")
+        if omitted := [whole[0][number] for number in range(len(whole[0])) if number not in shown]:
+            say(f"A wider terminal or --json also has: {', '.join(omitted)}.")
 
 
-def _fitting(cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return which columns of HEADINGS a terminal of so many characters has room for."""
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *cells, strict=True)]
-    widths[NAME] = min(widths[NAME], NAME_WIDTH)
-    places = list(range(len(HEADINGS)))
-    for place in SPARED:
-        if sum(widths[kept] + 2 for kept in places) - 2 > width:
-            places.remove(place)
-    return places
+def _fitting(rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """Return the numbers of the columns for which a terminal of `width` characters has room, all where it is None."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    kept = list(range(len(widths)))
+    settings = range(len(widths) - 1, len(HEADINGS) - 1, -1)
+    for number in (*SPARED, *settings, MODEL, EPOCHS):
+        if width is not None and sum(widths[place] + tables.GAP for place in kept) - tables.GAP > width:
+            kept.remove(number)
+    return kept
 
 
-def _plot(rows: list[Row], path: Path) -> None:
-    """Draw the runs into one chart."""
+def _plot(rows: Sequence[Row], path: Path) -> None:
+    """Draw the runs into one chart, in their order."""
     if path.suffix.lower() != ".png":
         raise ConfigError(f"the chart is a PNG file, so its name ends in .png, not {path.suffix!r}")
 
     from mnist_cli.reporting import figures
 
-    curves = {row.run.name: row.last.metrics for row in rows if row.last and row.last.metrics}
+    headers = {row.run.name: row.last for row in rows if row.last and row.last.metrics}
+    curves = {name: header.metrics for name, header in headers.items()}
     if not 1 <= len(curves) <= len(figures.COLOURS):
         raise ConfigError(
             f"a chart shows 1 to {len(figures.COLOURS)} runs that finished an epoch, and here are {len(curves)}; "
             f"name them as in `mnist runs first second --plot {path}`"
         )
-    figures.save(figures.comparison(curves), path)
+    loss_functions = {name: header.config.loss for name, header in headers.items()}
+    figures.save(figures.comparison(curves, loss_functions=loss_functions), path)
     say(f"{path} compares {len(curves)} runs." if len(curves) > 1 else f"{path} shows the run.")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from mnist_cli.cli import tables
 from mnist_cli.cli.console import printable
+from mnist_cli.cli.tables import GAP
 from mnist_cli.recognition.answers import Answer, likeliest
 from mnist_cli.results import percent
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 BOX = ("x", "y", "width", "height")  # px in the picture, where it may have several digits
-GAP = 2  # characters between the columns of the table
 NARROWEST = 12  # characters for the names of files, however narrow the terminal is
 
 
@@ -98,10 +99,7 @@ class TableWriter:
 
     def write(self, answers: list[Answer]) -> None:
         """Print the answers, the first of them below the headings."""
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, GAP - 1, 0, 0), pad_edge=False)
+        table = tables.empty()
         table.show_header = self.is_first
         for heading, width in self.widths.items():
             right = heading in {"digit", "confidence"}

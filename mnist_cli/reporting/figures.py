@@ -16,10 +16,11 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from mnist_cli.arrays import CLASSES
+from mnist_cli.config import TrainConfig
 from mnist_cli.evaluation.metrics import Answers
 from mnist_cli.files import replacing
 from mnist_cli.results import EpochResult, percent
@@ -52,9 +53,12 @@ STYLE: Any = {
     "svg.hashsalt": "mnist-cli",  # the same figure gives the same file
 }
 styled = mpl.rc_context(STYLE)  # a decorator of all that draws
+LOSS_NAMES = {"cross_entropy": "cross-entropy", "mse": "squared error"}
 SIZE = (6.4, 4.0)  # inches
 DPI = 130
 GALLERY = (10, 6)  # columns and rows
+
+FEW = 3  # epochs, up to which a linear axis shows the whole of the curves
 
 Numbers = Sequence[float] | NDArray[np.float64]
 Curve = tuple[Numbers, Numbers]  # x and y
@@ -66,24 +70,40 @@ def draw(columns: int = 1, size: tuple[float, float] = SIZE, rows: Sequence[floa
     return figure, list(figure.subplots(len(rows), columns, squeeze=False, height_ratios=rows).flat)
 
 
-def plot(axes: Axes, curves: Mapping[str, Curve], x: str, y: str, *, log: bool = False, percent: bool = False) -> None:
-    """Draw named curves into `axes`, whose labels are `x` and `y`; shares from 0 to 1 may be shown in `percent`."""
+def plot(
+    axes: Axes,
+    curves: Mapping[str, Curve],
+    x: str,
+    y: str,
+    *,
+    log: bool = False,
+    percent: bool = False,
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Draw named curves into `axes`, whose labels are `x` and `y`; fractions from 0 to 1 may be shown in `percent`.
+
+    `styles` has matplotlib's colour and line style of each curve, where they are to be the same in several plots.
+    """
     for name, (along, up) in curves.items():
-        axes.plot(along, up, label=name, marker="o" if len(along) <= 15 else None, markersize=3.5)
+        style = (styles or {}).get(name, {})
+        axes.plot(along, up, label=name, marker="o" if len(along) <= 15 else None, markersize=3.5, **style)
     axes.set(xlabel=x, ylabel=y)
     if log:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        subs = range(1, 10) if high < 5 * low else (1, 2, 5) if high < 1_000 * low else (1,)
-        axes.yaxis.set_major_locator(LogLocator(10, subs=subs))
+        subs = range(1, 10) if high < 5 * low else (1, 2, 3, 5) if high < 20 * low else (1, 2, 5)
+        axes.yaxis.set_major_locator(
+            MaxNLocator(5) if high < 2 * low else LogLocator(10, subs=subs if high < 1_000 * low else (1,))
+        )
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     if percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
         low, high = axes.get_ylim()
         axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))  # nothing is more than all
     if x == "epoch":
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        _count_epochs(axes, max((max(along) for along, _ in curves.values()), default=1))
     if len(curves) > 1:
         axes.legend()
 
@@ -93,50 +113,81 @@ def share_legend(figure: Figure) -> None:
     for axes in figure.axes:
         if legend := axes.get_legend():
             legend.remove()
-    handles, names = figure.axes[0].get_legend_handles_labels()
+    drawn = {
+        name: handle
+        for axes in reversed(figure.axes)
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    names, handles = list(drawn), list(drawn.values())
     fits_in_a_row = sum(map(len, names)) + 8 * len(names) <= 14 * figure.get_figwidth()
     figure.legend(handles, names, loc="outside lower left", ncols=len(names) if fits_in_a_row else 2)
 
 
 @styled
-def losses(results: Sequence[EpochResult]) -> Figure:
-    """Draw train, val and held-out loss against the epochs, with the best epoch marked."""
-    figure, (axes,) = draw()
-    epochs = [result.epoch for result in results]
-    curves = {"train": [result.train_loss for result in results], "val": [result.val_loss for result in results]}
-    judge = "val"
-    if all(result.held_out_loss is not None for result in results):
-        judge = "held-out"
-        curves[judge] = [result.held_out_loss or 0.0 for result in results]
-    plot(axes, {name: (epochs, losses) for name, losses in curves.items()}, "epoch", "mean loss, log scale", log=True)
-    best = int(np.argmin(curves[judge]))
-    _mark_best(axes, epochs[best], curves[judge][best], f"epoch {epochs[best]}: lowest {judge} loss")
-    axes.set_title("Loss", loc="left")
+def losses(results: Sequence[EpochResult], config: TrainConfig | None = None) -> Figure:
+    """Draw train, val and held-out loss against the epochs, on a logarithmic and on a linear axis.
+
+    The linear axis ends where the val loss does not rise any more, so that overfitting shows. The best epoch is marked in
+    a run that held images out; a `config` adds the settings of the run.
+    """
+    augmented = config is not None and config.augment != "none"
+    curves = {
+        f"train{' (augmented images)' if augmented else ''}": _curve(results, "train_loss"),
+        "val": _curve(results, "val_loss"),
+        "held-out": _curve(results, "held_out_loss"),
+    }
+    curves = {name: curve for name, curve in curves.items() if len(curve[0])}
+    figure, (left, right) = draw(columns=2, size=(10, 4.6))
+    kind = LOSS_NAMES[config.loss] if config else "loss"
+    plot(left, curves, "epoch", f"mean {kind}, log scale", log=True)
+    plot(right, curves, "epoch", f"mean {kind}, linear scale")
+    right.set_ylim(0, _top_of_linear(results) if len(results) > FEW else None)
+    if best := best_epoch(results):
+        for axes in (left, right):
+            _mark(axes, best.epoch, best.held_out_loss or 0.0, f"epoch {best.epoch}: lowest held-out loss")
+    _write_title(figure, "Loss", config)
+    share_legend(figure)
     return figure
 
 
 @styled
-def accuracies(results: Sequence[EpochResult]) -> Figure:
-    """Draw the val accuracy against the epochs."""
-    figure, (axes,) = draw()
-    epochs, shares = [result.epoch for result in results], [result.val_accuracy for result in results]
-    plot(axes, {"val": (epochs, shares)}, "epoch", "val accuracy", percent=True)
-    best = int(np.argmax(shares))
-    _mark_best(axes, epochs[best], shares[best], f"epoch {epochs[best]}: {percent(shares[best])}, the highest")
-    axes.set_title("Accuracy on the val images", loc="left")
+def accuracies(results: Sequence[EpochResult], config: TrainConfig | None = None) -> Figure:
+    """Draw train and val accuracy against the epochs; `config` adds the settings of the run."""
+    figure, (axes,) = draw(size=(6.4, 4.4))
+    augmented = config is not None and config.augment != "none"
+    train, val = _curve(results, "train_accuracy"), _curve(results, "val_accuracy")
+    curves = {f"train{' (augmented images)' if augmented else ''}": train} if len(train[0]) else {}
+    plot(axes, {**curves, "val": val}, "epoch", "accuracy", percent=True)
+    if best := best_epoch(results):
+        _mark(axes, best.epoch, best.val_accuracy, f"epoch {best.epoch}: lowest held-out loss")
+        axes.legend()
+    used = best or results[-1]
+    _write_title(figure, f"Accuracy: {percent(used.val_accuracy)} of the val images after epoch {used.epoch}", config)
     return figure
 
 
 @styled
-def comparison(runs: Mapping[str, Sequence[EpochResult]], title: str = "Runs compared on the val images") -> Figure:
-    """Draw the val loss and the val accuracy of several runs, one chart each."""
-    figure, (left, right) = draw(columns=2, size=(10, 4.4))
-    epochs = {name: [result.epoch for result in results] for name, results in runs.items()}
-    val_losses = {name: (epochs[name], [result.val_loss for result in results]) for name, results in runs.items()}
-    shares = {name: (epochs[name], [result.val_accuracy for result in results]) for name, results in runs.items()}
+def comparison(
+    runs: Mapping[str, Sequence[EpochResult]],
+    title: str = "Runs compared on the val images",
+    loss_functions: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw the val loss and the val accuracy of several runs, one chart each.
+
+    Losses of different `loss_functions`, given by the name of the run, are not comparable, so each has a chart.
+    """
+    of = loss_functions or dict.fromkeys(runs, "")
+    kinds = list(dict.fromkeys(of[name] for name in runs))
+    figure, charts = draw(columns=len(kinds) + 1, size=(5 * (len(kinds) + 1), 4.4))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    plot(left, val_losses, "epoch", "val loss, log scale", log=True)
-    plot(right, shares, "epoch", "val accuracy", percent=True)
+    cycle = list(mpl.rcParams["axes.prop_cycle"])
+    styles = {name: cycle[number % len(cycle)] for number, name in enumerate(runs)}
+    for kind, axes in zip(kinds, charts, strict=False):
+        chosen = {name: _curve(results, "val_loss") for name, results in runs.items() if of[name] == kind}
+        label = f"val {LOSS_NAMES[kind]}" if len(kinds) > 1 else "val loss"
+        plot(axes, chosen, "epoch", f"{label}, log scale", log=True, styles=styles)
+    accuracy = {name: _curve(results, "val_accuracy") for name, results in runs.items()}
+    plot(charts[-1], accuracy, "epoch", "val accuracy", percent=True, styles=styles)
     share_legend(figure)
     return figure
 
@@ -271,7 +322,59 @@ def to_svg(figure: Figure) -> str:
     return svg
 
 
-def _mark_best(axes: Axes, epoch: int, value: float, why: str) -> None:
-    """Draw a ring around the best point, and say why in the legend."""
+def best_epoch(results: Sequence[EpochResult]) -> EpochResult | None:
+    """Return the first epoch with the lowest held-out loss; None without held-out images, since val images choose nothing."""
+    measured = [result for result in results if result.held_out_loss is not None]
+    return min(measured, key=lambda result: result.held_out_loss or 0.0, default=None)
+
+
+def _curve(results: Sequence[EpochResult], name: str) -> Curve:
+    """Return the epochs that have a value of that name, and the values."""
+    known = [(result.epoch, value) for result in results if (value := getattr(result, name)) is not None]
+    return [epoch for epoch, _ in known], [value for _, value in known]
+
+
+def _top_of_linear(results: Sequence[EpochResult]) -> float:
+    """Return where a linear axis has to end to show the val loss from its minimum on, and what it fell from if that fits."""
+    val = np.array([result.val_loss for result in results])
+    after = val[int(np.nanargmin(val)) :] if np.isfinite(val).any() else np.ones(1)
+    finite = after[np.isfinite(after)]
+    return float(max(1.25 * finite.max(), 3 * finite.min(), 1e-6))
+
+
+def _count_epochs(axes: Axes, last: float) -> None:
+    """Put ticks where a person counts: at every epoch if they are few, else at round numbers."""
+    few = last <= 12
+    axes.xaxis.set_major_locator(
+        MultipleLocator(1) if few else MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+    )
+    if last == 1:
+        axes.set_xlim(0.5, 1.5)
+
+
+def _mark(axes: Axes, epoch: int, value: float, why: str) -> None:
+    """Draw a ring around a point, and say why in the legend."""
     axes.plot(epoch, value, "o", markersize=11, markerfacecolor="none", markeredgecolor=TEXT, label=why)
-    axes.legend()
+
+
+def _write_title(figure: Figure, title: str, config: TrainConfig | None) -> None:
+    """Write a title, and below it the settings of a run."""
+    lines = [title, *(_settings(config) if config else [])]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9 if config else 11)
+
+
+def _settings(config: TrainConfig) -> list[str]:
+    """Return the settings of a run in two lines."""
+    layers = f" {','.join(map(str, config.hidden))}" if config.hidden else ""
+    network = [f"{config.model}{layers}"]
+    if config.model != "linear":
+        network += [config.activation, *([f"dropout {config.dropout:g}"] if config.dropout else [])]
+    data = [f"batch size {config.batch_size}", f"augment {config.augment}", f"seed {config.seed}"]
+    data += [f"{config.train_size:,} images"] if config.train_size else []
+    learning = [
+        config.loss,
+        f"{config.optimizer}, learning rate {config.learning_rate:g}, {config.schedule}",
+        *([f"weight decay {config.weight_decay:g}"] if config.weight_decay else []),
+        *([f"label smoothing {config.label_smoothing:g}"] if config.label_smoothing else []),
+    ]
+    return [" · ".join([*network, *data]), " · ".join(learning)]

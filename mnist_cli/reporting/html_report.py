@@ -15,7 +15,7 @@ from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.metrics import Answers, Measured
 from mnist_cli.files import replacing
 from mnist_cli.reporting import figures
-from mnist_cli.results import percent
+from mnist_cli.results import p_value, percent
 from mnist_cli.version import __version__
 
 CAPTIONS = {
@@ -47,7 +47,7 @@ def write(folder: Path, measured: list[Measured], images: Frames) -> Path:
     )
     title = f"What {measured[0].name if len(measured) == 1 else f'{len(measured)} models'} made of {len(images):,} val images"
     page = environment.get_template("report.html").render(
-        title=title, version=__version__, models=models, percent=percent
+        title=title, version=__version__, models=models, percent=percent, p_value=p_value
     )
     with replacing(folder / "report.html") as file:
         file.write(page.encode())

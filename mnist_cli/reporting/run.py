@@ -2,6 +2,7 @@
 
 import csv
 import io
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from mnist_cli.reporting.tensorboard import Board
 from mnist_cli.results import EpochResult, percent
 from mnist_cli.training.loop import Trainer
 
-HEADINGS = ("epoch", "train loss", "val loss", "val accuracy", "seconds")
+HEADINGS = ("epoch", "train loss", "train acc.", "val loss", "val accuracy", "seconds")
 HELD_OUT_HEADING = "held-out loss"  # the last column of a run that holds images out
 
 
@@ -68,7 +69,8 @@ class RunReport:
         self.bar.stop()
         try:
             if self.trainer.results:
-                self._draw_curves()
+                with self._status("Drawing the curves"):
+                    self._draw_curves()
         finally:
             self.board.close()
 
@@ -84,18 +86,25 @@ class RunReport:
 
     def finish(self) -> None:
         """Add to the log what the finished model makes of the val images."""
-        self.board.finish()
+        self.bar.stop()
+        with self._status("Measuring the model for TensorBoard"):
+            self.board.finish()
+
+    def _status(self, what: str) -> AbstractContextManager[object]:
+        """Show what is being done while it is, on a terminal alone."""
+        return self.console.status(f"{what} …") if self.console.is_terminal else nullcontext()
 
     def _draw_curves(self) -> None:
         from mnist_cli.reporting import figures
 
-        figures.save(figures.losses(self.trainer.results), self.log_dir / "loss.png")
-        figures.save(figures.accuracies(self.trainer.results), self.log_dir / "accuracy.png")
+        figures.save(figures.losses(self.trainer.results, self.trainer.config), self.log_dir / "loss.png")
+        figures.save(figures.accuracies(self.trainer.results, self.trainer.config), self.log_dir / "accuracy.png")
 
     def _row(self, result: EpochResult) -> None:
         cells = (
             f"{result.epoch}/{self.epochs}",
             f"{result.train_loss:.4f}",
+            "" if result.train_accuracy is None else percent(result.train_accuracy),
             f"{result.val_loss:.4f}",
             percent(result.val_accuracy),
             f"{result.seconds:.1f}",

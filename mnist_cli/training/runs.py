@@ -122,6 +122,19 @@ def release(run: Run) -> None:
     _unlock(run)
 
 
+def remove(run: Run) -> None:
+    """Delete a run's folders; raises ConfigError while a program trains it."""
+    locked = _locked(run)
+    if locked is None:
+        raise ConfigError(f"the run {run.name!r} is going on in another program; stop it before you remove it")
+    try:
+        shutil.rmtree(run.checkpoint_dir)
+        if run.log_dir.exists():
+            shutil.rmtree(run.log_dir)
+    finally:
+        _unlock(locked)
+
+
 def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Run:
     """Claim the folders of a new run and write config.toml; without a name it is called after its model and the time.
 
