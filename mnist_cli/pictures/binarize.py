@@ -3,7 +3,7 @@
 What evens out the shadow on a photo hollows a thick marker, and what removes the box of a form may remove the bar of a 7.
 So a picture gives several candidates, and the model decides which of them is a digit.
 
-The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
 import math

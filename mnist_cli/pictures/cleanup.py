@@ -1,6 +1,6 @@
 """Removing what is not part of the digit: shadows, lines, boxes, specks, paler ink.
 
-The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
 from collections.abc import Iterator

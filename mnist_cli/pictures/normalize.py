@@ -14,7 +14,7 @@ from mnist_cli.arrays import FRAME, Frame, Ink, Picture
 DIGIT_SIDE = 20  # px, the longer side of the digit in a frame, as in MNIST
 CENTRE = 14.5  # px from the edge to the centre of mass: the middle of pixel 14, where it is in MNIST on average
 MAX_DIGIT_SIDE = 80  # px, to which a larger digit is averaged before it is scaled, for speed; set by hand
-STROKE_LEVEL = 1.15  # times the ink-weighted mean level is white; set by hand, and 1.18 on average over 5,000 training images
+STROKE_LEVEL = 1.15  # times the ink-weighted mean level is white; set by hand (1.18 over 5,000 training images)
 
 # How a 28x28 picture is recognized as an MNIST frame; set by hand: 99.95 % of the 60,000 training images are recognized.
 MAX_SIDE_ERROR = 2  # px, of the digit's longer side

@@ -5,7 +5,7 @@ cut into pieces wherever two digits may touch, every few neighbouring pieces are
 predictions choose the best path through a line (the segmentation lattice of LeCun, Bottou, Bengio and Haffner,
 "Gradient-based learning applied to document recognition", 1998).
 
-The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
 import math

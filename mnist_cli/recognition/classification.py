@@ -1,6 +1,6 @@
 """Classifying a picture of one digit: of several candidates for its ink, the one with the best score is taken.
 
-The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
 from collections.abc import Iterator, Sequence

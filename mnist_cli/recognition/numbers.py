@@ -1,6 +1,6 @@
 """Recognizing all digits of a picture: a house number, a column, a filled-in form.
 
-The constants were set by hand; `benchmarks/constants.py` prints what halving and doubling each of them changes.
+The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
 import math

@@ -1,0 +1,124 @@
+"""How well pages of several digits are read, and what each constant of preparation and segmentation is good for.
+
+    python benchmarks/preparation.py [--count 50] [--val]
+    python benchmarks/preparation.py --constants [--count 10]
+
+The pages of `pretraining.sheets` show digits of the 5,000 training images that the model that ships did not learn from; with
+`--val`, val images, which nothing is chosen by. A page counts where all its text is right. `--constants` halves and doubles each
+constant of `pictures` and `recognition` in turn and prints by how many points that changes the fraction of pages, and of
+the pictures of one digit that `pretraining.pages` simulates, that are right.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_cli.arrays import Picture
+from mnist_cli.config import DATA_DIR, PRETRAINED
+from mnist_cli.datasets import dataset, mnist_files
+from mnist_cli.models import checkpoints
+from mnist_cli.models.interface import Model
+from mnist_cli.pictures import binarize, cleanup, decode, normalize, segment
+from mnist_cli.recognition import answers, classification, numbers
+from pretraining import pages, sheets
+from pretraining.__main__ import CONFIG
+
+MODULES = (binarize, cleanup, segment, normalize, numbers, classification)
+FIXED = {
+    "DIGIT_SIDE",
+    "CENTRE",
+    "BATCH",
+    "FRAME",
+    "MIN_CONTRAST",
+}  # MNIST's own, a matter of speed, or seen in two modules
+
+Labelled = list[tuple[Picture, str]]  # pictures and the text in each
+
+
+def write_pages(condition: str, digits: dataset.Digits, count: int, seed: int) -> Iterator[tuple[Picture, str]]:
+    """Yield pages of one to three lines of two to six digits under a condition."""
+    rng = np.random.default_rng([seed, list(sheets.CONDITIONS).index(condition)])
+    masks, labels = digits.images[:, 0].numpy().astype(np.float32) / 255, digits.labels.numpy()
+    for _ in range(count):
+        lines = int(rng.integers(1, 4)) if condition in {"table", "on a darker table"} else 1
+        chosen = [rng.integers(0, len(labels), rng.integers(2, 7)) for _ in range(lines)]
+        picture = sheets.CONDITIONS[condition]([[masks[index] for index in line] for line in chosen], rng)
+        yield decode.to_array(picture, longest=None), "\n".join("".join(map(str, labels[line])) for line in chosen)
+
+
+def write_digits(digits: dataset.Digits, count: int, seed: int) -> Iterator[tuple[Picture, str]]:
+    """Yield `count` pictures of one digit under each condition of `pretraining.pages`."""
+    rng = np.random.default_rng(seed)
+    masks, labels = digits.images[:, 0].numpy().astype(np.float32) / 255, digits.labels.numpy()
+    for condition in pages.CONDITIONS.values():
+        for index in rng.integers(0, len(labels), count):
+            yield decode.to_array(condition(masks[index], rng)), str(labels[index])
+
+
+def exact_pages(model: Model, samples: Labelled) -> float:
+    """Return the fraction of pages whose text is read exactly."""
+    return float(np.mean([answers.text_of(numbers.find_digits(model, picture)) == text for picture, text in samples]))
+
+
+def exact_digits(model: Model, samples: Labelled) -> float:
+    """Return the fraction of pictures of one digit that are read right, with no reason against it."""
+    found = classification.classify(model, [picture for picture, _ in samples])
+    return float(np.mean([str(answer.digit) == text for answer, (_, text) in zip(found, samples, strict=True)]))
+
+
+def constants(module: ModuleType) -> dict[str, NDArray[np.float64]]:
+    """Return the numbers, or tuples of numbers, that a module names in capitals."""
+    named = {name: value for name, value in vars(module).items() if name.isupper() and name not in FIXED}
+    return {name: np.array(value) for name, value in named.items() if isinstance(value, int | float | tuple)}
+
+
+def vary(
+    model: Model, samples: Labelled, measure: Callable[[Model, Labelled], float], modules: Sequence[ModuleType]
+) -> None:
+    """Print by how many points `measure` changes when a constant is halved, and doubled."""
+    usual = measure(model, samples)
+    print(f"{measure.__name__}, {len(samples)} pictures: {100 * usual:.1f} %\n{'':32}{'halved':>8}{'doubled':>9}")
+    for module in modules:
+        for name, value in constants(module).items():
+            before, changes = getattr(module, name), []
+            for factor in (0.5, 2.0):
+                scaled = (value * factor).astype(value.dtype)
+                setattr(module, name, tuple(scaled.tolist()) if scaled.ndim else scaled.item())
+                changes.append(measure(model, samples) - usual)
+            setattr(module, name, before)
+            label = f"{module.__name__.split('.')[-1]}.{name}"
+            print(f"{label:32}" + "".join(f"{100 * change:+8.1f} " for change in changes), flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=50, help="pictures of each condition")
+    parser.add_argument(
+        "--condition", action="append", choices=list(sheets.CONDITIONS), help="only this; again for more"
+    )
+    parser.add_argument("--constants", action="store_true", help="vary the constants instead")
+    parser.add_argument("--val", action="store_true", help="digits of the val images")
+    parser.add_argument("--seed", type=int, default=2026)
+    arguments = parser.parse_args()
+    mnist_files.repair(DATA_DIR)
+    model = checkpoints.load(PRETRAINED).model
+    held_out = dataset.select(dataset.load(DATA_DIR, "train"), CONFIG)[1]
+    digits = dataset.load(DATA_DIR, "val") if arguments.val else held_out
+    conditions = arguments.condition or list(sheets.CONDITIONS)
+    samples = {name: list(write_pages(name, digits, arguments.count, arguments.seed)) for name in conditions}
+    if arguments.constants:
+        mixed = [sample for some in samples.values() for sample in some]
+        vary(model, mixed, exact_pages, [binarize, cleanup, segment, normalize, numbers])
+        singles = list(write_digits(digits, arguments.count, arguments.seed))
+        vary(model, singles, exact_digits, [binarize, cleanup, normalize, classification])
+        return
+    for name, some in samples.items():
+        print(f"{name:24}{100 * exact_pages(model, some):8.1f} % of {len(some)} pages exactly", flush=True)
+
+
+if __name__ == "__main__":
+    main()
