@@ -18,8 +18,8 @@ from PIL import Image
 
 from mnist_cli import config as configuration
 from mnist_cli.arrays import Picture
-from mnist_cli.config import DATA_DIR, PRETRAINED
-from mnist_cli.datasets import mnist_files
+from mnist_cli.config import PRETRAINED
+from mnist_cli.datasets import data_folder, mnist_files
 from mnist_cli.errors import ConfigError, ImageError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
@@ -139,7 +139,7 @@ def train(
     name: str | None = None,
     overwrite: bool = False,
     device: str | None = None,
-    data_dir: AnyPath = DATA_DIR,
+    data_dir: AnyPath | None = None,
     **options: Any,
 ) -> Trained:
     """Train a classifier and save it after every epoch, as `mnist train` does; `options` are fields of TrainConfig.
@@ -153,8 +153,8 @@ def train(
     runs.check_name(name)
     config = configuration.resolve(preset, None, options)
     place = devices.choose(device, config.deterministic)
-    mnist_files.repair(Path(data_dir))
-    trainer = session.prepare(config, place, Path(data_dir))
+    data = data_folder.prepare(None if data_dir is None else Path(data_dir)).path
+    trainer = session.prepare(config, place, data)
     run = runs.create(name, config, overwrite)
     session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
     return Trained(run.result_path, trainer.results)
@@ -166,7 +166,7 @@ def evaluate(
     tta: bool = False,
     corruptions: bool = False,
     device: str | None = None,
-    data_dir: AnyPath = DATA_DIR,
+    data_dir: AnyPath | None = None,
 ) -> Evaluated:
     """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
 
@@ -177,8 +177,8 @@ def evaluate(
         raise ConfigError("there is nothing to evaluate; name a checkpoint")
     members = [load(path, device=device).model for path in paths]
     model = interface.as_one(members, tta)
-    mnist_files.repair(Path(data_dir), mnist_files.SPLITS["val"])
-    frames, labels = mnist_files.load(Path(data_dir), "val")
+    data = data_folder.prepare(None if data_dir is None else Path(data_dir), mnist_files.SPLITS["val"]).path
+    frames, labels = mnist_files.load(data, "val")
     (errors,) = measure([model], frames, labels, CORRUPTIONS if corruptions else ())
     return Evaluated(", ".join(map(str, paths)), metrics.ask(model, frames, labels), errors)
 

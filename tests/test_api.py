@@ -123,6 +123,13 @@ def test_models_are_measured_alone_and_together(trained, data_dir, monkeypatch):
     assert mnist.evaluate(trained, corruptions=True, data_dir=data_dir).corrupted["stripe"] > alone.clean_error
 
 
+def test_the_data_is_where_the_commands_have_it(tmp_path, monkeypatch, trained):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert mnist.evaluate(trained).accuracy == mnist.load(trained).val_accuracy
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
 def test_nothing_cannot_be_measured():
     with pytest.raises(ConfigError, match="name a checkpoint"):
         mnist.evaluate([])

@@ -45,6 +45,22 @@ def test_force_replaces_what_is_right_too(mnist, tmp_path):
     assert labels.stat().st_ino != before
 
 
+@pytest.mark.parametrize("options", [["--offline"], ["--offline", "--force"], ["--from", "new"], []])
+def test_a_file_that_may_be_somebodys_own_is_never_replaced(mnist, tmp_path, monkeypatch, options):
+    monkeypatch.setattr(mirrors, "download", None)
+    own = mnist_files.raw_dir(tmp_path / "new") / mnist_files.TRAIN_IMAGES.name
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"my own images")
+    done = mnist("download", *options, "--data-dir", "new")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "Error: new/MNIST/raw/train-images-idx3-ubyte is neither MNIST nor another IDX file of unsigned bytes and is left "
+        "as it is; move it away or name another --data-dir (pictures of your own go with `mnist train --extra`)\n"
+    )
+    assert own.read_bytes() == b"my own images"
+    assert list(own.parent.iterdir()) == [own]
+
+
 def test_files_come_from_a_folder(mnist, tmp_path, data_dir):
     done = mnist("download", "--from", mnist_files.raw_dir(data_dir), "--data-dir", "new")
     assert done.exit_code == 0

@@ -25,6 +25,34 @@ def test_the_lines_have_loss_accuracy_errors_and_where_they_are(mnist, trained, 
     assert len(rest[14:]) == 5
 
 
+def test_without_a_name_the_data_is_unpacked_into_the_cache_and_not_here(mnist, tmp_path, monkeypatch):
+    monkeypatch.delenv("MNIST_DATA_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = mnist("evaluate", "pretrained")
+    assert done.exit_code == 0
+    assert f"Unpacked the bundled MNIST files to {tmp_path}/cache/mnist-cli/MNIST/raw.\n" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"cache"}
+    assert "Unpacked" not in mnist("evaluate", "pretrained").stderr
+
+
+def test_without_a_cache_that_can_be_written_the_score_is_the_same(mnist, tmp_path, monkeypatch):
+    expected = mnist("evaluate", "pretrained").stdout
+    monkeypatch.delenv("MNIST_DATA_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    done = mnist("evaluate", "pretrained")
+    assert done.stdout == expected
+    assert "in memory" in done.stderr
+
+
+def test_mnists_score_is_not_given_for_a_folder_of_other_pictures(mnist, tmp_path):
+    (tmp_path / "MY-PICTURES").mkdir()
+    (tmp_path / "MY-PICTURES" / "seven.png").touch()
+    done = mnist("evaluate", "pretrained", "--data-dir", "MY-PICTURES")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: MY-PICTURES holds no MNIST files; `mnist download --data-dir MY-PICTURES`")
+    assert [path.name for path in (tmp_path / "MY-PICTURES").iterdir()] == ["seven.png"]
+
+
 def test_json_is_one_object_with_the_promised_keys(mnist, trained):
     done = mnist("evaluate", trained, "--json")
     result = json.loads(done.stdout)

@@ -1,5 +1,6 @@
 import gzip
 import lzma
+import os
 import shutil
 import struct
 
@@ -38,10 +39,13 @@ def test_repair_of_an_empty_folder_unpacks_all_four(tmp_path):
     [
         (lambda content: bytes(len(content)), "has SHA-256 .*, expected ff7bcfd416de"),
         (lambda content: content[:100], "has 100 bytes, expected 10,008"),
+        (lambda content: content[:5_000] + bytes(len(content) - 5_000), "has SHA-256"),
         (lambda content: b"", "has 0 bytes"),
         (lambda content: content + b"x", "has more than 10,008 bytes"),
+        (gzip.compress, "has [0-9,]+ bytes, expected 10,008"),
+        (lambda content: gzip.compress(content)[:-100], "has [0-9,]+ bytes, expected 10,008"),
     ],
-    ids=["zeros", "truncated", "empty", "too long"],
+    ids=["zeros", "truncated", "rest of zeros", "empty", "too long", "still packed", "half an archive"],
 )
 def test_a_damaged_file_is_refused_by_name_and_repaired(copy, damage, fault):
     path = mnist_files.raw_dir(copy) / LABELS.name
@@ -52,6 +56,58 @@ def test_a_damaged_file_is_refused_by_name_and_repaired(copy, damage, fault):
     assert mnist_files.find_faults(copy) == {}
 
 
+def inverted(content):
+    return content[:8] + bytes(9 - label for label in content[8:])
+
+
+@pytest.mark.parametrize(
+    ("own", "complaint"),
+    [
+        (inverted, "is an IDX file of 10,000 bytes other than MNIST's"),
+        (lambda content: content[:9] + b"\3" + content[10:], "is an IDX file of 10,000 bytes other than MNIST's"),
+        (lambda content: content + content[8:], "is an IDX file"),
+        (lambda content: gzip.compress(inverted(content)), "is neither MNIST nor another IDX file"),
+        (lambda content: gzip.compress(content + bytes(50_000_000)), "is neither MNIST nor another IDX file"),
+        (lambda content: b"\x1f\x8b and no archive", "is neither MNIST nor another IDX file"),
+        (lambda content: b"my notes", "is neither MNIST nor another IDX file"),
+    ],
+    ids=["inverted", "one label corrected", "more labels", "packed", "packed zeros", "no archive", "notes"],
+)
+def test_what_may_be_somebodys_own_is_refused_and_left_as_it_is(copy, own, complaint):
+    path = mnist_files.raw_dir(copy) / LABELS.name
+    content = own(path.read_bytes())
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"{LABELS.name} {complaint}.* left as it is; move it away .*--extra"):
+        mnist_files.repair(copy)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_regular_file_is_neither_read_nor_replaced(copy, make):
+    path = mnist_files.raw_dir(copy) / LABELS.name
+    path.unlink()
+    make(path)
+    assert mnist_files.find_faults(copy) == {LABELS: "is not a regular file"}
+    for use in (lambda: mnist_files.read(copy, LABELS), lambda: mnist_files.repair(copy)):
+        with pytest.raises(DataError, match=f"{LABELS.name} is not a regular file"):
+            use()
+    assert not path.is_file()
+
+
+def test_the_size_of_a_file_is_looked_at_before_its_content(copy):
+    path = mnist_files.raw_dir(copy) / LABELS.name
+    os.truncate(path, 4 << 40)  # bytes, which would take an hour to hash
+    assert mnist_files.find_faults(copy) == {LABELS: "has more than 10,008 bytes"}
+    with pytest.raises(DataError, match="has more than 10,008 bytes"):
+        mnist_files.read(copy, LABELS)
+    with pytest.raises(DataError, match="left as it is"):
+        mnist_files.repair(copy)
+
+
+def test_without_a_folder_the_bundled_copy_is_read(labels):
+    assert mnist_files.read(None, LABELS) == labels
+
+
 def test_a_missing_file_says_what_to_type(tmp_path):
     with pytest.raises(DataError, match="is missing; run `mnist download`"):
         mnist_files.read(tmp_path, LABELS)
@@ -59,10 +115,11 @@ def test_a_missing_file_says_what_to_type(tmp_path):
 
 @pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
 @pytest.mark.parametrize("layout", ["", "MNIST/raw"], ids=["flat", "torchvision"])
-def test_a_file_is_taken_from_a_folder_however_it_is_packed(tmp_path, labels, suffix, pack, layout):
+@pytest.mark.parametrize("name", ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"], ids=["new name", "old name"])
+def test_a_file_is_taken_from_a_folder_however_it_is_packed(tmp_path, labels, suffix, pack, layout, name):
     folder = tmp_path / "from" / layout
     folder.mkdir(parents=True)
-    (folder / f"{LABELS.name}{suffix}").write_bytes(pack(labels))
+    (folder / f"{name}{suffix}").write_bytes(pack(labels))
     mnist_files.install_from_folder(LABELS, tmp_path / "data", tmp_path / "from")
     assert mnist_files.read(tmp_path / "data", LABELS) == labels
 

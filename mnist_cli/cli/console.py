@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from mnist_cli import cores
-from mnist_cli.config import means_pretrained
+from mnist_cli.config import DATA_DIR, means_pretrained
 from mnist_cli.errors import ConfigError, MnistError
 from mnist_cli.results import percent
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from mnist_cli.models.backends import Loaded
 
 DataDir = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         envvar="MNIST_DATA_DIR",
         readable=False,  # told as any other error, by name and with what to do
         help="Folder of the MNIST files; what is missing in it is unpacked there.",
+        show_default=f"{DATA_DIR} if MNIST is in it, else the user's cache",
     ),
 ]
 CHECKPOINT = "CHECKPOINT|RUN"  # where one is named
@@ -153,17 +154,22 @@ def any_name() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
 
 
-def repair_data(data_dir: Path, *splits: "Split") -> None:
-    """Make sure that the MNIST files of `splits` are in `data_dir`, saying what had to be done."""
-    from mnist_cli.datasets import mnist_files
+def prepare_data(data_dir: Path | None, *splits: "Split") -> Path | None:
+    """Make sure that the MNIST files of `splits` can be read, saying what had to be done, and return from where.
 
-    files = [file for split in splits for file in mnist_files.SPLITS[split]]
-    faults = mnist_files.repair(data_dir, files)
-    if faults and set(faults.values()) == {"is missing"}:
-        say(f"Unpacked the bundled MNIST files to {mnist_files.raw_dir(data_dir)}.")
-        return
-    for file, fault in faults.items():
-        say(f"Repaired {mnist_files.raw_dir(data_dir) / file.name}, which {fault}.")
+    None stands for the copy that ships, as it does for those who load it.
+    """
+    from mnist_cli.datasets import data_folder, mnist_files
+
+    folder = data_folder.prepare(data_dir, [file for split in splits for file in mnist_files.SPLITS[split]])
+    if folder.path is None:
+        say("Unpacking the bundled MNIST files in memory, since there is no cache folder that can be written to.")
+    elif folder.faults and set(folder.faults.values()) == {"is missing"}:
+        say(f"Unpacked the bundled MNIST files to {mnist_files.raw_dir(folder.path)}.")
+    else:
+        for file, fault in folder.faults.items():
+            say(f"Repaired {mnist_files.raw_dir(folder.path) / file.name}, which {fault}.")
+    return folder.path
 
 
 def describe_model(loaded: "Loaded", is_named: bool) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_cli.cli.console import DataDir, say
+from mnist_cli.cli.console import say
 from mnist_cli.config import DATA_DIR
 
 if TYPE_CHECKING:
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def download(
-    data_dir: DataDir = DATA_DIR,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="MNIST_DATA_DIR", readable=False, help="Folder to put the MNIST files in.")
+    ] = DATA_DIR,
     mirror: Annotated[
         list[str] | None,
         typer.Option(metavar="URL", help="Fetch from here instead of the known mirrors; may be given several times."),
@@ -34,7 +36,7 @@ def download(
     """Put the four MNIST files in place, verified.
 
     `mnist train` does not need this: it unpacks the copy that ships with the program. Files that are already there
-    and right are kept. Without --from and --offline they come from the mirrors, and if none answers, from the copy.
+    and right are kept, and one that is not MNIST is never replaced. Without --from and --offline they come from the mirrors, and if none answers, from the copy.
     """
     from mnist_cli.datasets import mnist_files
 
@@ -43,6 +45,7 @@ def download(
     if mirror:
         _check(mirror)
     wanted = list(mnist_files.FILES) if force else list(mnist_files.find_faults(data_dir))
+    mnist_files.check_replaceable(data_dir, wanted)
     if source:
         for file in wanted:
             mnist_files.install_from_folder(file, data_dir, source)

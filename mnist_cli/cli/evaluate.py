@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, repair_data, say
-from mnist_cli.config import DATA_DIR
+from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, prepare_data, say
 from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
 
@@ -55,7 +54,7 @@ def evaluate(
         bool, typer.Option("--json", help="Print one JSON object a line, with all that was measured.")
     ] = False,
     device: Device = None,
-    data_dir: DataDir = DATA_DIR,
+    data_dir: DataDir = None,
 ) -> None:
     """Measure models on the 10,000 val images.
 
@@ -70,7 +69,7 @@ def evaluate(
     if not checkpoint:
         say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` measures another.")
     members = [backends.load(path, device).model for path in paths]
-    repair_data(data_dir, "val")
+    data_dir = prepare_data(data_dir, "val")
     images, labels = mnist_files.load(data_dir, "val")
     names = [TOGETHER] if ensemble else [str(path) for path in paths]
     together = [interface.as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]

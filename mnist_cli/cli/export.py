@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import CHECKPOINT, DataDir, repair_data, say
-from mnist_cli.config import DATA_DIR
+from mnist_cli.cli.console import CHECKPOINT, DataDir, prepare_data, say
 from mnist_cli.errors import ConfigError, missing
 from mnist_cli.results import percent
 from mnist_cli.training import runs
@@ -33,7 +32,7 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Compute with whole numbers of 8 bits: a quarter the size, and faster.")
     ] = False,
-    data_dir: DataDir = DATA_DIR,
+    data_dir: DataDir = None,
 ) -> None:
     """Write a model for other programs, checked on the 10,000 val images.
 
@@ -65,7 +64,7 @@ def export(
     from mnist_cli.models import checkpoints
 
     loaded = checkpoints.load(checkpoint)
-    repair_data(data_dir, "train", "val")
+    data_dir = prepare_data(data_dir, "train", "val")
     images, labels = mnist_files.load(data_dir, "val")
     calibration = mnist_files.load(data_dir, "train")[0][:CALIBRATION] if int8 else None
     say("Exporting takes some seconds.")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli import config as configuration
-from mnist_cli.cli.console import DataDir, Device, command, repair_data, say
-from mnist_cli.config import DATA_DIR, TrainConfig, means_pretrained
+from mnist_cli.cli.console import DataDir, Device, command, prepare_data, say
+from mnist_cli.config import TrainConfig, means_pretrained
 from mnist_cli.errors import ConfigError
 from mnist_cli.training import runs
 
@@ -171,7 +171,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
         bool, typer.Option("--report", help="Write runs/NAME/report.html, as `mnist evaluate --report` does.")
     ] = False,
     device: Device = None,
-    data_dir: DataDir = DATA_DIR,
+    data_dir: DataDir = None,
 ) -> None:
     """Train a classifier and save it after every epoch.
 
@@ -200,7 +200,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     if checkpoint:
         settings = _made_longer(checkpoint, options)
     place = devices.choose(device, settings.deterministic)
-    repair_data(data_dir, "train", "val")
+    data_dir = prepare_data(data_dir, "train", "val")
     trainer = session.prepare(settings, place, data_dir, checkpoint)
     try:
         if trainer.group.rank > 0:  # one of several processes, and not the one that prints and writes

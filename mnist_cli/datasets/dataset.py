@@ -79,8 +79,8 @@ def select(digits: Digits, config: TrainConfig) -> tuple[Digits, Digits | None]:
     return digits, held_out
 
 
-def load(data_dir: Path, split: Split) -> Digits:
-    """Return the 60,000 training or the 10,000 val digits from verified files.
+def load(data_dir: Path | None, split: Split) -> Digits:
+    """Return the 60,000 training or the 10,000 val digits from verified files, as `mnist_files.read` finds them.
 
     Raises DataError when a file is missing or damaged; `mnist_files.repair` mends both.
     """

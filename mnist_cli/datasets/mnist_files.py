@@ -1,14 +1,15 @@
 """The four files of MNIST on disk: what must be in them, and how they get there without a network.
 
 They lie in torchvision's layout, `<data_dir>/MNIST/raw/train-images-idx3-ubyte` and so on, so that either program
-reads what the other wrote. A file is used only if its content has the published SHA-256. Standard library only, but for
-`load`: `mnist download` on a complete folder answers at once.
+reads what the other wrote. A file is used only if its content has the published SHA-256, and replaced only if it is a
+damaged copy of MNIST. Standard library only, but for `load`: `mnist download` on a complete folder answers at once.
 """
 
 import gzip
 import hashlib
 import lzma
 import math
+import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val"]
 UINT8 = 8  # the type code of IDX for unsigned bytes
+IMAGE_BYTES = 784  # of one image in the files
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class IdxFile:
     sha256: str
     archive_size: int  # bytes of the published <name>.gz
     archive_md5: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The name here and in torchvision, and that of older copies, such as Kaggle's `train-images.idx3-ubyte`."""
+        return self.name, self.name.replace("-idx", ".idx")
 
 
 TRAIN_IMAGES = IdxFile(
@@ -89,49 +96,113 @@ def part_path(data_dir: Path, file: IdxFile) -> Path:
     return raw_dir(data_dir) / f"{file.name}.gz.part"
 
 
-def find_fault(file: IdxFile, size: int, sha256: str) -> str | None:
-    """Say how content of that size and hash differs from the published file, or return None when it does not."""
-    if size > file.size:
-        return f"has more than {file.size:,} bytes"
-    if size < file.size:
-        return f"has {size:,} bytes, expected {file.size:,}"
-    if sha256 != file.sha256:
-        return f"has SHA-256 {sha256[:12]}…, expected {file.sha256[:12]}…"
-    return None
+def holds_mnist(data_dir: Path) -> bool:
+    """Return whether at least one file with the name of an MNIST file, raw or packed, is where they belong."""
+    return any(os.path.lexists(raw_dir(data_dir) / f"{file.name}{suffix}") for file in FILES for suffix in OPENERS)
+
+
+def find_fault(path: Path, file: IdxFile) -> str | None:
+    """Say how the file at `path` differs from the published one, or return None when it does not.
+
+    Only a regular file of the right size is read.
+    """
+    if not path.is_file():
+        return "is not a regular file" if os.path.lexists(path) else "is missing"
+    if fault := _find_fault_in_size(path.stat().st_size, file):
+        return fault
+    with path.open("rb") as content:
+        return _find_fault_in_hash(hashlib.file_digest(content, "sha256").hexdigest(), file)
 
 
 def find_fault_in(content: bytes, file: IdxFile) -> str | None:
-    """Say how `content` differs from the published file."""
-    return find_fault(file, len(content), hashlib.sha256(content).hexdigest())
+    """Say how `content` differs from the published file, or return None when it does not."""
+    return _find_fault_in_size(len(content), file) or _find_fault_in_hash(hashlib.sha256(content).hexdigest(), file)
 
 
-def read(data_dir: Path, file: IdxFile) -> bytes:
-    """Return the verified content of one file.
+def _find_fault_in_size(size: int, file: IdxFile) -> str | None:
+    if size > file.size:
+        return f"has more than {file.size:,} bytes"
+    return f"has {size:,} bytes, expected {file.size:,}" if size < file.size else None
+
+
+def _find_fault_in_hash(sha256: str, file: IdxFile) -> str | None:
+    return None if sha256 == file.sha256 else f"has SHA-256 {sha256[:12]}…, expected {file.sha256[:12]}…"
+
+
+def find_faults(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, str]:
+    """Read `files` and say what is wrong with each that cannot be used."""
+    faults = {file: find_fault(raw_dir(data_dir) / file.name, file) for file in files}
+    return {file: fault for file, fault in faults.items() if fault}
+
+
+def read(data_dir: Path | None, file: IdxFile) -> bytes:
+    """Return the verified content of one file; without a folder that of the copy that ships with the package.
 
     Raises DataError when it is missing or is not the published one.
     """
+    if data_dir is None:
+        return read_bundled(file)
     path = raw_dir(data_dir) / file.name
     if not path.is_file():
-        raise DataError(f"{path} is missing; run `mnist download`")
-    content = path.read_bytes()
+        raise DataError(f"{path} {find_fault(path, file)}; run `mnist download`")
+    with path.open("rb") as opened:
+        content = opened.read(file.size + 1)
     if fault := find_fault_in(content, file):
         raise DataError(f"{path} {fault}; run `mnist download`")
     return content
 
 
-def find_faults(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, str]:
-    """Read `files` and say what is wrong with each that cannot be used."""
-    faults = {}
+def read_bundled(file: IdxFile) -> bytes:
+    """Return the content of the copy that ships with the package."""
+    return lzma.decompress((package_files("mnist_cli") / "bundled" / f"{file.name}.xz").read_bytes())
+
+
+def is_damaged_copy(found: bytes, published: bytes) -> bool:
+    """Return whether nothing is lost when `published` replaces `found`: each byte of `found` that says something is in it.
+
+    That holds for a copy that was cut off (an empty one too), also when the rest was filled with zeros, as after a power
+    cut; for a whole one with less than another image behind it; and for an archive of `.gz`, whole or cut off, that
+    lies under the name of what is in it.
+
+    It does not hold for a few other bytes in the middle: ten labels that somebody corrected look like ten flipped bits.
+    """
+    if found.startswith(b"\x1f\x8b"):
+        try:
+            found = zlib.decompressobj(wbits=31).decompress(found, len(published) + IMAGE_BYTES)
+        except zlib.error:
+            return False
+    if found.startswith(published):
+        return len(found) - len(published) < IMAGE_BYTES
+    return published.startswith(found.rstrip(b"\0"))
+
+
+def check_replaceable(data_dir: Path, files: Sequence[IdxFile]) -> None:
+    """Raise DataError for the first of `files` that is there and may be somebody's own, so that it must not be replaced."""
     for file in files:
         path = raw_dir(data_dir) / file.name
-        if not path.is_file():
-            faults[file] = "is missing"
+        if not os.path.lexists(path):
             continue
-        with path.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        if fault := find_fault(file, path.stat().st_size, sha256):
-            faults[file] = fault
-    return faults
+        if not path.is_file():
+            what = "is not a regular file"
+        else:
+            with path.open("rb") as opened:
+                found = opened.read(file.size + IMAGE_BYTES)
+            if is_damaged_copy(found, read_bundled(file)):
+                continue
+            what = _describe(found)
+        raise DataError(
+            f"{path} {what} and is left as it is; move it away or name another --data-dir "
+            "(pictures of your own go with `mnist train --extra`)"
+        )
+
+
+def _describe(content: bytes) -> str:
+    """Say what the content of a file is that is not MNIST."""
+    try:
+        shape, _ = _parse_header(content, "")
+    except DataError:
+        return "is neither MNIST nor another IDX file of unsigned bytes"
+    return f"is an IDX file of {' x '.join(f'{size:,}' for size in shape)} bytes other than MNIST's"
 
 
 def unpack(path: Path, limit: int) -> bytes:
@@ -160,8 +231,7 @@ def install(content: bytes, file: IdxFile, data_dir: Path, source: str) -> None:
 
 def install_bundled(file: IdxFile, data_dir: Path) -> None:
     """Unpack the copy that ships with the package."""
-    archive = package_files("mnist_cli") / "bundled" / f"{file.name}.xz"
-    install(lzma.decompress(archive.read_bytes()), file, data_dir, source=str(archive))
+    install(read_bundled(file), file, data_dir, source=f"the bundled {file.name}.xz")
 
 
 def install_from_folder(file: IdxFile, data_dir: Path, folder: Path) -> None:
@@ -170,32 +240,40 @@ def install_from_folder(file: IdxFile, data_dir: Path, folder: Path) -> None:
     Raises DataError when none of these is there or the content is not the published one.
     """
     fault = DataError(f"{folder} has no {file.name}, {file.name}.gz or {file.name}.xz")
-    for place in (folder, raw_dir(folder)):
-        for suffix in OPENERS:
-            path = place / f"{file.name}{suffix}"
-            if not path.is_file():
-                continue
-            try:
-                install(unpack(path, file.size + 1), file, data_dir, source=str(path))
-                return
-            except DataError as error:
-                fault = error
+    for path in packed_paths(file, folder):
+        try:
+            install(unpack(path, file.size + 1), file, data_dir, source=str(path))
+            return
+        except DataError as error:
+            fault = error
     raise fault
 
 
+def packed_paths(file: IdxFile, folder: Path) -> list[Path]:
+    """Return where a folder has the file, raw, .gz or .xz, under each of its names and also in torchvision's layout."""
+    paths = (
+        place / f"{name}{suffix}" for place in (folder, raw_dir(folder)) for name in file.names for suffix in OPENERS
+    )
+    return [path for path in paths if path.is_file()]
+
+
 def repair(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, str]:
-    """Replace each of `files` that is missing or damaged by the copy that ships with the package.
+    """Replace each of `files` that is missing or a damaged copy by the one that ships with the package.
 
     Returns what was wrong with each, empty when all was well. No network is used.
+
+    Raises DataError, with nothing written, when one of the four is something else: MNIST is not put beside other data.
     """
     faults = find_faults(data_dir, files)
+    if faults:
+        check_replaceable(data_dir, list(find_faults(data_dir)))
     for file in faults:
         install_bundled(file, data_dir)
     return faults
 
 
-def load(data_dir: Path, split: Split) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]]":
-    """Return the images (N, 1, 28, 28) and labels (N,) of a split, from verified files.
+def load(data_dir: Path | None, split: Split) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]]":
+    """Return the images (N, 1, 28, 28) and labels (N,) of a split, from verified files as `read` finds them.
 
     Raises DataError when a file is missing or damaged; `repair` mends both.
     """
@@ -213,14 +291,19 @@ def parse(raw: bytes, source: str) -> "NDArray[np.uint8]":
     """
     import numpy as np
 
+    shape, header = _parse_header(raw, source)
+    if len(raw) - header != math.prod(shape):
+        raise DataError(f"{source} has {len(raw) - header:,} values, its header says {math.prod(shape):,}")
+    # A bytearray, because tensors will share this memory, and they may be written to.
+    return np.frombuffer(bytearray(raw), dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _parse_header(raw: bytes, source: str) -> tuple[tuple[int, ...], int]:
+    """Return the shape that the header of an IDX file states, and how many bytes the header has."""
     if len(raw) < 4 or raw[:3] != bytes([0, 0, UINT8]):
         raise DataError(f"{source} is not an IDX file of unsigned bytes")
     axes = raw[3]
     header = 4 + 4 * axes  # bytes
     if len(raw) < header:
         raise DataError(f"{source} ends inside its header")
-    shape = struct.unpack_from(f">{axes}I", raw, offset=4)
-    if len(raw) - header != math.prod(shape):
-        raise DataError(f"{source} has {len(raw) - header:,} values, its header says {math.prod(shape):,}")
-    # A bytearray, because tensors will share this memory, and they may be written to.
-    return np.frombuffer(bytearray(raw), dtype=np.uint8, offset=header).reshape(shape)
+    return struct.unpack_from(f">{axes}I", raw, offset=4), header

@@ -57,7 +57,9 @@ def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
         ) from error
 
 
-def prepare(config: TrainConfig, device: torch.device, data_dir: Path, checkpoint: Checkpoint | None = None) -> Trainer:
+def prepare(
+    config: TrainConfig, device: torch.device, data_dir: Path | None, checkpoint: Checkpoint | None = None
+) -> Trainer:
     """Bring model and digits together on a device, where `checkpoint` left off if there is one."""
     train_digits, held_out = dataset.select(dataset.load(data_dir, "train"), config)
     if config.extra:
