@@ -38,15 +38,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def lock(descriptor: int) -> bool:
+def lock(descriptor: int, wait: bool = False) -> bool:
     """Take an open file or folder for this process until it is closed, even by a kill; False when another one has it.
 
-    Where the system or the disk has no locks, everybody gets it.
+    With `wait` only once the other one has closed it. Where the system or the disk has no locks, everybody gets it.
     """
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:

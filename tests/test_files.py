@@ -1,4 +1,5 @@
 import os
+import threading
 
 import pytest
 
@@ -39,3 +40,20 @@ def test_a_locked_file_is_nobody_elses_until_it_is_closed(tmp_path):
         assert not lock(theirs.fileno())
         mine.close()
         assert lock(theirs.fileno())
+
+
+def test_who_waits_for_a_lock_gets_it_when_it_is_free(tmp_path):
+    order = []
+
+    def wait():
+        with open(tmp_path / "file", "ab") as theirs:
+            assert lock(theirs.fileno(), wait=True)
+            order.append("theirs")
+
+    with open(tmp_path / "file", "wb") as mine:
+        assert lock(mine.fileno())
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        order.append("mine")
+    waiting.join()
+    assert order == ["mine", "theirs"]

@@ -1,3 +1,6 @@
+import os
+import resource
+
 import numpy as np
 import pytest
 from conftest import draw_seven
@@ -43,6 +46,10 @@ def test_a_digit_of_mnist_is_loaded_as_it_is(tmp_path, val):
         ("seven.png\n", "line 2: a row is a file and a digit"),
         ("seven.png,\n", "line 2: a row is a file and a digit"),
         ("gone.png,7\n", "line 2: .*gone.png: there is no such file"),
+        ("\nseven.png,x\n", "line 3: a row is a file and a digit, such as `seven.png,7`, which `seven.png,x` is not"),
+        ("../seven.png,7\n", r"line 2: \.\./seven.png is outside of the folder"),
+        ("/etc/seven.png,7\n", "line 2: /etc/seven.png is outside of the folder"),
+        (f"seven.png,{'7' * 200_000}\n", "line 2 is not CSV: field larger than field limit"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path, rows, complaint):
@@ -56,3 +63,93 @@ def test_a_folder_that_is_none_is_named(tmp_path):
     (tmp_path / "labels.csv").write_text("file;label\n")
     with pytest.raises(DataError, match="must begin with the line `path,digit`"):
         labelled_pictures.load(tmp_path)
+
+
+WRITTEN = {
+    "Excel": "\ufeffpath,digit\r\nseven.png,7\r\n",
+    "Excel with a decimal comma": "\ufeffpath;digit\r\nseven.png;7\r\n",
+    "tabs": "path\tdigit\nseven.png\t7\n",
+    "blank lines": "\npath,digit\n\nseven.png,7\n\n\n",
+    "blank rows": "path;digit;;\r\n;;;\r\nseven.png;7;;\r\n;\r\n",
+    "quotes": '"path","digit"\n"seven.png","7"\n',
+    "spaces": "path, digit\nseven.png, 7 \n",
+    "no end": "path,digit\nseven.png,7",
+    "old Mac": "path,digit\rseven.png,7\r",
+    "two files joined": "path,digit\nseven.png,7\npath,digit\n",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_a_table_is_read_as_spreadsheets_and_editors_write_it(tmp_path, text):
+    write(tmp_path, "")
+    (tmp_path / "labels.csv").write_bytes(text.encode())
+    assert labelled_pictures.load(tmp_path)[1].tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("path,digit\nseven.png,7\n".encode("utf-16"), "is not text in UTF-8; Excel writes that as `CSV UTF-8`"),
+        (b"path,digit\n" + bytes(30_000_000), "has more than 20,000,000 bytes"),
+        (b'"' * 1_000_000, "must begin with the line"),
+    ],
+    ids=["UTF-16", "too large", "one long line"],
+)
+def test_a_table_of_another_kind_is_refused_with_the_reason(tmp_path, content, complaint):
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"labels\.csv {complaint}"):
+        labelled_pictures.load(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_regular_file_is_not_opened(tmp_path, make):
+    make(tmp_path / "labels.csv")
+    for use in (labelled_pictures.load, Corrections):
+        with pytest.raises(DataError, match=r"labels\.csv is not a regular file"):
+            use(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("path,di", "path,digit\r\n"),
+        ("path,digit\r", "path,digit\r\n"),
+        ("path,digit\r\none.png,1\r\ntwo.pn", "path,digit\r\none.png,1\r\n"),
+        ("path,digit\r\none.png,1\r\ntwo.png,", "path,digit\r\none.png,1\r\n"),
+        ("path,digit\r\none.png,1", "path,digit\r\none.png,1\r\n"),
+        ("path;digit\none.png;1\n", "path;digit\none.png;1\n"),
+    ],
+)
+def test_the_next_row_begins_on_a_line_of_its_own(tmp_path, before, after):
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes(before.encode())
+    folder = Corrections(tmp_path)
+    assert labels.read_bytes() == after.encode()
+    added = folder.add(decode.to_array(draw_seven()), 7)
+    delimiter = after[4]
+    assert labels.read_bytes() == f"{after}{added.name}{delimiter}7\r\n".encode()
+
+
+def test_a_table_of_another_kind_is_not_written_to(tmp_path):
+    (tmp_path / "labels.csv").write_text("my notes")
+    with pytest.raises(DataError, match="must begin with the line"):
+        Corrections(tmp_path)
+    assert (tmp_path / "labels.csv").read_text() == "my notes"
+
+
+def test_a_full_disk_leaves_no_half_row_and_no_picture_without_one(tmp_path):
+    folder = Corrections(tmp_path)
+    picture = decode.to_array(draw_seven())
+    for _ in range(40):  # so that the table is larger than a picture
+        folder.add(picture, 7)
+    before = (tmp_path / "labels.csv").read_bytes()
+    if (child := os.fork()) == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, resource.RLIM_INFINITY))  # bytes that still fit
+        try:
+            folder.add(picture, 7)
+        except OSError as error:
+            os._exit(0 if error.filename == str(tmp_path / "labels.csv") else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (tmp_path / "labels.csv").read_bytes() == before
+    assert len(list(tmp_path.glob("*.png"))) == 40

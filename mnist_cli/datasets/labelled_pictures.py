@@ -4,9 +4,15 @@
 """
 
 import csv
+import errno
+import io
+import os
+import re
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +20,30 @@ from PIL import Image
 
 from mnist_cli.arrays import Frame, Frames, Picture
 from mnist_cli.errors import DataError, ImageError
-from mnist_cli.files import replacing
+from mnist_cli.files import lock, replacing
 from mnist_cli.pictures import binarize, decode, normalize
 
 LABELS = "labels.csv"
-COLUMNS = ("path", "digit")
+COLUMNS = ["path", "digit"]
+HEADER = b"path,digit\r\n"
+DELIMITERS = ",;\t"  # Excel writes semicolons where numbers have a decimal comma
+MAX_LABELS_BYTES = 20_000_000  # half a million rows
+MAX_ROW_BYTES = 10_000
+MAX_SHOWN_CHARACTERS = 80  # of a row that an error shows
+WHOLE_ROW = re.compile(rb'.+[,;\t]\s*"?([0-9]|digit)"?\s*')
 
 
 class Corrections:
     """A folder that pictures are added to."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder and the CSV file, unless they are there; raises OSError when that cannot be."""
+        """Make the folder and the CSV file, unless they are there.
+
+        Raises OSError when that cannot be, DataError when there is a `labels.csv` of another kind.
+        """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LABELS).open("a", newline="", encoding="utf-8") as file:
-            if file.tell() == 0:
-                csv.writer(file).writerow(COLUMNS)
+        self._append()
 
     def add(self, picture: Picture, digit: int) -> Path:
         """Save a picture as it was read, without what else its file told, and return the path of the PNG file."""
@@ -38,10 +51,37 @@ class Corrections:
         levels = picture.round().astype(np.uint8)
         with replacing(path) as file:
             Image.fromarray(levels if levels.shape[2] == 3 else levels[:, :, 0]).save(file, "PNG")
-        # Several threads and processes may do so at once: what is appended in one write stays together.
-        with (self.folder / LABELS).open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow((path.name, digit))
+        try:
+            self._append(path.name, digit)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         return path
+
+    def _append(self, *row: object) -> None:
+        """Add a row, if one is given, after the last whole one: on a full disk, or after a kill, no half row stays.
+
+        Several threads and processes may do so at once.
+        """
+        path = self.folder / LABELS
+        _check_regular(path)
+        with path.open("a+b", buffering=0) as file:
+            lock(file.fileno(), wait=True)
+            file.seek(0)
+            start = file.read(MAX_ROW_BYTES)
+            is_begun = HEADER.startswith(start)  # not at all, or by a program that was killed
+            delimiter = "," if is_begun else _delimiter(start.decode("utf-8-sig", "replace"), path)
+            size = _end_with_whole_row(file)
+            text = io.StringIO(newline="")
+            csv.writer(text, delimiter=delimiter).writerows([*([] if size else [COLUMNS]), *([row] if row else [])])
+            content = text.getvalue().encode()
+            try:
+                if file.write(content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                file.truncate(size)
+                error.filename = str(path)
+                raise
 
 
 def load(folder: Path) -> tuple[Frames, NDArray[np.int64]]:
@@ -52,25 +92,84 @@ def load(folder: Path) -> tuple[Frames, NDArray[np.int64]]:
     Raises DataError, naming the row, when there is no such folder, a row is not a file and a digit, or a picture cannot
     be read.
     """
-    path = folder / LABELS
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; `mnist serve --collect {folder}` makes such a folder") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV file: {error}") from error
-    if not rows or tuple(rows[0]) != COLUMNS:
-        raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}`")
     frames, digits = [], []
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != 2 or row[1] not in "0123456789" or len(row[1]) != 1:
-            raise DataError(f"{path}, line {number}: a row is a file and a digit, such as `seven.png,7`")
-        frames.append(_frame(folder / row[0], f"{path}, line {number}"))
-        digits.append(int(row[1]))
+    for place, name, digit in _read_rows(folder / LABELS):
+        frames.append(_frame(folder / name, place))
+        digits.append(digit)
     if not frames:
-        raise DataError(f"{path} has no pictures")
+        raise DataError(f"{folder / LABELS} has no pictures")
     return np.stack(frames), np.array(digits, np.int64)
+
+
+def _read_rows(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield the rows of a CSV file as text editors and Excel write it: where each one is, its file and its digit."""
+    text = _read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, path))
+    try:
+        for row in reader:
+            place = f"{path}, line {reader.line_num}"
+            cells = _cells(row)
+            if not cells or cells == COLUMNS:
+                continue
+            if len(cells) != 2 or cells[1] not in set("0123456789"):
+                shown = ",".join(row)[:MAX_SHOWN_CHARACTERS]
+                raise DataError(f"{place}: a row is a file and a digit, such as `seven.png,7`, which `{shown}` is not")
+            name = Path(cells[0])
+            if name.is_absolute() or ".." in name.parts:
+                raise DataError(f"{place}: {cells[0]} is outside of the folder; a file is named from {path.parent} on")
+            yield place, cells[0], int(cells[1])
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num} is not CSV: {error}") from error
+
+
+def _read_text(path: Path) -> str:
+    _check_regular(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_LABELS_BYTES + 1)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing; `mnist serve --collect {path.parent}` makes such a folder") from error
+    if len(content) > MAX_LABELS_BYTES:
+        raise DataError(f"{path} has more than {MAX_LABELS_BYTES:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8; Excel writes that as `CSV UTF-8`") from error
+
+
+def _delimiter(text: str, path: Path) -> str:
+    """Return what stands between the cells of the first line; raises DataError when that does not name the columns."""
+    first = next(filter(str.strip, text[:MAX_ROW_BYTES].splitlines()), "")
+    for delimiter in DELIMITERS:
+        if _cells(next(csv.reader([first], delimiter=delimiter), [])) == COLUMNS:
+            return delimiter
+    raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}`")
+
+
+def _cells(row: list[str]) -> list[str]:
+    """Return the cells of a row without the spaces around them, and without the empty ones at its end."""
+    cells = [cell.strip() for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _check_regular(path: Path) -> None:
+    """Raise DataError for a device, a pipe or a folder, which might be read without an end."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a regular file")
+
+
+def _end_with_whole_row(file: BinaryIO) -> int:
+    """Cut off half a row at the end of a CSV file, or end a whole one, and return how many bytes there are."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - MAX_ROW_BYTES))
+    last = file.read(MAX_ROW_BYTES).rpartition(b"\n")[2]
+    if not last:
+        return size
+    if not WHOLE_ROW.fullmatch(last):
+        return file.truncate(size - len(last))
+    return size + file.write(b"\n" if last.endswith(b"\r") else b"\r\n")
 
 
 def _frame(path: Path, place: str) -> Frame:
