@@ -1,6 +1,9 @@
-"""Writing files so that a reader, a crash or a full disk never meets half of one."""
+"""Reading nothing but files, and writing them so that a reader, a crash or a full disk never meets half of one."""
 
+import errno
 import os
+import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +18,18 @@ except ImportError:  # on Windows
 STALE = 3600  # seconds after which a temporary file is nobody's: no file here takes so long to write
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or device, which may have no end, raises OSError, and a folder IsADirectoryError."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "this is a pipe or a device, and no file", str(path))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` and move it to `path` when the block ends without an error.
@@ -24,9 +39,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Process ids are not enough: two containers that share a folder may have the same ones.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

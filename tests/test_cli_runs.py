@@ -82,7 +82,7 @@ def test_a_damaged_checkpoint_is_named_and_the_others_are_listed(two, tmp_path):
     assert done.exit_code == 0
     assert "*  second  unreadable" in done.stdout
     assert "first" in done.stdout
-    assert done.stderr.startswith("checkpoints/second/last.pt is not a checkpoint, or not a whole one")
+    assert done.stderr.startswith("checkpoints/second/last.pt is not a checkpoint, or it is corrupted")
     listed = json.loads(two("runs", "second", "--json").stdout)
     assert listed["error"].startswith("checkpoints/second/last.pt is not")
     assert listed["val_accuracy"] is None

@@ -1,24 +1,22 @@
-"""What a checkpoint says of itself, read without its weights and without torch: at once, and from hundreds of files."""
+"""The metadata of a checkpoint, read without its weights and without torch: at once, and from hundreds of files."""
 
-import io
 import math
-import pickle
-import pickletools
-import zipfile
-from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mnist_cli.config import TrainConfig, means_pretrained
 from mnist_cli.errors import CheckpointError, first_line
+from mnist_cli.files import open_regular
+from mnist_cli.models.torch_files import ForeignCodeError, TorchFile
 from mnist_cli.results import EpochResult
 from mnist_cli.version import __version__
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
 BUNDLED = Path(__file__).parents[1] / "bundled" / "pretrained.pt"
-LARGEST = 50_000_000  # bytes of plain values; a run of 100,000 epochs has less
 LEARNED = (".weight", ".bias")  # how the names of parameters end; batch norm and preprocessing have other tensors
 
 Shape = tuple[int, ...]
@@ -58,14 +56,61 @@ def locate(path: Path) -> Path:
     return BUNDLED if means_pretrained(path) else path
 
 
-def read(path: Path) -> Header:
-    """Return what the checkpoint at `path` says of itself.
+@contextmanager
+def open_checkpoint(path: Path) -> Iterator[TorchFile]:
+    """Open a checkpoint of this program and format version, whose content is a dict, for as long as the block runs.
 
     Raises CheckpointError when there is no such file, or it is not one that this version can read.
     """
-    content = _read_content(path)
+    file = locate(path)
+    if file.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the file in it, such as {path / 'last.pt'}")
+    if file.suffix in {".onnx", ".pt2"}:
+        raise CheckpointError(f"{path} is an exported model; name the checkpoint that it was made from")
+    with _opened(file, path) as opened:
+        try:
+            archive = TorchFile(opened)
+        except ForeignCodeError as error:
+            raise CheckpointError(
+                f"{path} is refused: opening it would run code of its own ({error}), and a checkpoint needs none"
+            ) from error
+        # Whatever is wrong with a stranger's file, that is what has to be said.
+        except Exception as error:
+            raise CheckpointError(f"{path} is not a checkpoint, or it is corrupted: {first_line(error)}") from error
+        _check_format(path, archive.content)
+        yield archive
+
+
+def _opened(file: Path, path: Path) -> BinaryIO:
     try:
-        shapes = dict(content["weights"])
+        return open_regular(file)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} is not a checkpoint: {error.strerror or error}") from error
+
+
+def _check_format(path: Path, content: Any) -> None:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` makes ours")
+    version = content.get("version")
+    if not isinstance(version, int) or version != VERSION:
+        raise CheckpointError(f"{path} has a format version that mnist {__version__} does not read; it reads {VERSION}")
+
+
+def read(path: Path) -> Header:
+    """Return what a checkpoint holds but the numbers of its tensors.
+
+    Raises CheckpointError when there is no such file, or it is not one that this version can read.
+    """
+    with open_checkpoint(path) as archive:
+        return header_of(path, archive.content)
+
+
+def header_of(path: Path, content: dict[str, Any]) -> Header:
+    """Return the metadata in the content of the checkpoint at `path`; raises CheckpointError for invalid ones."""
+    try:
+        shapes = {_text(name): tensor.shape for name, tensor in content["weights"].items()}
         return Header(
             path,
             _text(content["model"]["name"]),
@@ -78,7 +123,7 @@ def read(path: Path) -> Header:
         )
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
-        raise CheckpointError(f"{path} is a damaged checkpoint: {first_line(error)}") from error
+        raise CheckpointError(f"{path} is a corrupted checkpoint: {first_line(error)}") from error
 
 
 def _epoch_result(values: dict[str, Any]) -> EpochResult:
@@ -86,6 +131,8 @@ def _epoch_result(values: dict[str, Any]) -> EpochResult:
     for name, value in vars(result).items():
         if value is None and name in {"held_out_loss", "train_accuracy"}:
             continue
+        if type(value) not in (int, float):
+            raise TypeError(f"the {name} of an epoch is no number")
         if not (math.isfinite(value) or name.endswith("loss")):  # which is what may become infinite
             raise ValueError(f"the {name} of an epoch is {value}")
     if not isinstance(result.epoch, int):
@@ -106,83 +153,7 @@ def _arguments(hidden: list[int], activation: str, dropout: float) -> dict[str, 
 
 
 def _text(value: object) -> str:
-    """Return a string as it is; of what is nested, a few bytes of a pickle make more than any memory as text."""
+    """Return a string as it is; raises TypeError for anything else."""
     if not isinstance(value, str):
         raise TypeError(f"a name in it is a {type(value).__name__}")
     return value
-
-
-def _read_content(path: Path) -> dict[str, Any]:
-    """Return the dict in a checkpoint of this program and format version, with a Shape in place of each tensor."""
-    file = locate(path)
-    if not file.exists():
-        raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints")
-    if file.is_dir():
-        raise CheckpointError(f"{path} is a folder; name the file in it, such as {path / 'last.pt'}")
-    if file.suffix in {".onnx", ".pt2"}:
-        raise CheckpointError(f"{path} is an exported model; name the checkpoint that it was made from")
-    # torch.save writes a zip; insisting on one keeps bare pickles out before anything looks inside.
-    if not file.is_file() or not zipfile.is_zipfile(file):
-        raise CheckpointError(f"{path} is not a checkpoint, or not a whole one; `mnist train` makes checkpoints")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            _check_sizes(archive.infolist(), file.stat().st_size)
-            (entry,) = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
-            if entry.file_size > LARGEST:
-                raise ValueError(f"it has {entry.file_size:,} bytes beside its weights")
-            pickled = archive.read(entry)
-            _check_places(pickled)
-            content = _Unpickler(io.BytesIO(pickled)).load()
-    except _ForeignCodeError as error:
-        raise CheckpointError(
-            f"{path} is refused: opening it would run code of its own ({error}), and a checkpoint needs none"
-        ) from error
-    # Pickle and zipfile raise a dozen kinds of error on broken files, some of them by accident.
-    except Exception as error:
-        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {first_line(error)}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` makes ours")
-    version = content.get("version")
-    if not isinstance(version, int) or version != VERSION:
-        raise CheckpointError(f"{path} has a format version that mnist {__version__} does not read; it reads {VERSION}")
-    return content
-
-
-def _check_sizes(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Raise ValueError when a zip of so many bytes unpacks to more, which none does that torch wrote."""
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError("it is compressed, as no checkpoint is")
-    if sum(entry.file_size for entry in entries) > size:
-        raise ValueError("it has more in it than its size allows")
-
-
-def _check_places(pickled: bytes) -> None:
-    """Raise ValueError for a pickle that numbers what it has beyond its own length: room is made for all up to there."""
-    for opcode, argument, _ in pickletools.genops(pickled):
-        if opcode.name in {"PUT", "LONG_BINPUT"} and int(argument or 0) > len(pickled):
-            raise ValueError("its pickle asks for more memory than it can need")
-
-
-class _ForeignCodeError(Exception):
-    """A pickle asks for a function or class that no checkpoint of ours has."""
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads plain values, and of each tensor its shape; it can call nothing but the two functions below."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name in the pickle."""
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _shape
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch" and name.endswith("Storage"):  # only named, never called
-            return name
-        raise _ForeignCodeError(f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> None:
-        """Leave out the numbers of a tensor."""
-
-
-def _shape(storage: None, offset: int, size: Shape, *rest: object) -> Shape:
-    return tuple(size)

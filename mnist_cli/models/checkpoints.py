@@ -6,9 +6,7 @@ opens it and no code of a stranger ever runs.
 
 import io
 import platform
-import warnings
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,13 @@ from mnist_cli.files import replacing
 from mnist_cli.models import architectures, checkpoint_info
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.checkpoint_info import Header
+from mnist_cli.models.torch_files import Storage, StoredTensor, TorchFile
 from mnist_cli.results import EpochResult
 from mnist_cli.version import __version__
 
 # The first checkpoints do not have these.
 UNCALIBRATED = {"temperature": torch.tensor(architectures.UNCALIBRATED), "least_score": torch.tensor(ANYTHING)}
+MAX_WEIGHT = 1e18  # beyond it the product of two numbers is more than a float32 holds
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,7 @@ def is_whole(tensor: torch.Tensor) -> bool:
 
 def _on_cpu(value: Any) -> Any:
     """Return nested dicts and lists with every tensor on the CPU, so that any machine can open the file."""
-    if isinstance(value, torch.Tensor):
-        return value.cpu()
-    if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    return [_on_cpu(item) for item in value] if isinstance(value, list) else value
+    return _replaced(value, torch.Tensor, torch.Tensor.cpu)
 
 
 def load(path: Path) -> Checkpoint:
@@ -99,17 +95,42 @@ def load(path: Path) -> Checkpoint:
 
     Raises CheckpointError when there is no such file, or it is not one that this version can read.
     """
-    header = checkpoint_info.read(path)
-    content = _read_tensors(path)
-    try:
-        weights = {**UNCALIBRATED, **content["weights"]}
-        _check_weights(header, weights)
-        model = architectures.build(header.model, **header.arguments)
-        model.load_state_dict(weights)
-        return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
-    # Whatever is wrong with a stranger's file, that is what has to be said.
-    except Exception as error:
-        raise CheckpointError(f"{path} is a damaged checkpoint: {first_line(error)}") from error
+    with checkpoint_info.open_checkpoint(path) as file:
+        header = checkpoint_info.header_of(path, file.content)
+        try:
+            content = _with_tensors(file)
+            weights = {**UNCALIBRATED, **content["weights"]}
+            _check_weights(header, weights)
+            model = architectures.build(header.model, **header.arguments)
+            model.load_state_dict(weights)
+            return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
+        # Whatever is wrong with a stranger's file, that is what has to be said.
+        except Exception as error:
+            raise CheckpointError(f"{path} is a corrupted checkpoint: {first_line(error)}") from error
+
+
+def _with_tensors(file: TorchFile) -> dict[str, Any]:
+    """Return the content of a file with its tensors, made of the bytes that were checked."""
+    storages: dict[Storage, torch.Tensor] = {}
+
+    def tensor(stored: StoredTensor) -> torch.Tensor:
+        if stored.storage not in storages:
+            content = file.numbers(stored.storage)
+            kind: torch.dtype = getattr(torch, stored.storage.kind)
+            storages[stored.storage] = torch.frombuffer(content, dtype=kind) if content else torch.empty(0, dtype=kind)
+        return storages[stored.storage].as_strided(stored.shape, stored.stride, stored.offset)
+
+    content: dict[str, Any] = _replaced(file.content, StoredTensor, tensor)
+    return content
+
+
+def _replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
+    """Return nested dicts and lists with `replace` of everything of a kind in place of it."""
+    if isinstance(value, kind):
+        return replace(value)
+    if isinstance(value, dict):
+        return {key: _replaced(item, kind, replace) for key, item in value.items()}
+    return [_replaced(item, kind, replace) for item in value] if isinstance(value, list) else value
 
 
 def _check_weights(header: Header, weights: dict[str, torch.Tensor]) -> None:
@@ -130,21 +151,8 @@ def _check_weights(header: Header, weights: dict[str, torch.Tensor]) -> None:
             )
         if not is_whole(tensor):
             raise ValueError(f"its {name} has fewer numbers than it says")
-        if not tensor.isfinite().all():
-            raise ValueError("it holds weights that are not numbers")
-
-
-def _read_tensors(path: Path) -> dict[str, Any]:
-    """Return the dict in a checkpoint file whose header was read, its checksums verified."""
-    file = checkpoint_info.locate(path)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-        with warnings.catch_warnings(action="ignore"):  # of what torch would rather have in it
-            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    # Torch and zipfile raise a dozen kinds of error on broken files, some of them by accident.
-    except Exception as error:
-        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one: {first_line(error)}") from error
-    if damaged:
-        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
-    return content
+        if not tensor.abs().max() < MAX_WEIGHT:  # true for NaN, too
+            raise ValueError(f"its {name} has values that are infinite, not numbers or beyond {MAX_WEIGHT:g}")
+    for name in ("temperature", "pixel_std"):
+        if not weights[name] > 0:
+            raise ValueError(f"its {name} is {float(weights[name]):g}, and not above 0")
