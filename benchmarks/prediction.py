@@ -21,10 +21,10 @@ from PIL import Image
 
 from mnist_cli import cores
 from mnist_cli.datasets import mnist_files
-from mnist_cli.models import checkpoint_info
+from mnist_cli.models import pretrained
 
 PREDICT = [sys.executable, "-m", "mnist_cli", "predict", "--device", "cpu", "--checkpoint"]
-MODELS = {"onnxruntime": "pretrained", "torch": str(checkpoint_info.BUNDLED)}
+MODELS = {"onnxruntime": "pretrained", "torch": str(pretrained.CHECKPOINT)}
 FOLDER = 10_000  # files
 
 

@@ -22,11 +22,12 @@ from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.models import checkpoints
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import binarize, cleanup, decode, normalize, segment
-from mnist_cli.recognition import answers, classification, numbers
+from mnist_cli.recognition import classification, detection
+from mnist_cli.recognition.result import Result
 from pretraining import pages, sheets
 from pretraining.__main__ import CONFIG
 
-MODULES = (binarize, cleanup, segment, normalize, numbers, classification)
+MODULES = (binarize, cleanup, segment, normalize, detection, classification)
 FIXED = {
     "DIGIT_SIDE",
     "CENTRE",
@@ -60,7 +61,9 @@ def write_digits(digits: dataset.Digits, count: int, seed: int) -> Iterator[tupl
 
 def exact_pages(model: Model, samples: Labelled) -> float:
     """Return the fraction of pages whose text is read exactly."""
-    return float(np.mean([answers.text_of(numbers.find_digits(model, picture)) == text for picture, text in samples]))
+    return float(
+        np.mean([Result(digits=detection.find_digits(model, picture)).text == text for picture, text in samples])
+    )
 
 
 def exact_digits(model: Model, samples: Labelled) -> float:
@@ -112,7 +115,7 @@ def main() -> None:
     samples = {name: list(write_pages(name, digits, arguments.count, arguments.seed)) for name in conditions}
     if arguments.constants:
         mixed = [sample for some in samples.values() for sample in some]
-        vary(model, mixed, exact_pages, [binarize, cleanup, segment, normalize, numbers])
+        vary(model, mixed, exact_pages, [binarize, cleanup, segment, normalize, detection])
         singles = list(write_digits(digits, arguments.count, arguments.seed))
         vary(model, singles, exact_digits, [binarize, cleanup, normalize, classification])
         return

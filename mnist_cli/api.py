@@ -6,92 +6,101 @@
 7
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import Any, cast, overload
 
 from mnist_cli import config as configuration
-from mnist_cli.arrays import Picture
 from mnist_cli.config import PRETRAINED
 from mnist_cli.datasets import data_folder, mnist_files
-from mnist_cli.errors import ConfigError, ImageError
+from mnist_cli.errors import ConfigError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
 from mnist_cli.evaluation.metrics import Measured
 from mnist_cli.models import backends, interface
-from mnist_cli.models.backends import Loaded
+from mnist_cli.models.backends import LoadedModel
 from mnist_cli.pictures import decode
-from mnist_cli.recognition import answers, classification, numbers
-from mnist_cli.recognition.numbers import Found
-from mnist_cli.recognition.predictions import Prediction
+from mnist_cli.recognition import pipeline, sources
+from mnist_cli.recognition.pipeline import Options
+from mnist_cli.recognition.result import Result
+from mnist_cli.recognition.sources import AnyPath, Source
 from mnist_cli.results import EpochResult
 from mnist_cli.training import runs
 
-AnyPath = str | PathLike[str]
-AnyPicture = AnyPath | Image.Image | NDArray[np.generic]
 
+class PictureResult(Result):
+    """A result that shows itself in a notebook, with its picture, unless it is one of many, which keep none."""
 
-@dataclass(frozen=True)
-class Recognizer(Loaded):
-    """A model that reads pictures: paths, Pillow images, or arrays as `as_picture` takes them."""
-
-    def predict(self, picture: AnyPicture, *, min_confidence: float = 0.0) -> "PredictedPicture":
-        """Return the digit in a picture; in a notebook the answer shows how it came about.
-
-        Raises ImageError when it cannot be read as a picture.
-        """
-        pixels = as_picture(picture)
-        (prediction,) = classification.classify(self.model, [pixels], min_confidence)
-        return PredictedPicture(**vars(prediction), picture=pixels)
-
-    def find_digits(self, picture: AnyPicture, *, min_confidence: float = 0.0) -> "Page":
-        """Return the digits of a picture that may have several; in a notebook they are shown in it.
-
-        Raises ImageError when it cannot be read as a picture.
-        """
-        pixels = as_picture(picture, longest=None)
-        return Page(pixels, numbers.find_digits(self.model, pixels, min_confidence))
-
-
-@dataclass(frozen=True)
-class PredictedPicture(Prediction):
-    """The answer for a picture, with the picture."""
-
-    picture: Picture = field(kw_only=True, repr=False)
-
-    def _repr_png_(self) -> bytes:
-        """Show itself in a notebook: the picture, its ink, what the model saw, how likely each digit is."""
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture with its ink, the input of the model and the probabilities, or with the boxes of its digits."""
         from mnist_cli.reporting import explanations
 
-        return explanations.to_png(explanations.draw(self.picture, self))
-
-
-@dataclass(frozen=True, repr=False)
-class Page:
-    """A picture and the digits in it, in reading order."""
-
-    picture: Picture
-    digits: list[Found]
-
-    @property
-    def text(self) -> str:
-        """What they read, line by line, with a `?` for each that has a reason."""
-        return answers.text_of(self.digits)
-
-    def __repr__(self) -> str:
-        return f"Page({self.text!r})"
-
-    def _repr_png_(self) -> bytes:
-        """Show itself in a notebook."""
-        from mnist_cli.reporting import explanations
-
+        if self.picture is None:
+            return None
+        if self.prediction and not self.digits:
+            return explanations.to_png(explanations.draw(self.picture, self.prediction))
         return explanations.to_png(explanations.draw_page(self.picture, self.digits))
+
+
+@dataclass(frozen=True)
+class Recognizer(LoadedModel):
+    """A model that reads pictures.
+
+    A picture is a path (`-` is standard input), the bytes of a file, a Pillow image, or an array or tensor as
+    `sources.read` takes them: (height, width), (height, width, 3) or (1, 28, 28) for example. Many pictures are a folder,
+    an iterable of pictures (in which a folder stands for the pictures below it), or an array (N, 1, 28, 28).
+    """
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a path is an iterable, too
+        self, pictures: Source, *, min_confidence: float = ...
+    ) -> PictureResult: ...
+    @overload
+    def predict(self, pictures: Iterable[Source], *, min_confidence: float = ...) -> list[PictureResult]: ...
+
+    def predict(
+        self, pictures: Source | Iterable[Source], *, min_confidence: float = 0.0
+    ) -> PictureResult | list[PictureResult]:
+        """Return the digit of a picture as `digit`, or a list of such results for many pictures, in their order.
+
+        Raises ImageError when a single picture cannot be read; among many, it has a result with an `error`.
+        """
+        return self._recognize(pictures, many=False, min_confidence=min_confidence)
+
+    @overload
+    def find_digits(  # type: ignore[overload-overlap]
+        self, pictures: Source, *, min_confidence: float = ...
+    ) -> PictureResult: ...
+    @overload
+    def find_digits(self, pictures: Iterable[Source], *, min_confidence: float = ...) -> list[PictureResult]: ...
+
+    def find_digits(
+        self, pictures: Source | Iterable[Source], *, min_confidence: float = 0.0
+    ) -> PictureResult | list[PictureResult]:
+        """Return all digits of a picture as `digits` and `text`, or a list of such results for many pictures.
+
+        Raises ImageError when a single picture cannot be read; among many, it has a result with an `error`.
+        """
+        return self._recognize(pictures, many=True, min_confidence=min_confidence)
+
+    def _recognize(
+        self, pictures: Source | Iterable[Source], many: bool, min_confidence: float
+    ) -> PictureResult | list[PictureResult]:
+        is_one = sources.is_one(pictures)
+        options = Options(many, min_confidence, keep_pixels=is_one)
+        is_list = not (is_one or isinstance(pictures, str | PathLike))
+        several = cast("Iterable[Source]", pictures if is_list else [pictures])
+        batches = pipeline.recognize(self.model, sources.expand(several), options)
+        results = [PictureResult(**vars(result)) for result in chain.from_iterable(batches)]
+        if not is_one:
+            return results
+        (result,) = results
+        if result.error:
+            raise type(result.error)(f"{result.path}: {result.error}" if result.path else str(result.error))
+        return result
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,12 @@ class Trained:
 def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Recognizer:
     """Return the model in a checkpoint or an ONNX file, by default the one that ships with the program.
 
-    The name of a run and `latest` will do, as for the commands. Raises CheckpointError for a file that is none, ConfigError
-    when there is no such device.
+    The name of a run and `latest` will do, as for the commands. From here on Pillow logs nothing: an error of a picture is
+    reported once, as ImageError.
+
+    Raises CheckpointError for a file that is not a model, ConfigError when there is no such device.
     """
+    decode.silence_libraries()
     return Recognizer(**vars(backends.load(runs.find_checkpoint(Path(checkpoint)), device)))
 
 
@@ -181,26 +193,3 @@ def evaluate(
     frames, labels = mnist_files.load(data, "val")
     (errors,) = measure([model], frames, labels, CORRUPTIONS if corruptions else ())
     return Evaluated(", ".join(map(str, paths)), metrics.ask(model, frames, labels), errors)
-
-
-def as_picture(image: AnyPicture, longest: int | None = decode.WORKING_SIZE) -> Picture:
-    """Return any picture as an array of levels, 0 = black to 255 = white, reduced to `longest` px unless that is None.
-
-    An array is (height, width) or (height, width, 1 or 3), of numbers from 0 to 1, to 255, or to any larger one.
-
-    Raises ImageError when it is none of these.
-    """
-    if isinstance(image, Image.Image):
-        return decode.to_array(image, longest)
-    if not isinstance(image, np.ndarray):
-        return decode.read(Path(image), longest)
-    if image.ndim not in {2, 3} or image.shape[2:] not in {(), (1,), (3,)} or not image.size:
-        raise ImageError(f"an array of shape {image.shape} is no picture; (height, width) or (height, width, 3) is")
-    levels = image.astype(np.float32)
-    if not np.isfinite(levels).all() or levels.min() < 0:
-        raise ImageError("an array is no picture when some of its numbers are negative or none at all")
-    top = float(levels.max())
-    if top > 255 or top <= 1 or (image.dtype.kind == "f" and top < 2):  # a resampled 1 may come out a little larger
-        levels *= 255 / max(top, 1)
-    pixels = levels.round().astype(np.uint8)
-    return decode.to_array(Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels), longest)

@@ -18,7 +18,7 @@ from mnist_cli import cores, files
 from mnist_cli.config import DATA_DIR, TrainConfig
 from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.datasets.dataset import Digits
-from mnist_cli.models import architectures, checkpoint_info, checkpoints
+from mnist_cli.models import architectures, checkpoints, pretrained
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.results import EpochResult, Evaluation, percent
 from mnist_cli.training import calibration, loop
@@ -56,7 +56,7 @@ class AgainstNothing(nn.Module):
 def main() -> None:
     """Make the examples, train, calibrate, measure, save."""
     parser = argparse.ArgumentParser(prog="python -m pretraining", description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=checkpoint_info.BUNDLED, help="where the checkpoint goes")
+    parser.add_argument("--output", type=Path, default=pretrained.CHECKPOINT, help="where the checkpoint goes")
     parser.add_argument(
         "--precision", choices=["fp32", "bf16"], default="fp32", help="bf16 where the CPU is quick at it"
     )

@@ -6,7 +6,7 @@ from conftest import draw_seven
 from PIL import Image
 
 import mnist_cli as mnist
-from mnist_cli.errors import CheckpointError, ConfigError, ImageError
+from mnist_cli.errors import CheckpointError, ConfigError, FormatError, ImageError
 from mnist_cli.models import checkpoints
 from mnist_cli.reporting import explanations
 
@@ -57,8 +57,52 @@ def test_several_digits_are_found_and_shown_in_their_picture(model):
     page = model.find_digits(np.kron(row, np.ones((10, 10, 1), np.uint8)))  # larger than is looked at
     assert [one.prediction.digit for one in page.digits] == [7, 7]
     assert page.digits[1].box[0] == pytest.approx(page.digits[0].box[0] + 1_000, abs=20)
-    assert (page.text, repr(page)) == ("77", "Page('77')")
+    assert (page.text, repr(page)) == ("77", "PictureResult(text='77')")
     assert shown(page).size == (2_000, 1_000)
+
+
+def test_many_pictures_are_a_list_of_results_in_order_unreadable_ones_among_them(model, tmp_path):
+    draw_seven().save(tmp_path / "seven.png")
+    (tmp_path / "notes.png").write_text("milk, eggs")
+    pictures = [tmp_path / "notes.png", tmp_path / "seven.png", draw_seven(), np.full((9, 9), 255), "none.png"]
+    for given in (pictures, tuple(pictures), iter(pictures)):
+        results = model.predict(given)
+        assert [result.digit for result in results] == [None, 7, 7, None, None]
+        assert [type(result.error) for result in results] == [FormatError, *[type(None)] * 3, ImageError]
+        assert results[4].reason == "there is no such file"
+    assert [result.text for result in model.find_digits(pictures)] == ["", "7", "7", "", ""]
+
+
+def test_a_folder_is_many_pictures(model, tmp_path):
+    for name in ("b.png", "a.png"):
+        draw_seven().save(tmp_path / name)
+    results = model.predict(tmp_path)
+    assert [(result.path, result.digit) for result in results] == [(tmp_path / "a.png", 7), (tmp_path / "b.png", 7)]
+
+
+@pytest.mark.parametrize("axes", ["array", "tensor"])
+def test_images_as_mnist_has_them_are_pictures(model, val, axes):
+    images = val.images[:100] if axes == "tensor" else val.images[:100].numpy()
+    results = model.predict(images)
+    assert sum(result.digit == label for result, label in zip(results, val.labels[:100].tolist(), strict=True)) >= 97
+    assert images[0].shape == (1, 28, 28)
+    one = model.predict(images[0])
+    assert (one.digit, one.confidence) == (results[0].digit, pytest.approx(results[0].confidence, abs=1e-5))
+
+
+def test_results_of_many_pictures_keep_no_pixels_and_show_themselves_as_text(model):
+    (result,) = model.predict([draw_seven()])
+    assert result._repr_png_() is result.picture is None
+    assert repr(result).startswith("PictureResult(digit=7, confidence=")
+
+
+def test_a_single_picture_that_cannot_be_read_raises_an_error_that_names_it(model, tmp_path):
+    (tmp_path / "notes.png").write_text("milk, eggs")
+    for read in (model.predict, model.find_digits):
+        with pytest.raises(FormatError, match=r"notes\.png: this is not a picture"):
+            read(tmp_path / "notes.png")
+        with pytest.raises(FormatError, match=r"^this is not a picture"):
+            read(b"milk, eggs")
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5,), (4, 4, 7), (2, 2, 2, 2)])
@@ -69,7 +113,7 @@ def test_an_array_that_is_no_picture_is_refused(model, shape):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
 def test_an_array_of_what_are_no_levels_is_refused(model, value):
-    with pytest.raises(ImageError, match="negative or none at all"):
+    with pytest.raises(ImageError, match="negative, infinite or NaN"):
         model.predict(np.full((3, 3), value))
 
 

@@ -8,8 +8,8 @@ import torch
 
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import CheckpointError, ConfigError, MnistError
-from mnist_cli.models import architectures, backends, checkpoints, interface
-from mnist_cli.models.backends import BUNDLED, OnnxModel
+from mnist_cli.models import architectures, backends, checkpoints, interface, pretrained
+from mnist_cli.models.backends import OnnxModel
 from mnist_cli.models.interface import Ensemble
 
 IMAGES = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -44,12 +44,12 @@ def test_test_time_augmentation_is_the_mean_over_five_places():
 
 
 def test_the_two_forms_of_the_model_that_ships_agree(val):
-    assert BUNDLED.stat().st_size <= 2_000_000
+    assert pretrained.ONNX.stat().st_size <= 2_000_000
     quick, original = backends.load(PRETRAINED), checkpoints.load(PRETRAINED)
     assert isinstance(quick.model, OnnxModel)
     assert quick.path == PRETRAINED
     assert quick.val_accuracy == pytest.approx(original.val_accuracy)
-    assert quick.model.least_score == pytest.approx(float(original.model.least_score))
+    assert quick.model.rejection_threshold == pytest.approx(float(original.model.rejection_threshold))
     one, two = (interface.logits_of(model, val.images.numpy()) for model in (quick.model, original.model))
     assert np.abs(one - two).max() <= 1e-4, "make onnx"
 
@@ -60,7 +60,7 @@ def test_without_onnxruntime_the_model_that_ships_runs_on_torch(monkeypatch):
 
 
 def test_an_onnx_file_without_onnxruntime_says_what_to_type(tmp_path, monkeypatch):
-    path = shutil.copy(BUNDLED, tmp_path / "model.onnx")
+    path = shutil.copy(pretrained.ONNX, tmp_path / "model.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MnistError, match=r'model.onnx needs onnxruntime, which .* pip install "mnist-cli\[export\]"'):
         backends.load(path)
@@ -74,7 +74,7 @@ def test_an_onnx_file_runs_on_the_cpu_alone(tmp_path):
 @pytest.mark.parametrize("size", [0, 1, 1_000, 500_000])
 def test_half_an_onnx_file_is_told(tmp_path, size):
     path = tmp_path / "model.onnx"
-    path.write_bytes(BUNDLED.read_bytes()[:size])
+    path.write_bytes(pretrained.ONNX.read_bytes()[:size])
     with pytest.raises(
         CheckpointError, match=r"model.onnx is not a model that `mnist export` made, or a damaged one: .+"
     ):
@@ -86,7 +86,7 @@ def test_a_missing_onnx_file_and_a_huge_one_are_told(tmp_path, monkeypatch):
         backends.load(tmp_path / "none.onnx")
     monkeypatch.setattr(backends, "LARGEST", 1_000)
     with pytest.raises(CheckpointError, match="more than 1,000 bytes"):
-        backends.load(shutil.copy(BUNDLED, tmp_path / "model.onnx"))
+        backends.load(shutil.copy(pretrained.ONNX, tmp_path / "model.onnx"))
 
 
 def outside(model):
@@ -134,7 +134,7 @@ def saying(key, value):
     ],
 )
 def test_a_stranger_s_onnx_file_is_refused_in_a_sentence(tmp_path, change, why):
-    model = onnx.load(BUNDLED)
+    model = onnx.load(pretrained.ONNX)
     change(model)
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(CheckpointError, match=why):

@@ -35,15 +35,6 @@ def test_the_model_that_ships_has_a_header():
     assert checkpoint_info.read(PRETRAINED).parameters > 100_000
 
 
-def test_a_folder_that_is_called_pretrained_does_not_hide_the_model_that_ships(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    PRETRAINED.mkdir()
-    assert checkpoint_info.locate(PRETRAINED) == checkpoint_info.BUNDLED
-    PRETRAINED.rmdir()
-    PRETRAINED.write_text("a file of the user's own")
-    assert checkpoint_info.locate(PRETRAINED) == PRETRAINED
-
-
 @pytest.mark.parametrize(
     "changes",
     [

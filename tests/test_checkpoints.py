@@ -12,7 +12,7 @@ from torch import nn
 
 from mnist_cli.config import PRETRAINED
 from mnist_cli.errors import CheckpointError
-from mnist_cli.models import architectures, checkpoint_info, checkpoints
+from mnist_cli.models import architectures, checkpoints, pretrained
 from mnist_cli.results import EpochResult
 from mnist_cli.training import loop, session
 from mnist_cli.training.loop import Trainer
@@ -213,7 +213,7 @@ def test_a_checkpoint_without_a_calibration_is_read(trained, tmp_path):
 
 
 def test_the_model_that_ships_is_small_and_meant_by_its_name(val, tmp_path, monkeypatch):
-    assert checkpoint_info.BUNDLED.stat().st_size <= 2_000_000
+    assert pretrained.CHECKPOINT.stat().st_size <= 2_000_000
     shipped = checkpoints.load(PRETRAINED)
     assert shipped.val_accuracy >= 0.996
     assert loop.evaluate(shipped.model, val[:2_000]).accuracy >= 0.99

@@ -5,8 +5,7 @@ import pytest
 from conftest import draw_seven
 
 from mnist_cli.errors import ExportError
-from mnist_cli.models import exports
-from mnist_cli.models.backends import BUNDLED
+from mnist_cli.models import exports, pretrained
 from mnist_cli.models.exports import Comparison
 
 SAME = Comparison(10_000, 3e-6, 0, 0.97, 0.97)
@@ -19,7 +18,7 @@ def made(monkeypatch):
 
     def make(checkpoint, kind, images, labels, calibration=None):
         asked.append((checkpoint.path, kind, len(images), None if calibration is None else len(calibration)))
-        return BUNDLED.read_bytes(), SAME
+        return pretrained.ONNX.read_bytes(), SAME
 
     monkeypatch.setattr(exports, "make", make)
     return asked

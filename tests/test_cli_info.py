@@ -5,7 +5,7 @@ import math
 import pytest
 from test_checkpoints import change
 
-from mnist_cli.models import checkpoint_info, checkpoints
+from mnist_cli.models import checkpoints, pretrained
 
 
 def test_it_says_what_the_checkpoint_is(mnist, trained):
@@ -41,7 +41,7 @@ def test_a_loss_that_is_no_number_is_null(mnist, trained, tmp_path):
 
 def test_the_model_that_ships_is_pretrained(mnist):
     values = json.loads(mnist("info", "pretrained", "--json").stdout)
-    assert values["sha256"] == hashlib.sha256(checkpoint_info.BUNDLED.read_bytes()).hexdigest()
+    assert values["sha256"] == hashlib.sha256(pretrained.CHECKPOINT.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("content", [b"hello", b""])

@@ -6,19 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
-import weakref
 
-import numpy as np
 import pytest
 from conftest import draw_seven
 from PIL import Image
 from typer.testing import CliRunner
 
 from mnist_cli.cli import app
-from mnist_cli.cli.predict import BATCH
-from mnist_cli.pictures import decode
-from mnist_cli.recognition import answers, classification, numbers
-from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition import classification, detection
+from mnist_cli.recognition.detection import Detection
 from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.reporting import explanations
 
@@ -117,26 +113,6 @@ def test_more_files_than_a_batch_keep_their_order(mnist, trained, tmp_path):
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == names
 
 
-def test_no_more_than_two_batches_of_pictures_are_held(mnist, trained, monkeypatch, seven):
-    held = most = 0
-
-    def read(path):
-        nonlocal held, most
-        picture = np.full((20, 20, 1), 255, np.float32)
-        held += 1
-        most = max(most, held)
-        weakref.finalize(picture, let_go)
-        return picture
-
-    def let_go():
-        nonlocal held
-        held -= 1
-
-    monkeypatch.setattr(decode, "read", read)
-    assert mnist("predict", *[seven] * (5 * BATCH), "--checkpoint", trained).exit_code == 0
-    assert BATCH <= most <= 2 * BATCH
-
-
 def test_a_bad_file_has_its_place_in_json_and_csv(mnist, trained, seven):
     done = mnist("predict", "none.png", seven, "--json", "--checkpoint", trained)
     assert done.exit_code == 1
@@ -204,7 +180,7 @@ def test_the_likeliest_digits(mnist, trained, seven):
 
 def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path, monkeypatch):
     shapes = []
-    monkeypatch.setattr(numbers, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
+    monkeypatch.setattr(detection, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
     for name in ("a.png", "b.png"):
         Image.new("L", (1000, 500)).save(tmp_path / name)
     done = mnist("predict", "--many", "a.png", "b.png", "--checkpoint", trained)
@@ -213,9 +189,8 @@ def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path,
 
 
 def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
-    page = [Found((10, 20, 30, 40), SEVEN), Found((10, 80, 30, 40), SEVEN)]
-    monkeypatch.setattr(numbers, "find_digits", lambda model, picture, least: page)
-    monkeypatch.setattr(answers, "text_of", lambda found: "7\n7")
+    page = [Detection((10, 20, 30, 40), SEVEN), Detection((10, 80, 30, 40), SEVEN, line=1)]
+    monkeypatch.setattr(detection, "find_digits", lambda model, picture, least: page)
     assert mnist("predict", "--many", seven, "--checkpoint", trained).stdout == "seven.png: 7 7\n"
     answer = json.loads(mnist("predict", "--many", seven, "--json", "--checkpoint", trained).stdout)
     assert (answer["text"], [digit["digit"] for digit in answer["digits"]]) == ("7\n7", [7, 7])

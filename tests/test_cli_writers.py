@@ -4,38 +4,32 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from rich.console import Console
 
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter
-from mnist_cli.recognition import answers
-from mnist_cli.recognition.answers import Answer
-from mnist_cli.recognition.numbers import Found
+from mnist_cli.errors import ImageError
+from mnist_cli.recognition.detection import Detection
 from mnist_cli.recognition.predictions import NO_INK, Prediction
+from mnist_cli.recognition.result import Result
 
 FRAME = np.zeros((1, 28, 28), np.uint8)
 SEVEN = Prediction([0.0, 0.125, 0.0, 0.0, 0.0, 0.0, 0.0, 0.75, 0.0, 0.125], 5.0, frame=FRAME)
 CAT = Prediction(SEVEN.probabilities, -5.0, "not a digit", frame=FRAME)
 UNCLEAR = Prediction(SEVEN.probabilities, 5.0, "unclear", frame=FRAME)
-PAGE = [Found((1, 2, 30, 40), SEVEN), Found((50, 2, 31, 41), UNCLEAR)]
+PAGE = [Detection((1, 2, 30, 40), SEVEN), Detection((50, 2, 31, 41), UNCLEAR, line=1)]
 
-ANSWERS = [
-    Answer(Path("seven.png"), prediction=SEVEN),
-    Answer(Path("none.png"), error="there is no such file"),
-    Answer(Path("cat.png"), prediction=CAT),
-    Answer(Path("blank.png"), prediction=NO_INK),
+RESULTS = [
+    Result(Path("seven.png"), prediction=SEVEN),
+    Result(Path("none.png"), error=ImageError("there is no such file")),
+    Result(Path("cat.png"), prediction=CAT),
+    Result(Path("blank.png"), prediction=NO_INK),
 ]
-
-
-@pytest.fixture
-def _text(monkeypatch):
-    monkeypatch.setattr(answers, "text_of", lambda found: "7\n?" if found else "")
 
 
 def table(batches, width=80, **options):
     """Return what a table of these answers looks like, line by line."""
     console = Console(file=io.StringIO(), force_terminal=True, no_color=True, width=width)
-    names = [str(answer.path) for batch in batches for answer in batch]
+    names = [str(result.path) for batch in batches for result in batch]
     writer = TableWriter(console, names, **{"top_k": 0, "many": False, "show": False, **options})
     for batch in batches:
         writer.write(batch)
@@ -44,12 +38,12 @@ def table(batches, width=80, **options):
 
 
 def test_lines(capsys):
-    LineWriter(0).write(ANSWERS)
+    LineWriter(0).write(RESULTS)
     assert capsys.readouterr().out == "seven.png: 7  75.0 %\ncat.png: ?  not a digit\nblank.png: ?  no ink\n"
 
 
 def test_lines_with_the_likeliest_digits(capsys):
-    LineWriter(3).write(ANSWERS)
+    LineWriter(3).write(RESULTS)
     assert capsys.readouterr().out.splitlines() == [
         "seven.png: 7  75.0 %  1  12.5 %  9  12.5 %",
         "cat.png: ?  not a digit  7  75.0 %  1  12.5 %  9  12.5 %",
@@ -57,14 +51,13 @@ def test_lines_with_the_likeliest_digits(capsys):
     ]
 
 
-@pytest.mark.usefixtures("_text")
 def test_lines_of_pictures_with_many_digits(capsys):
-    LineWriter(0).write([Answer(Path("page.png"), found=PAGE), Answer(Path("blank.png"))])
+    LineWriter(0).write([Result(Path("page.png"), digits=PAGE), Result(Path("blank.png"))])
     assert capsys.readouterr().out == "page.png: 7 ?\nblank.png: ?  no digit\n"
 
 
 def test_json_has_an_object_for_each_file(capsys):
-    JsonWriter(2, many=False).write(ANSWERS)
+    JsonWriter(2, many=False).write(RESULTS)
     seven, none, cat, _ = map(json.loads, capsys.readouterr().out.splitlines())
     assert seven == {
         "path": "seven.png",
@@ -78,10 +71,9 @@ def test_json_has_an_object_for_each_file(capsys):
     assert cat == {**seven, "path": "cat.png", "digit": None, "reason": "not a digit"}
 
 
-@pytest.mark.usefixtures("_text")
 def test_json_of_pictures_with_many_digits(capsys):
-    only = Answer(Path("seven.png"), found=PAGE[:1], prediction=SEVEN)
-    JsonWriter(0, many=True).write([Answer(Path("page.png"), found=PAGE), only, Answer(Path("blank.png"))])
+    only = Result(Path("seven.png"), digits=PAGE[:1], prediction=SEVEN)
+    JsonWriter(0, many=True).write([Result(Path("page.png"), digits=PAGE), only, Result(Path("blank.png"))])
     page, seven, blank = map(json.loads, capsys.readouterr().out.splitlines())
     assert (page["digit"], page["reason"], page["text"]) == (None, "several digits", "7\n?")
     assert page["digits"] == [
@@ -93,7 +85,7 @@ def test_json_of_pictures_with_many_digits(capsys):
 
 
 def test_csv_has_a_row_for_each_file_whatever_its_name(capsys):
-    CsvWriter(many=False).write([*ANSWERS, Answer(Path('a "b",\nc.png'), prediction=SEVEN)])
+    CsvWriter(many=False).write([*RESULTS, Result(Path('a "b",\nc.png'), prediction=SEVEN)])
     header, seven, none, cat, _, odd = csv.reader(io.StringIO(capsys.readouterr().out))
     assert ",".join(header) == "path,digit,confidence,reason,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9"
     assert seven == ["seven.png", "7", "0.75", "", *map(str, SEVEN.probabilities)]
@@ -103,7 +95,7 @@ def test_csv_has_a_row_for_each_file_whatever_its_name(capsys):
 
 
 def test_csv_has_a_row_for_each_of_many_digits(capsys):
-    CsvWriter(many=True).write([Answer(Path("page.png"), found=PAGE), Answer(Path("blank.png"))])
+    CsvWriter(many=True).write([Result(Path("page.png"), digits=PAGE), Result(Path("blank.png"))])
     header, first, second, blank = csv.reader(io.StringIO(capsys.readouterr().out))
     assert header[-4:] == ["x", "y", "width", "height"]
     assert (first[:2], first[-4:]) == (["page.png", "7"], ["1", "2", "30", "40"])
@@ -112,8 +104,8 @@ def test_csv_has_a_row_for_each_of_many_digits(capsys):
 
 
 def test_a_table_goes_on_in_the_next_batch_as_it_began():
-    first, second = [Answer(Path("a.png"), prediction=SEVEN)], [Answer(Path("photos/b.png"), prediction=CAT)]
-    assert table([ANSWERS[1:2], first, second]) == [
+    first, second = [Result(Path("a.png"), prediction=SEVEN)], [Result(Path("photos/b.png"), prediction=CAT)]
+    assert table([RESULTS[1:2], first, second]) == [
         "file          digit      confidence",
         "───────────────────────────────────",
         "a.png             7          75.0 %",
@@ -122,7 +114,7 @@ def test_a_table_goes_on_in_the_next_batch_as_it_began():
 
 
 def test_a_table_has_the_likeliest_digits_below_each_other():
-    assert table([ANSWERS[:1]], top_k=2)[2:] == [
+    assert table([RESULTS[:1]], top_k=2)[2:] == [
         "seven.png         7          75.0 %",
         "                  1          12.5 %",
         "",
@@ -131,19 +123,18 @@ def test_a_table_has_the_likeliest_digits_below_each_other():
 
 def test_a_table_keeps_a_long_name_whole():
     name = "x" * 100 + ".png"
-    lines = table([[Answer(Path(name), prediction=SEVEN)]], width=60)
+    lines = table([[Result(Path(name), prediction=SEVEN)]], width=60)
     assert max(map(len, lines)) <= 60
     assert "".join(line.split(" ")[0] for line in lines[2:]) == name
 
 
 def test_a_table_shows_what_the_model_saw():
-    lines = table([ANSWERS], show=True)
+    lines = table([RESULTS], show=True)
     assert sum("▀" * 28 in line for line in lines) == 28
 
 
-@pytest.mark.usefixtures("_text")
 def test_a_table_of_pictures_with_many_digits():
-    lines = table([[Answer(Path("page.png"), found=PAGE), Answer(Path("blank.png"))]], many=True)
+    lines = table([[Result(Path("page.png"), digits=PAGE), Result(Path("blank.png"))]], many=True)
     assert [line.split() for line in lines if "─" not in line] == [
         ["file", "digits"],
         ["page.png", "7"],

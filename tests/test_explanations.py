@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition.detection import Detection
 from mnist_cli.recognition.predictions import NO_INK, Prediction
 from mnist_cli.reporting import explanations
 
@@ -48,7 +48,7 @@ def test_half_blocks_hold_two_pixels_a_character():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_page_has_a_box_around_each_digit(channels):
-    found = [Found((10, 20, 30, 40), FOUR), Found((60, 20, 30, 40), NO_INK)]
+    found = [Detection((10, 20, 30, 40), FOUR), Detection((60, 20, 30, 40), NO_INK)]
     image = explanations.draw_page(np.full((100, 200, channels), 255, np.float32), found)
     assert (image.mode, image.size) == ("RGB", (200, 100))
     assert image.getpixel((9, 30)) == image.getpixel((41, 30)) == ImageColor.getrgb(explanations.WINNER)

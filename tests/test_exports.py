@@ -75,13 +75,13 @@ def test_whole_numbers_take_a_quarter_of_the_room_and_are_nearly_as_accurate(che
     assert len(content) < 0.3 * model.ByteSize()
     assert found.accuracy == pytest.approx(found.accuracy_before, abs=0.001)
     assert found.distance > 0
-    assert OnnxModel(content).least_score == -2.0
+    assert OnnxModel(content).rejection_threshold == -2.0
 
 
 def test_a_program_of_torch_export_answers_as_its_checkpoint(checkpoint, val):
     content, found = exports.make(checkpoint, "pt2", *val[:2_000].arrays())
     assert found.is_same
-    assert exports.Program(content).logits(val.images[:3].numpy()).shape == (3, 10)
+    assert exports.logits_of_pt2(content, val.images[:3].numpy()).shape == (3, 10)
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import draw_seven
 
-from mnist_cli.models.backends import BUNDLED
+from mnist_cli.models import pretrained
 
 HEAVY = {"torch", "numpy", "PIL", "torchvision", "tensorboardX", "rich"}
 
@@ -73,7 +73,7 @@ def test_no_command_that_computes_loads_torchvision(tmp_path, data_dir, trained)
 
 def test_with_onnxruntime_pictures_are_read_and_models_measured_without_torch(tmp_path, data_dir):
     draw_seven().save(tmp_path / "seven.png")
-    shutil.copy(BUNDLED, tmp_path / "model.onnx")
+    shutil.copy(pretrained.ONNX, tmp_path / "model.onnx")
     for arguments in (
         ["predict", "seven.png"],
         ["predict", "--many", "seven.png", "--checkpoint", "model.onnx"],
@@ -103,3 +103,12 @@ def test_onnxruntime_sends_nothing_and_notes_no_device(tmp_path, data_dir):
 
 def test_click_is_not_imported(tmp_path):
     assert "click" not in modules_after(["train", "--help"], tmp_path)
+
+
+def test_importing_the_library_changes_no_logger_of_another_one():
+    code = (
+        "import logging, mnist_cli.api, mnist_cli.serving.app\n"
+        "print([logging.getLogger(name).level for name in ('PIL', 'python_multipart')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[0, 0]"

@@ -124,7 +124,7 @@ def test_confidence_is_honest_on_val(shipped, val):
 
 def test_probabilities_are_the_softmax_and_the_score_the_logsumexp_of_the_logits():
     class Model:
-        least_score = 0.0
+        rejection_threshold = 0.0
 
         def logits(self, frames):
             return np.repeat([[1_000.0] + [0.0] * 8 + [1_001.0]], len(frames), axis=0).astype(np.float32)

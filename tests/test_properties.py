@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from mnist_cli import api
 from mnist_cli.datasets import mnist_files
 from mnist_cli.errors import DataError, ImageError
 from mnist_cli.evaluation.metrics import Answers
 from mnist_cli.pictures import binarize, normalize
+from mnist_cli.recognition import sources
 
 some = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -47,7 +47,7 @@ pictures = st.one_of(
 @given(pictures)
 def test_any_picture_is_drawn_as_mnist_draws_or_has_no_ink(array):
     try:
-        drawn = [(ink, normalize.draw(ink)) for ink in binarize.candidates(api.as_picture(array))]
+        drawn = [(ink, normalize.draw(ink)) for ink in binarize.candidates(sources.read(array))]
     except ImageError:
         return
     for ink, frame in drawn:

@@ -122,9 +122,9 @@ def test_no_digit_is_an_answer_and_no_error(client):
         ({"content": b"milk, eggs"}, 415, "not a picture in a format read here (PNG"),
         ({"content": SEVEN[:300]}, 422, "cannot be decoded"),
         ({"content": b""}, 422, "the body is empty"),
-        ({"content": bytes(uploads.LARGEST_FILE + 1)}, 413, "at most 16 MB"),
-        ({"content": iter([bytes(uploads.LARGEST_FILE), b"."])}, 413, "at most 16 MB"),
-        ({"files": {"a": ("a.png", bytes(uploads.LARGEST_FILE + 1))}}, 413, "at most 16 MB"),
+        ({"content": bytes(uploads.MAX_FILE_BYTES + 1)}, 413, "at most 16 MB"),
+        ({"content": iter([bytes(uploads.MAX_FILE_BYTES), b"."])}, 413, "at most 16 MB"),
+        ({"files": {"a": ("a.png", bytes(uploads.MAX_FILE_BYTES + 1))}}, 413, "at most 16 MB"),
         ({"content": png(Image.new("1", (8_000, 5_001)))}, 413, "too many pixels, at most 40,000,000"),
         ({"data": {"a": "seven"}, "files": {}}, 415, "not a picture"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "the form cannot be read"),
@@ -150,7 +150,7 @@ def test_a_form_is_read_whatever_charset_it_claims(client):
 
 
 def test_more_files_than_allowed_are_refused(client):
-    files = [("a", ("seven.png", SEVEN))] * (uploads.MOST_FILES + 1)
+    files = [("a", ("seven.png", SEVEN))] * (uploads.MAX_FILES + 1)
     answer = client.post("/api/predict", files=files)
     assert (answer.status_code, "Too many files" in answer.json()["reason"]) == (422, True)
 
@@ -164,12 +164,12 @@ def test_an_unknown_address_and_a_wrong_method_are_told_in_the_same_shape(client
 def test_pictures_that_arrive_together_are_classified_together(loaded, monkeypatch):
     sizes, classify = [], classification.classify
 
-    def counted(model, pictures):
+    def counted(model, pictures, min_confidence):
         sizes.append(len(pictures))
-        return classify(model, pictures)
+        return classify(model, pictures, min_confidence)
 
     monkeypatch.setattr(classification, "classify", counted)
-    monkeypatch.setattr(engine, "COMPANY", 1.0)
+    monkeypatch.setattr(engine, "BATCH_WAIT", 1.0)
     with connect(loaded) as client, ThreadPoolExecutor(4) as together:
         answers = list(together.map(lambda body: client.post("/api/predict", content=body).json(), [SEVEN] * 4))
     assert [answer["digit"] for answer in answers] == [7] * 4
@@ -180,7 +180,7 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back(loaded, monkeyp
     monkeypatch.setattr(app, "REQUESTS", 1)
     is_asked, may_go = threading.Event(), threading.Event()
 
-    def classify(model, pictures):
+    def classify(model, pictures, min_confidence):
         is_asked.set()
         assert may_go.wait(10)
         return [predictions.NO_INK for _ in pictures]
@@ -207,8 +207,8 @@ def test_bodies_that_need_more_memory_than_there_is_are_refused(loaded, monkeypa
 
 @pytest.mark.parametrize("query", ["", "?many=true"])
 def test_a_picture_that_is_not_read_in_time_is_given_up(client, monkeypatch, query):
-    monkeypatch.setattr(engine, "DEADLINE", 0.05)
-    monkeypatch.setattr(reading, "decode", lambda *_: time.sleep(0.5))
+    monkeypatch.setattr(engine, "TIMEOUT", 0.05)
+    monkeypatch.setattr(reading, "recognize", lambda *_: time.sleep(0.5))
     answer = client.post(f"/api/predict{query}", content=SEVEN)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert "not read in time" in answer.json()["reason"]
@@ -218,8 +218,8 @@ def test_a_large_picture_is_read_beside_the_others(client, monkeypatch):
     def refuse(*_):
         raise AssertionError("it was put into a batch")
 
-    monkeypatch.setattr(engine, "SLOW", len(SEVEN) - 1)
-    monkeypatch.setattr(engine.Batcher, "ask", refuse)
+    monkeypatch.setattr(engine, "SLOW_BYTES", len(SEVEN) - 1)
+    monkeypatch.setattr(engine.Batcher, "submit", refuse)
     assert client.post("/api/predict", content=SEVEN).json()["digit"] == 7
 
 
@@ -245,7 +245,7 @@ def test_a_picture_that_does_not_arrive_is_given_up(client, monkeypatch):
         await uploads.asyncio.sleep(10)
         yield b""
 
-    monkeypatch.setattr(uploads, "PATIENCE", 0.05)
+    monkeypatch.setattr(uploads, "TIMEOUT", 0.05)
     monkeypatch.setattr(uploads, "_bounded", never)
     answer = client.post("/api/predict", content=SEVEN)
     assert (answer.status_code, "did not arrive" in answer.json()["reason"]) == (408, True)

@@ -14,7 +14,7 @@ def ask_all(work, items, **options):
 
     async def ask():
         batcher = Batcher(worked, **{"largest": 10, "wait": 0.01, **options})
-        return await asyncio.gather(*(batcher.ask(item) for item in items), return_exceptions=True)
+        return await asyncio.gather(*(batcher.submit(item) for item in items), return_exceptions=True)
 
     return asyncio.run(ask())
 
@@ -46,7 +46,7 @@ def test_the_next_batch_gathers_while_as_many_as_allowed_are_worked_on(allowed, 
         batcher = Batcher(work, largest=10, wait=0, batches=allowed)
         asked = []
         for item in (1, 2, 3):
-            asked.append(asyncio.create_task(batcher.ask(item)))
+            asked.append(asyncio.create_task(batcher.submit(item)))
             if item < 3 - (allowed == 1):
                 while len(batches) < item:
                     await asyncio.sleep(0)
@@ -65,7 +65,7 @@ def test_who_asks_after_all_are_answered_is_answered():
 
     async def ask():
         batcher = Batcher(work, largest=1, wait=0)
-        return [await batcher.ask(item) for item in range(20)]
+        return [await batcher.submit(item) for item in range(20)]
 
     assert asyncio.run(ask()) == [*range(20)]
 
@@ -96,7 +96,7 @@ def test_who_does_not_wait_any_more_is_left_out():
 
     async def ask():
         batcher = Batcher(work, largest=10, wait=0.01)
-        gone, stays = (asyncio.create_task(batcher.ask(item)) for item in (1, 2))
+        gone, stays = (asyncio.create_task(batcher.submit(item)) for item in (1, 2))
         await asyncio.sleep(0)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import mnist_files
-from mnist_cli.models import checkpoints
+from mnist_cli.models import checkpoints, pretrained
 from mnist_cli.training import runs
 from torture import Outcomes, Skipped, spread
 from torture.pictures import drawn
@@ -269,7 +269,7 @@ def surroundings(count: int, seed: int, folder: Path) -> Outcomes:
         def work() -> None:
             for number in range(4_096):
                 run = runs.create(f"run-{number}", TrainConfig())
-                (run.checkpoint_dir / "last.pt").symlink_to(checkpoints.headers.BUNDLED)
+                (run.checkpoint_dir / "last.pt").symlink_to(pretrained.CHECKPOINT)
                 runs.release(run)
 
         return (

@@ -18,7 +18,7 @@ from mnist_cli.errors import ImageError
 from mnist_cli.models import checkpoints
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.pictures import decode
-from mnist_cli.recognition import classification, numbers
+from mnist_cli.recognition import classification, detection
 from torture import Outcomes
 from torture.mutations import mutate
 from torture.workers import check_all
@@ -93,7 +93,7 @@ def read(path: Path, many: bool) -> str | None:
         text = str(error)
         return None if text.startswith(f"{path}: ") and "\n" not in text else f"its sentence is {text!r}"
     if many:
-        corners = [found.box[:2] for found in numbers.find_digits(model(), picture)]
+        corners = [found.box[:2] for found in detection.find_digits(model(), picture)]
         return None if all(x >= 0 and y >= 0 for x, y in corners) else f"there are digits at {corners}"
     (prediction,) = classification.classify(model(), [picture])
     right = abs(sum(prediction.probabilities) - 1) < 1e-3

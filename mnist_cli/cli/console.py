@@ -14,13 +14,13 @@ import typer
 from typer.core import TyperGroup
 
 from mnist_cli import cores
-from mnist_cli.config import DATA_DIR, means_pretrained
+from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError, MnistError
 from mnist_cli.results import percent
 
 if TYPE_CHECKING:
     from mnist_cli.datasets.mnist_files import Split
-    from mnist_cli.models.backends import Loaded
+    from mnist_cli.models.backends import LoadedModel
 
 DataDir = Annotated[
     Path | None,
@@ -172,9 +172,9 @@ def prepare_data(data_dir: Path | None, *splits: "Split") -> Path | None:
     return folder.path
 
 
-def describe_model(loaded: "Loaded", is_named: bool) -> str:
-    """Return which model answers, how good it is, and how to have another."""
+def describe_model(loaded: "LoadedModel", is_named: bool) -> str:
+    """Return which model is used, its accuracy, and how to use another."""
     score = "never measured" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
-    if means_pretrained(loaded.path):
+    if loaded.is_pretrained:
         return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
     return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mnist_cli.arrays import Frames
     from mnist_cli.evaluation.metrics import Answers, Measured
-    from mnist_cli.models.interface import Reader
+    from mnist_cli.models.interface import Model
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
 
@@ -94,7 +94,7 @@ def evaluate(
 
 
 def _measure_corrupted(
-    together: "list[Reader]", images: "Frames", labels: "NDArray[np.uint8]"
+    together: "list[Model]", images: "Frames", labels: "NDArray[np.uint8]"
 ) -> list[dict[str, float]]:
     """Return the error of each model on the images with each corruption, showing how far it is."""
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""`mnist info`: what a checkpoint is."""
+"""`mnist info`: what is in a checkpoint."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ import typer
 from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, any_name, say
 from mnist_cli.cli.tables import columns
 from mnist_cli.config import to_toml
-from mnist_cli.models import checkpoint_info
+from mnist_cli.models import checkpoint_info, pretrained
 from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.results import percent
 from mnist_cli.training import runs
@@ -40,7 +40,7 @@ def info(
     if checkpoint is None:
         say(f"About {path}; `mnist info {CHECKPOINT}` is about another.")
     header = checkpoint_info.read(path)
-    with checkpoint_info.locate(path).open("rb") as file:
+    with pretrained.resolve(path).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     any_name()

@@ -1,27 +1,22 @@
-"""`mnist predict`: say which digit is in a picture."""
+"""`mnist predict`: recognize the digits in pictures."""
 
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mnist_cli.cli.console import Device, ModelToUse, any_name, describe_model, say, show_error
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
-from mnist_cli.errors import ConfigError, ImageError
-from mnist_cli.recognition.answers import Answer
+from mnist_cli.errors import ConfigError
+from mnist_cli.recognition.result import Result
 from mnist_cli.training import runs
 
-if TYPE_CHECKING:
-    from mnist_cli.models.interface import Model
-
-BATCH = 64  # pictures read at a time; no more than two such batches are held, however many files there are
 WORTH_A_BAR = 50  # files, beyond which it takes a while
-LONGEST_NAME = 50  # characters; with a number and a temporary ending it must still be one for the file system
+LONGEST_NAME = 50  # characters; with a number and a temporary ending it must still be allowed by the file system
 
 
 def predict(
@@ -81,22 +76,19 @@ def predict(
     _refuse_contradictions(many, top_k, show, explain, as_json, as_csv)
 
     from mnist_cli.models import backends
+    from mnist_cli.pictures import decode
+    from mnist_cli.recognition import pipeline, sources
 
+    decode.silence_libraries()
     loaded = backends.load(runs.find_checkpoint(checkpoint), device)
     say(describe_model(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
     any_name()
-    names = _find_pictures(files)
+    names = list(sources.expand(map(str, files)))  # and not paths, which take five times the memory
     writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
-    saved: Counter[str] = Counter()
-    all_read = True
-    for answers in _with_bar(_answer(names, loaded.model, min_confidence, many), len(names)):
-        if explain:
-            _explain(answers, explain, saved)
-        writer.write(answers)
-        all_read = all_read and not any(answer.error for answer in answers)
-    if not all_read:
+    options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None)
+    if not _write(_with_bar(pipeline.recognize(loaded.model, names, options), len(names)), writer, explain):
         raise typer.Exit(1)
 
 
@@ -113,83 +105,19 @@ def _refuse_contradictions(
             raise ConfigError(f"{option} is about one digit a picture, so it does not go with --many")
 
 
-def _find_pictures(files: list[Path]) -> list[str]:
-    """Return the files to read, with the pictures below a folder in its place; a folder without any stays."""
-    names: list[str] = []  # and not paths, which take five times the memory
-    for file in files:
-        names += (_pictures_below(file) if os.path.isdir(file) else []) or [str(file)]
-    return names
-
-
-def _pictures_below(folder: Path) -> list[str]:
-    from mnist_cli.pictures.decode import SUFFIXES
-
-    names: list[str] = []
-    unreadable: list[str] = []  # told as any other file that cannot be used
-    for parent, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
-        folders[:] = (name for name in folders if not name.startswith("."))
-        pictures = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES)
-        names += [os.path.join(parent, name) for name in pictures]
-    return sorted(names + unreadable)
-
-
-def _answer(names: list[str], model: "Model", min_confidence: float, many: bool) -> Iterator[list[Answer]]:
-    """Yield the answers to all files in their order, a batch at a time."""
-    for answers in _read_ahead(names, many):
-        (_find_digits if many else _classify)(model, answers, min_confidence)
-        yield answers
-        for answer in answers:
-            answer.picture = None  # the next ones need the memory
-
-
-def _read_ahead(names: list[str], many: bool) -> Iterator[list[Answer]]:
-    """Yield what is in the files, a batch at a time, of which the next one is read while the last is classified."""
-    size = 1 if many else BATCH  # a page of digits is read with all its pixels
-
-    def read(start: int) -> list[Answer]:
-        return [_read(Path(name), many) for name in names[start : start + size]]
-
-    if len(names) <= size:
-        yield read(0)
-        return
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, 0)
-        for start in range(size, len(names) + size, size):
-            answers = ahead.result()
-            ahead = reader.submit(read, start)
-            yield answers
-
-
-def _classify(model: "Model", answers: list[Answer], min_confidence: float) -> None:
-    from mnist_cli.recognition import classification
-
-    read = [(answer, answer.picture) for answer in answers if answer.picture is not None]
-    found = classification.classify(model, [picture for _, picture in read], min_confidence)
-    for (answer, _), prediction in zip(read, found, strict=True):
-        answer.prediction = prediction
-
-
-def _find_digits(model: "Model", answers: list[Answer], min_confidence: float) -> None:
-    from mnist_cli.recognition import numbers
-
-    for answer in answers:
-        if answer.picture is not None:
-            answer.set_found(numbers.find_digits(model, answer.picture, min_confidence))
-
-
-def _read(path: Path, whole: bool) -> Answer:
-    """Return what is in a file, with all its pixels if `whole`, and show why when there is no picture."""
-    from mnist_cli.pictures import decode
-
-    try:
-        return Answer(path, decode.read(path, None) if whole else decode.read(path))
-    except ImageError as error:
-        why = str(error).removeprefix(f"{path}: ")
-        if os.path.isdir(path):
-            readable = os.access(path, os.R_OK | os.X_OK)
-            why = f"there is no {'picture in' if readable else 'permission to read'} this folder"
-        show_error(f"{path}: {why}")
-        return Answer(path, error=why)
+def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None) -> bool:
+    """Write all results, those that are errors to stderr, and return whether every picture could be read."""
+    saved: Counter[str] = Counter()
+    all_read = True
+    for results in batches:
+        for result in results:
+            if result.error:
+                show_error(f"{result.path}: {result.error}")
+                all_read = False
+            elif explain:
+                _explain(result, explain, saved)
+        writer.write(results)
+    return all_read
 
 
 def _choose_writer(names: list[str], many: bool, top_k: int, show: bool, as_json: bool, as_csv: bool) -> Writer:
@@ -204,8 +132,8 @@ def _choose_writer(names: list[str], many: bool, top_k: int, show: bool, as_json
     return TableWriter(Console(), names, top_k, many, show)
 
 
-def _with_bar(batches: Iterator[list[Answer]], files: int) -> Iterator[list[Answer]]:
-    """Show how far it is while the answers go elsewhere; on the terminal they show it themselves."""
+def _with_bar(batches: Iterator[list[Result]], files: int) -> Iterator[list[Result]]:
+    """Show the progress while the results are redirected; on a terminal they show it themselves."""
     if files <= WORTH_A_BAR or not sys.stderr.isatty() or sys.stdout.isatty():
         yield from batches
         return
@@ -215,20 +143,19 @@ def _with_bar(batches: Iterator[list[Answer]], files: int) -> Iterator[list[Answ
 
     with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("pictures", total=files)
-        for answers in batches:
-            yield answers
-            bar.advance(task, len(answers))
+        for results in batches:
+            yield results
+            bar.advance(task, len(results))
 
 
-def _explain(answers: list[Answer], folder: Path, saved: "Counter[str]") -> None:
-    """Save an image for each picture under its name; `saved` counts how many there are of each."""
+def _explain(result: Result, folder: Path, saved: "Counter[str]") -> None:
+    """Save an image for a picture under its name; `saved` counts how many there are of each name."""
     from mnist_cli.files import replacing
     from mnist_cli.reporting import explanations
 
-    for answer in answers:
-        if answer.picture is not None and answer.prediction is not None:
-            with replacing(_free_path(folder, answer.path, saved)) as file:
-                explanations.draw(answer.picture, answer.prediction).save(file, "PNG")
+    if result.path and result.picture is not None and result.prediction:
+        with replacing(_free_path(folder, result.path, saved)) as file:
+            explanations.draw(result.picture, result.prediction).save(file, "PNG")
 
 
 def _free_path(folder: Path, picture: Path, saved: "Counter[str]") -> Path:

@@ -1,4 +1,4 @@
-"""What `mnist predict` answers, written a batch at a time: as a table, as plain lines, as JSON or as CSV."""
+"""The results of `mnist predict`, written a batch at a time: as a table, plain lines, JSON or CSV."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ import typer
 from mnist_cli.cli import tables
 from mnist_cli.cli.console import printable
 from mnist_cli.cli.tables import GAP
-from mnist_cli.recognition.answers import Answer, likeliest
+from mnist_cli.recognition.result import Result, likeliest
 from mnist_cli.results import percent
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ NARROWEST = 12  # characters for the names of files, however narrow the terminal
 
 
 class Writer(Protocol):
-    """Prints answers, the next batch below the last."""
+    """Prints results, the next batch below the last."""
 
-    def write(self, answers: list[Answer]) -> None:
-        """Print a batch of answers; the errors among them have been shown on stderr."""
+    def write(self, results: list[Result]) -> None:
+        """Print a batch of results; the errors among them have been shown on stderr."""
 
 
 class LineWriter:
@@ -40,27 +40,27 @@ class LineWriter:
         """Show the `top_k` likeliest digits, or for 0 the likeliest."""
         self.top_k = top_k
 
-    def write(self, answers: list[Answer]) -> None:
-        """Print the answers."""
-        lines = [f"{printable(answer.path)}: {self._line(answer)}\n" for answer in answers if not answer.error]
+    def write(self, results: list[Result]) -> None:
+        """Print the results."""
+        lines = [f"{printable(result.path)}: {self._line(result)}\n" for result in results if not result.error]
         typer.echo("".join(lines), nl=False)
 
-    def _line(self, answer: Answer) -> str:
-        if answer.found:
-            return answer.text.replace("\n", " ")
-        return "  ".join(word for pair in _verdict(answer, self.top_k) for word in pair)
+    def _line(self, result: Result) -> str:
+        if result.digits:
+            return result.text.replace("\n", " ")
+        return "  ".join(word for pair in _verdict(result, self.top_k) for word in pair)
 
 
 class JsonWriter:
     """Prints one object a line for each file."""
 
     def __init__(self, top_k: int, many: bool) -> None:
-        """Add the `top_k` likeliest digits, unless 0, and all digits in the picture if there may be `many`."""
+        """Add the `top_k` likeliest digits, unless 0, and with `many` all digits of the picture."""
         self.top_k, self.many = top_k, many
 
-    def write(self, answers: list[Answer]) -> None:
-        """Print the answers."""
-        lines = [json.dumps(answer.values(self.top_k, self.many), allow_nan=False) + "\n" for answer in answers]
+    def write(self, results: list[Result]) -> None:
+        """Print the results."""
+        lines = [json.dumps(result.to_dict(self.top_k, self.many), allow_nan=False) + "\n" for result in results]
         typer.echo("".join(lines), nl=False)
 
 
@@ -68,25 +68,25 @@ class CsvWriter:
     """Prints a header and a row for each file, or for each digit in it."""
 
     def __init__(self, many: bool) -> None:
-        """Print the header, which has the box of each digit if a picture may have `many`."""
+        """Print the header, which with `many` has the box of each digit."""
         self.many = many
         _print_row((*COLUMNS, *BOX) if many else COLUMNS)
 
-    def write(self, answers: list[Answer]) -> None:
-        """Print the answers."""
-        for answer in answers:
-            for found in answer.found:
-                _print_row([answer.path, *_csv_cells(found.prediction, found.prediction.reason), *found.box])
-            if not answer.found:
+    def write(self, results: list[Result]) -> None:
+        """Print the results."""
+        for result in results:
+            for digit in result.digits:
+                _print_row([result.path, *_csv_cells(digit.prediction, digit.prediction.reason), *digit.box])
+            if not result.digits:
                 box = [None] * len(BOX) if self.many else []
-                _print_row([answer.path, *_csv_cells(answer.prediction, answer.reason), *box])
+                _print_row([result.path, *_csv_cells(result.prediction, result.reason), *box])
 
 
 class TableWriter:
     """Prints a table on a terminal; its columns are as wide in every batch."""
 
     def __init__(self, console: "Console", names: list[str], top_k: int, many: bool, show: bool) -> None:
-        """Make room for `names`; if asked to `show` it, also for what the model saw."""
+        """Make room for `names`, and with `show` for the input of the model."""
         from rich.cells import cell_len
 
         self.console, self.top_k, self.many, self.show, self.is_first = console, top_k, many, show, True
@@ -97,50 +97,50 @@ class TableWriter:
         longest = max(cell_len(printable(Path(name))) for name in names)
         self.widths = {"file": max(NARROWEST, min(longest, room)), **widths}
 
-    def write(self, answers: list[Answer]) -> None:
-        """Print the answers, the first of them below the headings."""
+    def write(self, results: list[Result]) -> None:
+        """Print the results, the first of them below the headings."""
         table = tables.empty()
         table.show_header = self.is_first
         for heading, width in self.widths.items():
             right = heading in {"digit", "confidence"}
             table.add_column(heading, width=width, overflow="fold", justify="right" if right else "left")
-        for answer in answers:
-            if not answer.error:
-                table.add_row(*self._cells(answer))
+        for result in results:
+            if not result.error:
+                table.add_row(*self._cells(result))
                 if self.show or self.top_k > 1:  # a row has several lines, so an empty one parts it from the next
                     table.add_row()
         if table.row_count:
             self.console.print(table)
             self.is_first = False
 
-    def _cells(self, answer: Answer) -> "Iterator[Text]":
-        """Yield the cells of a row: what is certain in green, what is not in yellow, what is less likely dim."""
+    def _cells(self, result: Result) -> "Iterator[Text]":
+        """Yield the cells of a row: a digit in green, a reason in yellow, less likely digits dim."""
         from rich.text import Text
 
         from mnist_cli.reporting.explanations import half_blocks
 
-        yield Text(printable(answer.path))
-        if answer.found:
-            yield Text(answer.text, "bold green")
+        yield Text(printable(result.path))
+        if result.digits:
+            yield Text(result.text, "bold green")
             return
-        style = "yellow" if answer.digit is None else "bold green"
+        style = "yellow" if result.digit is None else "bold green"
         if self.many:
-            yield Text(str(answer.reason), style)
+            yield Text(str(result.reason), style)
             return
-        for first, *others in zip(*_verdict(answer, self.top_k), strict=True):
+        for first, *others in zip(*_verdict(result, self.top_k), strict=True):
             yield Text("\n").join([Text(first, style), *(Text(other, "dim") for other in others)])
-        if self.show and answer.prediction and answer.prediction.frame is not None:
-            yield half_blocks(answer.prediction.frame)
+        if self.show and result.prediction and result.prediction.frame is not None:
+            yield half_blocks(result.prediction.frame)
 
 
-def _verdict(answer: Answer, top_k: int) -> list[tuple[str, str]]:
-    """Return the digit and how sure it is, or `?` and the reason, and what else the `top_k` likeliest are."""
-    if answer.prediction is None:
-        return [("?", str(answer.reason))]
-    if answer.reason:
-        others = [] if answer.reason == "no ink" else likeliest(answer.prediction, top_k)
-        return [("?", answer.reason), *((str(digit), percent(share, 1)) for digit, share in others)]
-    return [(str(digit), percent(share, 1)) for digit, share in likeliest(answer.prediction, max(top_k, 1))]
+def _verdict(result: Result, top_k: int) -> list[tuple[str, str]]:
+    """Return the digit and its probability, or `?` and the reason, and the other ones of the `top_k` likeliest digits."""
+    if result.prediction is None:
+        return [("?", str(result.reason))]
+    if result.reason:
+        others = [] if result.reason == "no ink" else likeliest(result.prediction, top_k)
+        return [("?", result.reason), *((str(digit), percent(probability, 1)) for digit, probability in others)]
+    return [(str(digit), percent(probability, 1)) for digit, probability in likeliest(result.prediction, max(top_k, 1))]
 
 
 def _print_row(cells: Iterable[object]) -> None:

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from mnist_cli.arrays import FRAME, Frames
 from mnist_cli.evaluation import metrics
-from mnist_cli.models.interface import Reader
+from mnist_cli.models.interface import Model
 
 Pixels = NDArray[np.float64]
 Points = tuple[Pixels, Pixels]  # columns and rows, each (N,)
@@ -42,7 +42,7 @@ def corrupt(frames: Frames, name: str, seed: int) -> Frames:
 
 
 def measure(
-    models: Sequence[Reader], frames: Frames, labels: NDArray[np.integer], names: Iterable[str]
+    models: Sequence[Model], frames: Frames, labels: NDArray[np.integer], names: Iterable[str]
 ) -> list[dict[str, float]]:
     """Return the error of each model, 0 to 1, on digits with each of the corruptions; every model sees the same noise."""
     errors: list[dict[str, float]] = [{} for _ in models]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cli.arrays import CLASSES, Frames
-from mnist_cli.models.interface import Reader, logits_of
+from mnist_cli.models.interface import Model, logits_of
 from mnist_cli.results import Evaluation
 
 BINS = 15  # of confidence, as Guo et al. (2017) have them
@@ -173,7 +173,7 @@ class Measured:
         return sum(self.corrupted.values()) / len(self.corrupted)
 
 
-def ask(model: Reader, images: Frames, labels: NDArray[np.integer]) -> Answers:
+def ask(model: Model, images: Frames, labels: NDArray[np.integer]) -> Answers:
     """Return what a model says of images (N, 1, 28, 28) that show `labels` (N,)."""
     logits = logits_of(model, images).astype(np.float64)
     return Answers(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels.astype(np.int64))

@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Classifier(nn.Module):
-    """A network with its preprocessing: what it needs to know about pixels travels with its weights."""
+    """A network with its preprocessing: the mean and the deviation of the pixels are stored with its weights."""
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -42,10 +42,14 @@ class Classifier(nn.Module):
         self.layers = layers
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD))
-        # What makes probabilities honest (`training.fit_temperature`), and the score, the logsumexp of the logits, below
-        # which a picture is not taken for a digit (`training.fit_least_score`).
+        # Both are fitted after training, by `training.calibration`. Their names are keys of checkpoint files.
         self.register_buffer("temperature", torch.tensor(UNCALIBRATED))
         self.register_buffer("least_score", torch.tensor(ANYTHING))
+
+    @property
+    def rejection_threshold(self) -> Tensor:
+        """The energy score, logsumexp of the logits, below which a frame is not a digit; checkpoints call it `least_score`."""
+        return self.least_score
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 10) for uint8 images (N, 1, 28, 28)."""

@@ -1,6 +1,6 @@
-"""What runs a model: torch a checkpoint, onnxruntime an ONNX file. Whoever asks a model about pictures needs no more.
+"""Models that are ready to run: torch runs a checkpoint, onnxruntime an ONNX file.
 
-Torch takes a second or more to import, so that nothing here imports it before a checkpoint is to be run.
+Torch takes a second or more to import, so nothing here imports it before a checkpoint is to be run.
 """
 
 import importlib
@@ -15,11 +15,10 @@ import numpy as np
 
 from mnist_cli import cores
 from mnist_cli.arrays import ANYTHING, CLASSES, FRAME, Frames, Logits
-from mnist_cli.config import means_pretrained
 from mnist_cli.errors import CheckpointError, ConfigError, first_line, missing
+from mnist_cli.models import pretrained
 from mnist_cli.models.interface import Model
 
-BUNDLED = Path(__file__).parents[1] / "bundled" / "pretrained.onnx"  # the model that ships, for those without torch
 LARGEST = 256_000_000  # bytes of an ONNX file
 
 
@@ -54,10 +53,10 @@ class OnnxModel:
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._check()
         facts = self.session.get_modelmeta().custom_metadata_map
-        self.least_score = float(facts.get("least_score", ANYTHING))
+        self.rejection_threshold = float(facts.get("least_score", ANYTHING))
         self.val_accuracy = float(facts["val_accuracy"]) if "val_accuracy" in facts else None
         self.parameters = int(facts["parameters"]) if "parameters" in facts else None
-        if not (math.isfinite(self.least_score) and 0 <= (self.val_accuracy or 0) <= 1):  # false for NaN, too
+        if not (math.isfinite(self.rejection_threshold) and 0 <= (self.val_accuracy or 0) <= 1):  # false for NaN, too
             raise ValueError("what it says of itself cannot be")
         self.runtime = f"onnxruntime {onnxruntime.__version__} on cpu"
 
@@ -81,17 +80,22 @@ class OnnxModel:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A model, ready to be asked, and where it is from."""
+class LoadedModel:
+    """A model that is ready to run, and the file that it is from."""
 
-    path: Path
+    path: Path  # as the user named it
     model: Model
-    val_accuracy: float | None  # 0 to 1; None when it was never measured
+    val_accuracy: float | None  # 0 to 1; None when it was not measured
     parameters: int | None  # numbers that were learned; None when the file does not say
-    runtime: str  # what runs it, and where
+    runtime: str  # the library that runs it, and the device
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether it is the model that ships with the program."""
+        return pretrained.resolve(self.path) != self.path
 
 
-def load(path: Path, device: str | None = None) -> Loaded:
+def load(path: Path, device: str | None = None) -> LoadedModel:
     """Return the model in a checkpoint or an ONNX file; PRETRAINED is the one that ships.
 
     A checkpoint runs on `device`, the best there is by default, an ONNX file on the CPU. So does the model that ships
@@ -103,22 +107,22 @@ def load(path: Path, device: str | None = None) -> Loaded:
         if device not in {None, "cpu"}:
             raise ConfigError(f"{path} runs on the cpu, not on {device}; the checkpoint that it was made from does")
         return _loaded(path, _read_onnx(path))
-    if means_pretrained(path) and device in {None, "cpu"}:
+    if pretrained.resolve(path) != path and device in {None, "cpu"}:
         with suppress(ImportError):  # there is no onnxruntime, or a broken one
-            return _loaded(path, OnnxModel(BUNDLED.read_bytes()))
+            return _loaded(path, OnnxModel(pretrained.ONNX.read_bytes()))
 
     import torch
 
     from mnist_cli.models import checkpoints, devices
 
-    place = devices.choose(device)
+    chosen = devices.choose(device)
     checkpoint = checkpoints.load(path)
-    runtime = f"torch {torch.__version__} on {place}"
-    return Loaded(path, checkpoint.model.to(place), checkpoint.val_accuracy, checkpoint.parameters, runtime)
+    runtime = f"torch {torch.__version__} on {chosen}"
+    return LoadedModel(path, checkpoint.model.to(chosen), checkpoint.val_accuracy, checkpoint.parameters, runtime)
 
 
-def _loaded(path: Path, model: OnnxModel) -> Loaded:
-    return Loaded(path, model, model.val_accuracy, model.parameters, model.runtime)
+def _loaded(path: Path, model: OnnxModel) -> LoadedModel:
+    return LoadedModel(path, model, model.val_accuracy, model.parameters, model.runtime)
 
 
 def _read_onnx(path: Path) -> OnnxModel:

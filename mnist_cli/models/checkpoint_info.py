@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mnist_cli.config import TrainConfig, means_pretrained
+from mnist_cli.config import TrainConfig
 from mnist_cli.errors import CheckpointError, first_line
 from mnist_cli.files import open_regular
+from mnist_cli.models import pretrained
 from mnist_cli.models.torch_files import ForeignCodeError, TorchFile
 from mnist_cli.results import EpochResult
 from mnist_cli.version import __version__
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
-BUNDLED = Path(__file__).parents[1] / "bundled" / "pretrained.pt"
 LEARNED = (".weight", ".bias")  # how the names of parameters end; batch norm and preprocessing have other tensors
 
 Shape = tuple[int, ...]
@@ -51,18 +51,13 @@ class Header:
         return self.metrics[-1].val_accuracy if self.metrics else None
 
 
-def locate(path: Path) -> Path:
-    """Return the file that `path` means: PRETRAINED stands for the model that ships with the program."""
-    return BUNDLED if means_pretrained(path) else path
-
-
 @contextmanager
 def open_checkpoint(path: Path) -> Iterator[TorchFile]:
     """Open a checkpoint of this program and format version, whose content is a dict, for as long as the block runs.
 
     Raises CheckpointError when there is no such file, or it is not one that this version can read.
     """
-    file = locate(path)
+    file = pretrained.resolve(path)
     if file.is_dir():
         raise CheckpointError(f"{path} is a folder; name the file in it, such as {path / 'last.pt'}")
     if file.suffix in {".onnx", ".pt2"}:

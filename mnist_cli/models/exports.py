@@ -22,7 +22,7 @@ from mnist_cli.models import interface
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.backends import OnnxModel, import_onnxruntime
 from mnist_cli.models.checkpoints import Checkpoint
-from mnist_cli.models.interface import Reader
+from mnist_cli.models.interface import Model
 
 Format = Literal["onnx", "pt2"]
 
@@ -67,20 +67,6 @@ class WithProbabilities(nn.Module):
         return logits, logits.softmax(dim=1)
 
 
-class Program:
-    """A model that `torch.export` runs."""
-
-    def __init__(self, content: bytes) -> None:
-        """Read what `to_pt2` made."""
-        self.module = torch.export.load(io.BytesIO(content)).module()
-
-    @torch.inference_mode()
-    def logits(self, frames: Frames) -> Logits:
-        """Return logits (N, 10) for frames (N, 1, 28, 28)."""
-        logits: Logits = self.module(torch.from_numpy(frames))[0].numpy()
-        return logits
-
-
 def make(
     checkpoint: Checkpoint,
     kind: Format,
@@ -96,14 +82,14 @@ def make(
     """
     if kind == "pt2":
         content = to_pt2(checkpoint)
-        found = compare(Program(content), checkpoint.model, images, labels)
+        found = compare(logits_of_pt2(content, images), checkpoint.model, images, labels)
     else:
         model = to_onnx(checkpoint)
         if calibration is not None:
             model = quantized(model, calibration)
         onnx.helper.set_model_props(model, _facts(checkpoint))
         content = model.SerializeToString()
-        found = compare(OnnxModel(content), checkpoint.model, images, labels)
+        found = compare(interface.logits_of(OnnxModel(content), images), checkpoint.model, images, labels)
     if not (found.is_same if calibration is None else found.is_as_good):
         raise ExportError(
             f"{checkpoint.path} was not exported, for the result is another model: {found.different:,} of "
@@ -166,9 +152,17 @@ def quantized(model: onnx.ModelProto, images: Frames) -> onnx.ModelProto:
         return onnx.load_model(path)
 
 
-def compare(exported: Reader, original: Reader, images: Frames, labels: NDArray[np.uint8]) -> Comparison:
-    """Ask two models about the same images."""
-    after, before = (interface.logits_of(model, images) for model in (exported, original))
+@torch.inference_mode()
+def logits_of_pt2(content: bytes, images: Frames) -> Logits:
+    """Return the logits (N, 10) of images (N, 1, 28, 28) by a file that `to_pt2` made."""
+    program = torch.export.load(io.BytesIO(content)).module()
+    batches = torch.from_numpy(images).split(interface.BATCH)
+    return np.concatenate([program(batch)[0].numpy() for batch in batches])
+
+
+def compare(after: Logits, original: Model, images: Frames, labels: NDArray[np.uint8]) -> Comparison:
+    """Compare the logits of an exported model with those of the original one."""
+    before = interface.logits_of(original, images)
     return Comparison(
         images=len(images),
         distance=float(np.abs(after - before).max()),

@@ -1,44 +1,41 @@
-"""What a model is to those who ask it about frames: arrays in, arrays out. Nothing here knows torch or onnxruntime."""
+"""What all models have in common: frames in, logits out, both as arrays. Nothing here knows torch or onnxruntime."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, SupportsFloat
+from typing import ClassVar, Protocol, SupportsFloat
 
 import numpy as np
 
-from mnist_cli.arrays import Frames, Logits
+from mnist_cli.arrays import ANYTHING, Frames, Logits
 
 BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 
 
-class Reader(Protocol):
-    """What says which digit is in a frame."""
-
-    def logits(self, frames: Frames) -> Logits:
-        """Return how likely each digit is in each frame, as logarithms; their softmax are the probabilities."""
-
-
-class Model(Reader, Protocol):
-    """What can also say that there is none."""
+class Model(Protocol):
+    """A classifier of frames."""
 
     @property
-    def least_score(self) -> SupportsFloat:
-        """The logsumexp of the logits below which a frame is not taken for a digit."""
+    def rejection_threshold(self) -> SupportsFloat:
+        """The energy score, logsumexp of the logits, below which a frame is not a digit (Liu et al. 2020)."""
+
+    def logits(self, frames: Frames) -> Logits:
+        """Return the logits (N, 10) of frames (N, 1, 28, 28); their softmax are the probabilities of the digits."""
 
 
-def logits_of(model: Reader, images: Frames) -> Logits:
-    """Return what a model says of any number of images."""
+def logits_of(model: Model, images: Frames) -> Logits:
+    """Return the logits of any number of images, a batch at a time."""
     return np.concatenate([model.logits(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several models as one: the mean of their probabilities, and if wanted of slightly shifted images."""
+    """Several models as one: the mean of their probabilities, optionally also over slightly shifted images."""
 
-    members: Sequence[Reader]
+    members: Sequence[Model]
     test_time_augmentation: bool = False
 
     SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
+    rejection_threshold: ClassVar[float] = ANYTHING  # the scores of averaged probabilities tell nothing apart
 
     def logits(self, frames: Frames) -> Logits:
         """Return the logarithms of the mean probabilities, which serve as logits."""
@@ -50,6 +47,6 @@ class Ensemble:
         return mean
 
 
-def as_one(members: Sequence[Reader], test_time_augmentation: bool = False) -> Reader:
-    """Return several models as one; one alone stays what it is, unless it is to see shifted images."""
+def as_one(members: Sequence[Model], test_time_augmentation: bool = False) -> Model:
+    """Return several models as one; a single one is returned as it is, unless it needs test-time augmentation."""
     return Ensemble(members, test_time_augmentation) if test_time_augmentation or len(members) > 1 else members[0]

@@ -1,4 +1,4 @@
-"""A picture file, safely opened and turned upright: Pillow decodes, and nothing else of the file is believed."""
+"""A picture file, safely opened and turned upright: Pillow decodes it, and nothing else in the file is trusted."""
 
 import ctypes
 import io
@@ -7,8 +7,8 @@ import math
 import stat
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,19 +21,16 @@ from mnist_cli.errors import FormatError, ImageError, TooLargeError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
-LARGEST = 100_000_000  # px, beyond which a picture is refused before it is decoded
-LARGEST_WEBP = 60_000_000  # px, whose decoder keeps several copies of a picture
-LARGEST_FILE = 400_000_000  # bytes, which is what so many pixels take where nothing is compressed
-SMALL = 65_536  # bytes of a file that is read at once
+MAX_PIXELS = 100_000_000  # a picture with more is refused before it is decoded
+MAX_WEBP_PIXELS = 60_000_000  # the decoder of WebP keeps several copies of a picture
+MAX_FILE_BYTES = 400_000_000  # about the size of an uncompressed picture of MAX_PIXELS
+SMALL_FILE_BYTES = 65_536  # a file with fewer is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a picture is told once, and by us
-with suppress(OSError, AttributeError):  # libtiff talks to stderr itself, where Pillow has it as a library of its own
-    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
-
-STRIP = 4_000_000  # px that are prepared at a time
-SAMPLED = 1_000  # px, the sides of what is looked at of a large picture to choose its paper
-# What undoes each way of holding a camera, by its number in Exif.
+STRIP_PIXELS = 4_000_000  # are converted at a time
+SAMPLE_SIZE = 1_000  # px, the sides to which a transparent picture is reduced to choose its background
+# The inverse of each orientation of the camera, by its number in Exif. Not Pillow's `exif_transpose`, which copies the
+# whole decoded image before it is reduced.
 TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: lambda levels: levels,
     2: lambda levels: levels[:, ::-1],
@@ -46,14 +43,32 @@ TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 }
 
 
+def silence_libraries() -> None:
+    """Keep Pillow from logging and libtiff from writing to stderr: an error of a picture is reported once, as ImageError.
+
+    This changes the process, so programs call it when they start, and importing this module does not.
+    """
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    with suppress(OSError, AttributeError):  # where libtiff is not part of Pillow
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
 def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
     """Return the picture in a file, reduced to at most `longest` px unless that is None; `-` is standard input.
 
-    Raises ImageError when it is missing, not a picture, or too large.
+    Raises ImageError, which names the file, when it is missing, not a picture, or too large.
     """
     try:
+        return read_unnamed(path, longest)
+    except ImageError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def read_unnamed(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
+    """Return the picture in a file as `read` does; its errors do not name the file."""
+    try:
         if str(path) == "-":
-            content = sys.stdin.buffer.read(LARGEST_FILE + 1)
+            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
             _check_size(len(content))
             return decode(io.BytesIO(content), longest)
         status = path.stat()
@@ -61,84 +76,84 @@ def read(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
             raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
         _check_size(status.st_size)
         with open(path, "rb") as file:
-            # Of what is small Pillow would ask a few bytes at a time, which takes as long as decoding them.
-            start = file.read(SMALL)
-            if len(start) < SMALL:
+            # Pillow reads a few bytes at a time, which for a small file takes as long as decoding it.
+            start = file.read(SMALL_FILE_BYTES)
+            if len(start) < SMALL_FILE_BYTES:
                 return decode(io.BytesIO(start), longest)
             file.seek(0)
             return decode(file, longest)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: there is no such file") from error
+        raise ImageError("there is no such file") from error
     except PermissionError as error:
-        raise ImageError(f"{path}: there is no permission to read it") from error
+        raise ImageError("there is no permission to read it") from error
     except (OSError, ValueError) as error:  # a name too long, or with a zero byte
-        raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise ImageError(getattr(error, "strerror", None) or str(error)) from error
 
 
 def _check_size(size: int) -> None:
-    """Raise ImageError for no bytes, TooLargeError for so many that reading them would take too much memory."""
+    """Raise ImageError for an empty file, TooLargeError for one that would take too much memory."""
     if not size:
         raise ImageError("the file is empty")
-    if size > LARGEST_FILE:
-        raise TooLargeError(f"the file has more than {LARGEST_FILE:,} bytes")
+    if size > MAX_FILE_BYTES:
+        raise TooLargeError(f"the file has more than {MAX_FILE_BYTES:,} bytes")
 
 
-def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, largest: int = LARGEST) -> Picture:
+def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, max_pixels: int = MAX_PIXELS) -> Picture:
     """Return the picture in an open file.
 
-    Raises FormatError when there is none, TooLargeError when it has more than `largest` px, else ImageError when it is
-    broken.
+    Raises FormatError when there is none, TooLargeError when it has more than `max_pixels`, else ImageError when it is
+    corrupted.
     """
+    with _reported(max_pixels), Image.open(file, formats=FORMATS) as image:
+        limit = min(max_pixels, MAX_WEBP_PIXELS) if image.format == "WEBP" else max_pixels
+        if image.width * image.height > limit:
+            raise _too_large(limit)
+        if longest:
+            image.draft(None, (longest, longest))  # lets a JPEG decode straight to a smaller size
+        return to_array(image, longest)
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"the picture has too many pixels, at most {limit:,} are read")
+
+
+def from_image(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
+    """Return the picture of a Pillow image, which may not have been decoded yet.
+
+    Raises ImageError when it is corrupted.
+    """
+    with _reported(MAX_PIXELS):
+        return to_array(image, longest)
+
+
+@contextmanager
+def _reported(max_pixels: int) -> Iterator[None]:
+    """Raise any error of Pillow as an ImageError, and ignore its warnings."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata and of sizes that LARGEST allows
-            with Image.open(file, formats=FORMATS) as image:
-                if image.format == "WEBP":
-                    largest = min(largest, LARGEST_WEBP)
-                if image.width * image.height > largest:
-                    raise Image.DecompressionBombError
-                if longest:
-                    image.draft(None, (longest, longest))  # lets a JPEG decode straight to a smaller size
-                return to_array(image, longest)
+            warnings.simplefilter("ignore")  # of odd metadata and of sizes that MAX_PIXELS allows
+            yield
     except ImageError:
         raise
     except UnidentifiedImageError as error:
         raise FormatError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
-        raise TooLargeError(f"the picture has too many pixels, at most {largest:,} are read") from error
-    # Pillow's decoders raise nearly anything on a broken file, and a broken file must not end the run.
+        raise _too_large(max_pixels) from error
+    # Pillow's decoders raise nearly anything on a corrupted file, and a corrupted file must not end the run.
     except Exception as error:
         raise ImageError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
 
 
 def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
-    """Return a Pillow image of any mode upright, on paper where it is transparent, and at most `longest` px.
+    """Return a Pillow image of any mode upright, on a plain background where it is transparent, and at most `longest` px.
 
-    Whole pictures of colours and greys are uint8. All is done a strip at a time: the memory that a picture takes beside
-    what Pillow decodes it to is that of the result.
+    Without `longest`, levels of 8 bits stay uint8. The image is converted a strip at a time, so beside the decoded image
+    only the result takes memory.
 
     Raises ImageError when its pixels are not numbers.
     """
-    image.load()  # so that a broken picture is told from what follows
-    factor = -(-max(image.size) // longest) if longest else 1
-    paper = _paper_behind(image) if image.has_transparency_data else None
-    drawn = image.getchannel(0) if paper is None and _has_greys_only(image) else image
-    rows = factor * max(1, STRIP // (image.width * factor))
-    levels: Picture | None = None
-    done = 0  # rows of the result
-    for top in range(0, image.height, rows):
-        strip = drawn.crop((0, top, image.width, min(top + rows, image.height))) if rows < image.height else drawn
-        plain = _plain(strip, paper)
-        pixels = np.asarray(plain.reduce(factor) if factor > 1 else plain)
-        if levels is None:
-            kind = np.uint8 if pixels.dtype == np.uint8 and not longest else np.float32
-            levels = np.empty((-(-image.height // factor), *pixels.shape[1:]), kind)
-        levels[done : done + len(pixels)] = pixels
-        done += len(pixels)
-    if levels is None:
-        raise ImageError("the picture has no pixels")
+    image.load()  # a corrupted picture raises here, and not in what follows
+    levels = _levels(image, longest)
     if image.mode.startswith(("I", "F")):
         _spread(levels)
     if levels.ndim == 2:
@@ -148,19 +163,41 @@ def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
     return _turn_upright(levels, image)
 
 
+def _levels(image: Image.Image, longest: int | None) -> Picture:
+    """Return the levels of an image as it is stored, (height, width) or (height, width, 3)."""
+    factor = -(-max(image.size) // longest) if longest else 1
+    background = _background(image) if image.has_transparency_data else None
+    drawn = image.getchannel(0) if background is None and _has_greys_only(image) else image
+    rows = factor * max(1, STRIP_PIXELS // (image.width * factor))
+    levels: Picture | None = None
+    done = 0  # rows of the result
+    for top in range(0, image.height, rows):
+        strip = drawn.crop((0, top, image.width, min(top + rows, image.height))) if rows < image.height else drawn
+        plain = _plain(strip, background)
+        pixels = np.asarray(plain.reduce(factor) if factor > 1 else plain)
+        if levels is None:
+            kind = np.uint8 if pixels.dtype == np.uint8 and not longest else np.float32
+            levels = np.empty((-(-image.height // factor), *pixels.shape[1:]), kind)
+        levels[done : done + len(pixels)] = pixels
+        done += len(pixels)
+    if levels is None:
+        raise ImageError("the picture has no pixels")
+    return levels
+
+
 def _has_greys_only(image: Image.Image) -> bool:
-    """Return whether the colours of an image are greys, where that is told faster than its pixels are converted."""
-    rows = max(1, STRIP // image.width)
+    """Return whether the colours of an image are greys, which is found out faster than its pixels are converted."""
+    rows = max(1, STRIP_PIXELS // image.width)
     strips = (image.crop((0, top, image.width, min(top + rows, image.height))) for top in range(0, image.height, rows))
     channels = ([channel.tobytes() for channel in strip.split()[:3]] for strip in strips)
     return image.mode in {"RGB", "RGBA"} and all(red == green == blue for red, green, blue in channels)
 
 
-def _plain(strip: Image.Image, paper: str | None) -> Image.Image:
+def _plain(strip: Image.Image, background: str | None) -> Image.Image:
     """Return a part of an image in a mode that can be averaged: L, RGB, or F for 16 and 32 bits a pixel."""
-    if paper:
+    if background:
         strip = strip.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", strip.size, paper), strip).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", strip.size, background), strip).convert("RGB")
     if strip.mode.startswith(("I", "F")):  # which convert("L") would clip at 255
         return Image.fromarray(np.asarray(strip, dtype=np.float32))
     if strip.mode in {"L", "RGB"}:
@@ -173,27 +210,27 @@ def _spread(levels: Picture) -> None:
     low, high = min(0.0, float(levels.min())), float(levels.max())
     if not math.isfinite(low + high):
         raise ImageError("some of its pixels are not numbers")
-    rows = max(1, STRIP // levels.shape[1])
+    rows = max(1, STRIP_PIXELS // levels.shape[1])
     for top in range(0, len(levels), rows):
         part = levels[top : top + rows]
         part[:] = np.interp(part, (low, high), (0, 255)) if high > low else 0
 
 
 def _is_grey(levels: Picture) -> bool:
-    """Return whether all colours are greys, as in most drawings: one channel is a third of the work."""
+    """Return whether all colours are greys, as in most drawings: then one channel is enough."""
     return all(np.array_equal(levels[:, :, 0], levels[:, :, channel]) for channel in (1, 2))
 
 
 def _turn_upright(levels: Picture, image: Image.Image) -> Picture:
-    """Turn a picture as the camera noted that it was held; a broken note is no reason not to look."""
+    """Turn a picture by the orientation in its Exif data; invalid Exif data are ignored."""
     with suppress(Exception):
         return TURNS[image.getexif().get(ExifTags.Base.Orientation, 1)](levels)
     return levels
 
 
-def _paper_behind(image: Image.Image) -> str | None:
-    """Return the paper on which to lay what is see-through: white, or black if what is drawn is light; None for neither."""
-    size = min(image.width, SAMPLED), min(image.height, SAMPLED)
+def _background(image: Image.Image) -> str | None:
+    """Return the background for a transparent image: white, or black for a light drawing; None when nothing is transparent."""
+    size = min(image.width, SAMPLE_SIZE), min(image.height, SAMPLE_SIZE)
     small = image.resize(size, Image.Resampling.NEAREST).convert("RGBA")
     alpha = small.getchannel("A")
     if size == image.size and alpha.getextrema() == (255, 255):

@@ -14,7 +14,7 @@ from mnist_cli.arrays import Frame, Ink, Picture
 from mnist_cli.errors import ImageError
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import binarize, normalize
-from mnist_cli.recognition.predictions import NO_INK, Prediction, classify_frames, judge
+from mnist_cli.recognition.predictions import NO_INK, Prediction, classify_frames, reject
 
 MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
 LATER_PENALTY = (
@@ -28,30 +28,31 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     """Return a prediction for each picture.
 
     The first candidates of all pictures are classified in one forward pass; for those whose score is below MAX_SCORE, the
-    other candidates are too. A picture whose best score is below the model's `least_score` is not a digit; one whose
+    other candidates are too. A picture whose best score is below the model's rejection threshold is not a digit; one whose
     confidence is below `min_confidence` is unclear.
     """
     options = [
         _options(picture, frame) for picture, frame in zip(pictures, normalize.already_drawn(pictures), strict=True)
     ]
-    found = _answer(model, [list(islice(some, 1)) for some in options])
-    unsure = [index for index, some in enumerate(found) if some and some[0].score < MAX_SCORE]
-    for index, others in zip(unsure, _answer(model, [list(options[index]) for index in unsure]), strict=True):
-        found[index] += others
-    judged = [judge(model, _choose(some), min_confidence) if some else NO_INK for some in found]
-    return [_look_for_several(model, picture, answer) for picture, answer in zip(pictures, judged, strict=True)]
+    candidates = _classify_options(model, [list(islice(some, 1)) for some in options])
+    unsure = [index for index, some in enumerate(candidates) if some and some[0].score < MAX_SCORE]
+    for index, others in zip(unsure, _classify_options(model, [list(options[index]) for index in unsure]), strict=True):
+        candidates[index] += others
+    best = [reject(model, _choose(some), min_confidence) if some else NO_INK for some in candidates]
+    return [_look_for_several(model, picture, prediction) for picture, prediction in zip(pictures, best, strict=True)]
 
 
-def _look_for_several(model: Model, picture: Picture, answer: Prediction) -> Prediction:
-    """Return the answer, or "several digits" where ink that is wider than tall is no digit, but digits side by side."""
-    if answer.reason != "not a digit" or answer.ink is None or answer.ink.shape[0] > answer.ink.shape[1]:
-        return answer
+def _look_for_several(model: Model, picture: Picture, prediction: Prediction) -> Prediction:
+    """Return the prediction, or "several digits" where ink that is wider than tall is no digit, but digits side by side."""
+    ink = prediction.ink
+    if prediction.reason != "not a digit" or ink is None or ink.shape[0] > ink.shape[1]:
+        return prediction
 
-    from mnist_cli.recognition import numbers  # imports scipy, which takes a while and which most pictures do not need
+    from mnist_cli.recognition import detection  # imports scipy, which is slow and which most pictures do not need
 
-    found = numbers.find_digits(model, picture)
-    is_row = len(found) > 1 and not any(one.prediction.reason for one in found)
-    return replace(answer, reason="several digits") if is_row else answer
+    digits = detection.find_digits(model, picture)
+    is_row = len(digits) > 1 and not any(digit.prediction.reason for digit in digits)
+    return replace(prediction, reason="several digits") if is_row else prediction
 
 
 def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame]]:
@@ -63,19 +64,22 @@ def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame
         yield from ((ink, normalize.draw(ink)) for ink in binarize.candidates(picture))
 
 
-def _answer(model: Model, options: list[list[tuple[Ink, Frame]]]) -> list[list[Prediction]]:
+def _classify_options(model: Model, options: list[list[tuple[Ink, Frame]]]) -> list[list[Prediction]]:
     """Return the predictions for all options, in one forward pass."""
     inks = [ink for some in options for ink, _ in some]
-    answers = iter(classify_frames(model, [frame for some in options for _, frame in some], inks))
-    return [list(islice(answers, len(some))) for some in options]
+    predictions = iter(classify_frames(model, [frame for some in options for _, frame in some], inks))
+    return [list(islice(predictions, len(some))) for some in options]
 
 
-def _choose(found: list[Prediction]) -> Prediction:
+def _choose(candidates: list[Prediction]) -> Prediction:
     """Return the candidate with the best score; of equals the first, which keeps most of the picture."""
-    if len(found) == 1:
-        return found[0]
-    trusted = 0 if _is_cut_off(found[0]) else 1
-    doubted = [*found[:trusted], *(replace(other, score=other.score - LATER_PENALTY) for other in found[trusted:])]
+    if len(candidates) == 1:
+        return candidates[0]
+    trusted = 0 if _is_cut_off(candidates[0]) else 1
+    doubted = [
+        *candidates[:trusted],
+        *(replace(other, score=other.score - LATER_PENALTY) for other in candidates[trusted:]),
+    ]
     return max(enumerate(doubted), key=lambda item: min(item[1].score, MAX_SCORE) - RANK_PENALTY * item[0])[1]
 
 

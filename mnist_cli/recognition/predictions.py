@@ -1,4 +1,4 @@
-"""What a model predicts for 28x28 frames: the digit and how sure it is, or why there is none."""
+"""Predictions for 28x28 frames: the digit and its probability, or the reason why there is none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +14,13 @@ Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture."""
+    """The prediction for one frame."""
 
     probabilities: list[float]  # of the digits 0 to 9, given that it is one; they sum to 1
-    score: float  # log-odds that it is a digit, as far as the model can tell
-    reason: Reason | None = None  # why no digit is named
-    frame: Frame | None = field(default=None, repr=False)  # what the model saw
-    ink: Ink | None = field(default=None, repr=False)  # what was taken for ink in the picture
+    score: float  # the energy score, logsumexp of the logits (Liu et al. 2020); higher = more likely a digit
+    reason: Reason | None = None  # why there is no digit
+    frame: Frame | None = field(default=None, repr=False)  # the input of the model
+    ink: Ink | None = field(default=None, repr=False)  # from which the frame was drawn
 
     @property
     def digit(self) -> int | None:
@@ -39,18 +39,18 @@ NO_INK = Prediction([0.1] * 10, -np.inf, "no ink")
 def classify_frames(
     model: Model, frames: Sequence[Frame], inks: Sequence[Ink | None] | None = None
 ) -> list[Prediction]:
-    """Return what the model says of each frame, drawn from its ink, without a judgement of whether it is a digit."""
+    """Return a prediction for each frame, drawn from its ink, before any is rejected."""
     if not frames:
         return []
     logits = model.logits(np.stack(frames)).astype(np.float64)
     scores = np.logaddexp.reduce(logits, axis=1)
     probabilities = np.exp(logits - scores[:, np.newaxis])
     columns = probabilities.tolist(), scores.tolist(), frames, inks or [None] * len(frames)
-    return [Prediction(shares, score, None, frame, ink) for shares, score, frame, ink in zip(*columns, strict=True)]
+    return [Prediction(row, score, None, frame, ink) for row, score, frame, ink in zip(*columns, strict=True)]
 
 
-def judge(model: Model, prediction: Prediction, min_confidence: float = 0.0) -> Prediction:
-    """Return the prediction with the reason, if there is one, why no digit should be named."""
-    if prediction.score < float(model.least_score):
+def reject(model: Model, prediction: Prediction, min_confidence: float = 0.0) -> Prediction:
+    """Return the prediction with a reason when its score or its confidence is too low."""
+    if prediction.score < float(model.rejection_threshold):
         return replace(prediction, reason="not a digit")
     return replace(prediction, reason="unclear") if prediction.confidence < min_confidence else prediction

@@ -14,7 +14,7 @@ from rich.style import Style
 from rich.text import Text
 
 from mnist_cli.arrays import FRAME, Frame, Picture
-from mnist_cli.recognition.numbers import Found
+from mnist_cli.recognition.detection import Detection
 from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.results import percent
 
@@ -50,12 +50,12 @@ def draw(picture: Picture, prediction: Prediction) -> Image.Image:
     return page
 
 
-def draw_page(picture: Picture, found: Sequence[Found]) -> Image.Image:
-    """Return a picture of several digits, RGB, with a box around each and what it is read as."""
+def draw_page(picture: Picture, digits: Sequence[Detection]) -> Image.Image:
+    """Return a picture of several digits, RGB, with a box around each and its digit, or a `?`."""
     page = _image(picture)
     pen = ImageDraw.Draw(page)
     line = max(1, max(page.size) // 400)
-    for one in found:
+    for one in digits:
         x, y, width, height = one.box
         named = one.prediction.digit is not None
         colour = WINNER if named else DOUBT

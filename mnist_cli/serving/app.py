@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from mnist_cli.datasets.labelled_pictures import Corrections
-from mnist_cli.models.backends import Loaded
+from mnist_cli.models.backends import LoadedModel
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
 from mnist_cli.serving.guard import Guard
@@ -49,17 +49,18 @@ FORM = {
 
 
 def build(
-    loaded: Loaded,
+    loaded: LoadedModel,
     collect: Path | None = None,
     origins: Sequence[str] = (),
     only_local: bool = True,
     workers: int = 1,
 ) -> FastAPI:
-    """Return the application that answers with a model.
+    """Return the application that recognizes pictures with a model.
 
     Corrections are saved in the folder `collect`, pages of `origins` may ask, and other machines if not `only_local`.
     With several `workers` each is a process.
     """
+    uploads.silence_form_parser()
     engine, room = Engine(loaded, workers), Room(REQUESTS, MEMORY)
 
     @asynccontextmanager
@@ -103,12 +104,12 @@ def build(
         """Read the digit in a picture: an object for a body or a form with one file, a list for several files."""
         with room.place(uploads.size_of(request)):
             # One after another, so that a request has one picture in the queue at a time.
-            answers = [await engine.answer(upload, many) for upload in await uploads.read(request)]
-        values = [answer.values(many=many, frame=frame) for answer, _ in answers]
+            results = [await engine.recognize(upload, many) for upload in await uploads.read(request)]
+        values = [result.to_dict(many=many, frame=frame) for result, _ in results]
         if len(values) > 1:
             return JSONResponse(values)
-        status = answers[0][1]
-        return JSONResponse(values[0], status, {"Retry-After": uploads.LATER} if status == 503 else None)
+        status = results[0][1]
+        return JSONResponse(values[0], status, {"Retry-After": uploads.RETRY_AFTER} if status == 503 else None)
 
     @app.post(
         "/api/corrections",

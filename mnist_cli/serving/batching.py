@@ -1,4 +1,4 @@
-"""Requests that arrive together are answered together: one forward pass costs little more than one picture."""
+"""Batches of requests that arrive together: one forward pass for several pictures costs little more than for one."""
 
 import asyncio
 import math
@@ -11,9 +11,9 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """Gives `work` what several tasks ask for, and each task its own result.
+    """Calls `work` with the items of several tasks at once, and returns to each task its own result.
 
-    The first one waits `wait` seconds for company. While as many batches as allowed are worked on, the next gathers.
+    The first item waits `wait` seconds for others. While as many batches as allowed are worked on, the next one gathers.
     """
 
     def __init__(
@@ -24,8 +24,8 @@ class Batcher(Generic[Item, Result]):
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._workers: set[asyncio.Task[None]] = set()
 
-    async def ask(self, item: Item) -> Result:
-        """Return what `work` makes of an item, and raise what it raises."""
+    async def submit(self, item: Item) -> Result:
+        """Return the result of `work` for an item; raises what it raises."""
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.append((item, result))
         if len(self._workers) < self.batches:
@@ -33,25 +33,25 @@ class Batcher(Generic[Item, Result]):
         return await result
 
     async def _work(self) -> None:
-        """Work until nobody waits."""
+        """Work until the queue is empty."""
         await asyncio.sleep(self.wait)
         while self._queue:
-            share = math.ceil(len(self._queue) / self.batches)  # so that none works while another is idle
-            batch = [self._queue.popleft() for _ in range(min(self.largest, share))]
-            # Not for those whose task was cancelled.
-            if asked := [(item, result) for item, result in batch if not result.done()]:
-                await self._answer(asked)
+            size = math.ceil(len(self._queue) / self.batches)  # so that none works while another is idle
+            batch = [self._queue.popleft() for _ in range(min(self.largest, size))]
+            # Without those whose task was cancelled.
+            if waiting := [(item, result) for item, result in batch if not result.done()]:
+                await self._finish(waiting)
         self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _answer(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
+    async def _finish(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
         try:
             values = await self.work([item for item, _ in batch])
-            answered = list(zip(batch, values, strict=True))
-        except Exception as error:  # noqa: BLE001  (it belongs to those who asked)
+            finished = list(zip(batch, values, strict=True))
+        except Exception as error:  # noqa: BLE001  (each task raises it)
             for _, result in batch:
                 if not result.done():
                     result.set_exception(error)
             return
-        for (_, result), value in answered:
+        for (_, result), value in finished:
             if not result.done():
                 result.set_result(value)

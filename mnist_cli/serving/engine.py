@@ -1,65 +1,60 @@
-"""From the bytes of a picture to an answer, off the event loop."""
+"""From the bytes of a picture to its result, off the event loop."""
 
 import asyncio
 import multiprocessing
 from collections.abc import Awaitable, Callable
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
 from mnist_cli.datasets.labelled_pictures import Corrections
-from mnist_cli.errors import FormatError, ImageError, TooLargeError
-from mnist_cli.models.backends import Loaded
-from mnist_cli.recognition.answers import Answer
-from mnist_cli.recognition.predictions import Prediction
+from mnist_cli.errors import FormatError, ImageError, MnistError, TooLargeError
+from mnist_cli.models.backends import LoadedModel
+from mnist_cli.recognition.result import Result
 from mnist_cli.serving import reading, uploads
 from mnist_cli.serving.batching import Batcher
 from mnist_cli.serving.uploads import Upload
 
 BATCH = 8  # pictures; more are not faster
-COMPANY = 0.002  # seconds that the first picture of a batch waits for others
-DEADLINE = 20  # seconds, in which a picture has to be read, or a page
-SLOW = 1_000_000  # bytes; a larger picture is not read in a batch, lest the others wait for it
+BATCH_WAIT = 0.002  # seconds that the first picture of a batch waits for others
+TIMEOUT = 20  # seconds, in which a picture has to be read, or a page
+SLOW_BYTES = 1_000_000  # a larger picture is read on its own, or the others of its batch would wait for it
 
 WORKER_ENDED = "the process that read the picture ended; try again in a second"
 TOO_SLOW = "the picture was not read in time; try again later, or send a smaller one; the limit is"
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class Engine:
-    """Answers pictures with a model, in several processes, or in threads of this one where there is one worker.
+    """Recognizes pictures with a model, in several processes, or with one worker in threads of this process.
 
-    Python runs one thread of a process at a time: with more, they wait for each other, and each answer costs more.
+    Python runs one thread of a process at a time: with more, they wait for each other, and each picture costs more.
     """
 
-    def __init__(self, loaded: Loaded, workers: int = 1) -> None:
+    def __init__(self, loaded: LoadedModel, workers: int = 1) -> None:
         """Start the first worker; the others are started when there is work for them."""
         self.loaded, self.workers = loaded, workers
         self._executor: Executor | None = self._start()
-        self._batcher: Batcher[bytes, Prediction | ImageError] = Batcher(
-            partial(self._run, reading.read_digits), BATCH, COMPANY, workers
+        self._batcher: Batcher[bytes, Result] = Batcher(
+            lambda bodies: self._run(reading.recognize, bodies, False), BATCH, BATCH_WAIT, workers
         )
         self._slow = asyncio.Semaphore(max(1, workers - 1))  # so that what takes long does not take all workers
 
-    async def answer(self, upload: Upload, many: bool) -> tuple[Answer, int]:
-        """Return what there is to say about a picture, and the HTTP status that goes with it."""
-        answer = Answer(Path(upload.name))
+    async def recognize(self, upload: Upload, many: bool) -> tuple[Result, int]:
+        """Return the result for a picture, and its HTTP status."""
+        path = Path(upload.name)
         try:
-            if many:
-                answer.set_found(await _in_time(self._run_slowly(reading.read_page, _checked(upload))))
-            else:
-                answer.prediction = await _in_time(self._read(_checked(upload)))
+            result = await _in_time(self._recognize(_checked(upload), many))
         except HTTPException as error:
-            answer.error = error.detail
-            return answer, error.status_code
-        return answer, 200
+            return Result(path, error=MnistError(error.detail)), error.status_code
+        return replace(result, path=path), _status(result.error) if result.error else 200
 
     async def save(self, corrections: Corrections, upload: Upload, digit: int) -> Path:
-        """Keep a picture as a correction and return its path; raises HTTPException when that cannot be."""
+        """Save a picture as a correction and return its path; raises HTTPException when that fails."""
         try:
             return await _in_time(self._run_slowly(reading.save, corrections, digit, _checked(upload)))
         except OSError as error:
@@ -81,21 +76,18 @@ class Engine:
         executor.submit(reading.is_ready)
         return executor
 
-    async def _read(self, body: bytes) -> Prediction:
-        if len(body) > SLOW:
-            (found,) = await self._run_slowly(reading.read_digits, [body])
-        else:
-            found = await self._batcher.ask(body)
-        if isinstance(found, ImageError):
-            raise found
-        return found
+    async def _recognize(self, body: bytes, many: bool) -> Result:
+        if many or len(body) > SLOW_BYTES:
+            (result,) = await self._run_slowly(reading.recognize, [body], many)
+            return result
+        return await self._batcher.submit(body)
 
-    async def _run_slowly(self, work: Callable[..., Result], *given: Any) -> Result:
+    async def _run_slowly(self, work: Callable[..., T], *given: Any) -> T:
         async with self._slow:
             return await self._run(work, *given)
 
-    async def _run(self, work: Callable[..., Result], *given: Any) -> Result:
-        """Return what `work` returns in a worker; raises HTTPException when that ended, and starts others."""
+    async def _run(self, work: Callable[..., T], *given: Any) -> T:
+        """Return what `work` returns in a worker; raises HTTPException when the worker ended, and starts others."""
         executor = self._executor = self._executor or self._start()
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, work, *given)
@@ -106,18 +98,24 @@ class Engine:
 
 
 def _checked(upload: Upload) -> bytes:
-    if len(upload.body) > uploads.LARGEST_FILE:
+    if len(upload.body) > uploads.MAX_FILE_BYTES:
         raise HTTPException(413, uploads.FILE_TOO_LARGE)
     return upload.body
 
 
-async def _in_time(work: Awaitable[Result]) -> Result:
-    """Return a result that is waited for; raises HTTPException when it takes too long, or the picture is at fault."""
+def _status(error: MnistError) -> int:
+    """Return the HTTP status for a picture that cannot be read."""
+    if isinstance(error, TooLargeError):
+        return 413
+    return 415 if isinstance(error, FormatError) else 422
+
+
+async def _in_time(work: Awaitable[T]) -> T:
+    """Return what `work` returns; raises HTTPException when it takes too long or the picture cannot be read."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(TIMEOUT):
             return await work
     except TimeoutError as error:
-        raise uploads.busy(f"{TOO_SLOW} {DEADLINE} seconds") from error
+        raise uploads.busy(f"{TOO_SLOW} {TIMEOUT} seconds") from error
     except ImageError as error:
-        status = {TooLargeError: 413, FormatError: 415}.get(type(error), 422)
-        raise HTTPException(status, str(error)) from error
+        raise HTTPException(_status(error), str(error)) from error

@@ -1,4 +1,4 @@
-"""What the service answers, for those who read its OpenAPI document, and how it says no."""
+"""The JSON that the service returns, as its OpenAPI document describes it, and its errors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +8,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from mnist_cli.arrays import CLASSES, FRAME
-from mnist_cli.recognition.answers import Answer
+from mnist_cli.errors import MnistError
+from mnist_cli.recognition.result import Result
 from mnist_cli.serving.uploads import NAMELESS
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Row = Annotated[list[Level], Field(min_length=FRAME, max_length=FRAME)]
 Digit = Annotated[int, Field(ge=0, le=CLASSES - 1)]
@@ -21,7 +22,7 @@ class DigitReply(BaseModel):
     """A digit found in a picture."""
 
     digit: Digit | None = Field(description="null for a `reason`")
-    confidence: Share
+    confidence: Probability
     box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
     reason: str | None = Field(description="why it is not named")
 
@@ -31,8 +32,8 @@ class Reply(BaseModel):
 
     path: str = Field(description="the name of the file in the form, or `-`")
     digit: Digit | None = Field(description="null for a `reason`")
-    confidence: Share | None
-    probabilities: Annotated[list[Share], Field(min_length=CLASSES, max_length=CLASSES)] | None = Field(
+    confidence: Probability | None
+    probabilities: Annotated[list[Probability], Field(min_length=CLASSES, max_length=CLASSES)] | None = Field(
         description="of the digits 0 to 9"
     )
     reason: str | None = Field(description="why no digit is named, or what is wrong with the request")
@@ -47,7 +48,7 @@ class ModelReply(BaseModel):
     """What is loaded."""
 
     checkpoint: str
-    val_accuracy: Share | None = Field(description="on MNIST's 10,000 val images; null if never measured")
+    val_accuracy: Probability | None = Field(description="on MNIST's 10,000 val images; null if never measured")
     parameters: int | None
     version: str = Field(description="of mnist-cli")
     runtime: str = Field(description="what runs the model, and where")
@@ -68,5 +69,5 @@ class HealthReply(BaseModel):
 
 
 def refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return a sentence in the shape that answers have."""
-    return JSONResponse(Answer(Path(NAMELESS), error=reason).values(), status, headers)
+    """Return an error as the result of a picture has it, in JSON."""
+    return JSONResponse(Result(Path(NAMELESS), error=MnistError(reason)).to_dict(), status, headers)

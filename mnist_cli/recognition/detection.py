@@ -13,71 +13,70 @@ from mnist_cli.arrays import Picture
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import normalize, segment
 from mnist_cli.pictures.segment import Binarization, Candidate
-from mnist_cli.recognition.predictions import Prediction, classify_frames, judge
+from mnist_cli.recognition.predictions import Prediction, classify_frames, reject
 
 SYMBOL_BONUS = 1.0  # log-odds that each symbol adds when the binarizations of a picture are compared
 NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
 MIN_HEIGHT = 0.4  # of the height of the digits: what is smaller is a speck
-BATCH = 1_024  # candidates that a model is given at once
+BATCH = 1_024  # candidates in one forward pass
 
 
 @dataclass(frozen=True)
-class Found:
-    """A digit found in a picture, and where."""
+class Detection:
+    """A symbol in a line of digits, with its box: a digit, or one with a reason that it is not."""
 
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
     prediction: Prediction
     line: int = 0  # the number of its line, from the top
 
 
-def find_digits(model: Model, picture: Picture, min_confidence: float = 0.0) -> list[Found]:
-    """Return the digits of a picture in reading order, with a reason for what stands among them and is none.
+def find_digits(model: Model, picture: Picture, min_confidence: float = 0.0) -> list[Detection]:
+    """Return the digits of a picture in reading order, with a reason for each symbol among them that is not a digit.
 
-    Boxes are in the pixels of `picture`; give it all it has, as `decode.read(path, longest=None)` does, since a digit on a
-    page is small.
+    Boxes are in the pixels of `picture`, which should not be reduced, since a digit on a page is small.
     """
     results = [_find(model, binarized, min_confidence) for binarized in segment.binarizations(picture)]
     best = max(results, key=lambda symbols: sum(worth for _, worth in symbols), default=[])
-    return [found for found, _ in best]
+    return [detection for detection, _ in best]
 
 
-def _find(model: Model, binarized: Binarization, min_confidence: float) -> list[tuple[Found, float]]:
+def _find(model: Model, binarized: Binarization, min_confidence: float) -> list[tuple[Detection, float]]:
     """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
     lines = [segment.candidates(line) for line in segment.lines(binarized.ink)]
     frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
     batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
-    answers = chain.from_iterable(batches)
-    found = []
+    classified = chain.from_iterable(batches)
+    detections = []
     for number, line in enumerate(lines):
-        predictions = {candidate: next(answers) for candidate in line}
+        predictions = {candidate: next(classified) for candidate in line}
         worth = {candidate: _worth(model, candidate, prediction) for candidate, prediction in predictions.items()}
         symbols = []
         for candidate in segment.best_path(worth):
             if not candidate.small:
-                prediction = judge(model, replace(predictions[candidate], ink=candidate.part.ink), min_confidence)
+                prediction = reject(model, replace(predictions[candidate], ink=candidate.part.ink), min_confidence)
                 box = binarized.box(candidate.part)
-                symbols.append((Found(box, prediction, number), worth[candidate] + SYMBOL_BONUS))
-        found.append(symbols)
-    return _without_specks(found)
+                symbols.append((Detection(box, prediction, number), worth[candidate] + SYMBOL_BONUS))
+        detections.append(symbols)
+    return _without_specks(detections)
 
 
 def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
     """Return the log-probability that a candidate is the likeliest digit, or else another symbol, less its cost."""
     if candidate.small:
         return -candidate.cost
-    no_digit = float(np.logaddexp(0, float(model.least_score) - prediction.score))
+    no_digit = float(np.logaddexp(0, float(model.rejection_threshold) - prediction.score))
     return max(math.log(prediction.confidence) - no_digit, NOT_A_DIGIT) - candidate.cost
 
 
-def _without_specks(lines: list[list[tuple[Found, float]]]) -> list[tuple[Found, float]]:
+def _without_specks(lines: list[list[tuple[Detection, float]]]) -> list[tuple[Detection, float]]:
     """Return the symbols in lines that have digits, and that are not tiny next to the line with the most ink."""
-    heights = [[found.box[3] for found, _ in line if found.prediction.reason != "not a digit"] for line in lines]
+    heights = [[symbol.box[3] for symbol, _ in line if symbol.prediction.reason != "not a digit"] for line in lines]
     main = max(heights, key=sum, default=[])
     return [
-        (found, worth)
+        (symbol, worth)
         for line, digits in zip(lines, heights, strict=True)
-        for found, worth in line
+        for symbol, worth in line
         if digits
         and np.median(digits) >= MIN_HEIGHT * np.median(main)
-        and found.box[3] >= MIN_HEIGHT * np.median(digits)
+        and symbol.box[3] >= MIN_HEIGHT * np.median(digits)
     ]

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from mnist_cli.config import PRETRAINED
 from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode, segment
-from mnist_cli.recognition import answers, numbers
+from mnist_cli.recognition import detection
+from mnist_cli.recognition.result import Result
 
 HEIGHT = 48  # px, of a digit
 
@@ -25,10 +26,14 @@ def rng():
     return np.random.default_rng(0)
 
 
+def text_of(digits):
+    return Result(digits=digits).text
+
+
 def read(model, page, paper=235.0, ink=30.0):
     """Return the text of a page, 0 = paper to 1 = ink, as it looks in a picture."""
     levels = paper + (ink - paper) * page
-    return answers.text_of(numbers.find_digits(model, levels.clip(0, 255).astype(np.float32)[:, :, None]))
+    return text_of(detection.find_digits(model, levels.clip(0, 255).astype(np.float32)[:, :, None]))
 
 
 def sign(image, height=HEIGHT):
@@ -135,8 +140,8 @@ def test_small_digits_on_a_large_canvas_and_where_they_are(model, val, rng, tmp_
         view = canvas[top : top + page.shape[0], left : left + page.shape[1]]
         view[:] = 255 - 225 * page[: view.shape[0], : view.shape[1]]
         Image.fromarray(canvas).save(tmp_path / "page.png")
-        found = numbers.find_digits(model, decode.read(tmp_path / "page.png", longest=None))
-        if answers.text_of(found) == text:
+        found = detection.find_digits(model, decode.read(tmp_path / "page.png", longest=None))
+        if text_of(found) == text:
             read_right += 1
             x, y, width, height = found[0].box
             assert abs(x - left - 20) <= 4
@@ -150,15 +155,15 @@ def test_printed_digits_with_commas_and_a_letter(model):
     page = Image.new("L", (500, 120), 255)
     face = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     ImageDraw.Draw(page).text((20, 20), "12,350 E", 0, ImageFont.truetype(face, 72))
-    text = answers.text_of(numbers.find_digits(model, decode.to_array(page)))
+    text = text_of(detection.find_digits(model, decode.to_array(page)))
     assert text == "12350?"
 
 
 def test_a_reason_stands_for_what_is_unclear(model, val, rng):
     page, _ = row(val, rng, 5)
-    found = numbers.find_digits(model, (255 - 255 * page)[:, :, None], min_confidence=1.1)
+    found = detection.find_digits(model, (255 - 255 * page)[:, :, None], min_confidence=1.1)
     assert {one.prediction.reason for one in found} == {"unclear"}
-    assert set(answers.text_of(found)) == {"?"}
+    assert set(text_of(found)) == {"?"}
 
 
 def oddities():
@@ -182,7 +187,7 @@ def oddities():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_picture_gives_an_answer_within_it(model, name, levels, channels):
     picture = np.repeat(levels.astype(np.float32)[:, :, None], channels, axis=2)
-    found = numbers.find_digits(model, picture)
+    found = detection.find_digits(model, picture)
     for x, y, width, height in (one.box for one in found):
         assert x >= 0
         assert y >= 0

@@ -1,0 +1,109 @@
+"""Pictures to results, the one way for the commands, Python and the service: read, recognize in batches, keep the order."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from os import PathLike
+from pathlib import Path
+
+from mnist_cli.errors import ImageError
+from mnist_cli.models.interface import Model
+from mnist_cli.pictures import decode
+from mnist_cli.recognition import classification, sources
+from mnist_cli.recognition.predictions import Prediction
+from mnist_cli.recognition.result import Result
+from mnist_cli.recognition.sources import Source
+
+BATCH = 64  # pictures, of which at most two batches are held at a time
+
+
+@dataclass(frozen=True)
+class Options:
+    """How pictures are read and recognized."""
+
+    many: bool = False  # find all digits of each picture, of which all pixels are kept
+    min_confidence: float = 0.0  # below this probability a digit is `unclear`
+    keep_pixels: bool = False  # keep the picture and its ink in the result, to draw them; a third batch is then held
+    max_pixels: int = decode.MAX_PIXELS  # of encoded bytes
+
+
+def recognize(model: Model, pictures: Iterable[Source], options: Options) -> Iterator[list[Result]]:
+    """Yield a result for each picture, in order and a batch at a time.
+
+    While a batch is recognized, a thread reads the next one. A picture that cannot be read has a result with an `error`,
+    which does not name it.
+    """
+    size = 1 if options.many else BATCH
+    remaining = iter(pictures)
+    batches = iter(lambda: list(islice(remaining, size)), [])
+    read = _read_ahead(batches, lambda batch: [_read(source, options) for source in batch])
+    recognize_batch = _detect if options.many else _classify
+    for results in read:
+        yield recognize_batch(model, results, options)
+        del results  # before the next batch but one is read
+
+
+def _read_ahead(
+    batches: Iterator[list[Source]], read: Callable[[list[Source]], list[Result]]
+) -> Iterator[list[Result]]:
+    """Yield what is read from each batch; a single batch is read without a thread."""
+    first, second = next(batches, None), next(batches, None)
+    if first is not None and second is None:
+        yield read(first)
+    if first is None or second is None:
+        return
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, first)
+        for batch in chain([second], batches):
+            results = ahead.result()
+            ahead = reader.submit(read, batch)
+            yield results
+        yield ahead.result()
+
+
+def _read(source: Source, options: Options) -> Result:
+    """Return a result that has the picture of a source, or the error why there is none."""
+    path = Path(source) if isinstance(source, str | PathLike) else None
+    longest = None if options.many else decode.WORKING_SIZE  # a digit on a page is small
+    try:
+        return Result(path, picture=sources.read(source, longest, options.max_pixels))
+    except ImageError as error:
+        return Result(path, error=error)
+
+
+def _classify(model: Model, results: list[Result], options: Options) -> list[Result]:
+    """Return the results with the only digit of each picture, all of which are classified together."""
+    pictures = [result.picture for result in results if result.picture is not None]
+    predictions = iter(classification.classify(model, pictures, options.min_confidence))
+    return [
+        result
+        if result.picture is None
+        else replace(
+            result,
+            prediction=_trimmed(next(predictions), options),
+            picture=result.picture if options.keep_pixels else None,
+        )
+        for result in results
+    ]
+
+
+def _detect(model: Model, results: list[Result], options: Options) -> list[Result]:
+    """Return the results with all digits of each picture; the prediction of an only digit is that of the picture."""
+    from mnist_cli.recognition import detection  # imports scipy, which takes a while
+
+    detected = []
+    for result in results:
+        if result.picture is not None:
+            found = detection.find_digits(model, result.picture, options.min_confidence)
+            digits = [replace(digit, prediction=_trimmed(digit.prediction, options)) for digit in found]
+            only = digits[0].prediction if len(digits) == 1 else None
+            picture = result.picture if options.keep_pixels else None
+            result = replace(result, digits=digits, prediction=only, picture=picture)
+        detected.append(result)
+    return detected
+
+
+def _trimmed(prediction: Prediction, options: Options) -> Prediction:
+    """Return a prediction without its ink, unless that is to be kept: it takes much memory."""
+    return prediction if options.keep_pixels else replace(prediction, ink=None)
