@@ -1,6 +1,6 @@
 """One training epoch of the notes' network (784-256-256-10, batch 64, Adam, fp32), in the ways people do it.
 
-    python benchmarks/epoch.py            needs the extra: pip install "mnist-cli[bench]"
+    python benchmarks/epoch.py            needs the extra: pip install ".[bench]"
 
 Each way has a process of its own, because the thread pools of two libraries in one process slow each other down; it
 trains one epoch to warm up and then one that is timed. The ways take turns, so that a busy machine disturbs all alike.

@@ -1,6 +1,6 @@
 """How well the model that ships reads pictures such as people have, and knows what is no digit.
 
-    python benchmarks/handwriting.py [--every 5]      needs the extra: pip install "mnist-cli[bench]"
+    python benchmarks/handwriting.py [--every 5]      needs the extra: pip install ".[bench]"
 
 The val digits, every fifth by default, are put through the simulator of `pretraining.pages`, a row for each
 condition, and read in three ways with the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then

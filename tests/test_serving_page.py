@@ -16,7 +16,7 @@ import pytest
 from conftest import draw_seven
 from PIL import Image, ImageDraw
 
-pytest.importorskip("fastapi", reason='the service is not installed: pip install "mnist-cli[serve]"')
+pytest.importorskip("fastapi", reason='the service is not installed: pip install ".[serve]"')
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not installed")
 expect = sync_api.expect
 
