@@ -20,7 +20,8 @@ PAGES = {
     "LICENSE": "LICENSE",
     "mnist_cli/bundled/NOTICE": "NOTICE",
 }
-CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"  # characters and punctuation
+PUNCTUATION = r"\u3000-\u303f\uff00-\uffef"
+CHINESE = rf"[{PUNCTUATION}\u4e00-\u9fff]"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -32,7 +33,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Let each link lead to where its target is in the site, and no line end be a gap in a Chinese sentence."""
-    markdown = re.sub(rf"(?<={CHINESE})\n(?={CHINESE}|(?<=[，。；：、）]\n)\w)", "", markdown)
+    markdown = re.sub(rf"(?<={CHINESE})\n(?={CHINESE}|(?<=[{PUNCTUATION}]\n)\w)", "", markdown)
     return re.sub(r"(?<=\]\()(?:\.\./|docs/)?([^)#]+)", lambda link: PAGES.get(link[1], link[1]), markdown)
 
 
