@@ -3,18 +3,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# How many tests run at a time; those of one file run one after the other. `make test JOBS=0` runs all in one process.
+JOBS ?= 2
+
+define check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --cov --cov-report=term $(1) $(PYTEST_OPTIONS)
+endef
+
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
 
 train: .venv/installed  ## Install, then train a model on the data that ships with the package
 	$(BIN)/mnist train
 
+check: .venv/installed-dev  ## Run the checks of the working day: all but the slow tests
+	$(call check,-m "not slow and not browser and not torture")
+
 test: .venv/installed-dev  ## Install, then run every check
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --cov-report=term $(PYTEST_OPTIONS)
+	$(call check)
 
 fix: .venv/installed-dev  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
@@ -67,4 +77,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train test fix bench model onnx torture audit lessons site clean
+.PHONY: help train check test fix bench model onnx torture audit lessons site clean

@@ -125,6 +125,7 @@ def test_a_checkpoint_can_be_named(trained, tmp_path):
         mnist.load(tmp_path / "none.pt")
 
 
+@pytest.mark.slow
 def test_training_ends_with_a_checkpoint_and_its_results(tmp_path, monkeypatch, data_dir):
     monkeypatch.chdir(tmp_path)
     options = {"model": "linear", "epochs": 2, "train_size": 500, "name": "mine", "data_dir": data_dir}
@@ -156,6 +157,7 @@ def test_an_option_that_no_run_can_have_is_refused(tmp_path, monkeypatch, wrong,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_models_are_measured_alone_and_together(trained, data_dir, monkeypatch):
     alone = mnist.evaluate(trained, data_dir=data_dir)
     assert alone.name == str(trained)

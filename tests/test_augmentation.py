@@ -47,6 +47,7 @@ def test_a_shift_by_two_pixels_moves_the_ink_by_two_pixels(val, monkeypatch):
     assert torch.equal(moved[:, :, :26, :26], val.images[:10, :, 2:, 2:])
 
 
+@pytest.mark.slow
 def test_a_rotation_is_torchvisions(val, monkeypatch):
     torchvision = import_torchvision()
     monkeypatch.setitem(STRENGTHS, "turned", Strength(rotate=10))

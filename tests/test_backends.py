@@ -43,6 +43,7 @@ def test_test_time_augmentation_is_the_mean_over_five_places():
     assert np.allclose(np.exp(Ensemble([model], True).logits(IMAGES.numpy())), expected.detach(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_two_forms_of_the_model_that_ships_agree(val):
     assert pretrained.ONNX.stat().st_size <= 2_000_000
     quick, original = backends.load(PRETRAINED), checkpoints.load(PRETRAINED)

@@ -117,6 +117,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(trained, tmp_path, damage):
         checkpoints.load(path)
 
 
+@pytest.mark.slow
 def test_a_damaged_pickle_is_called_damaged(trained, tmp_path):
     def rewrite(content):
         with zipfile.ZipFile(trained) as good, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:

@@ -62,6 +62,7 @@ def test_too_little_memory_is_no_bug(mnist, monkeypatch, error):
     assert "not enough memory" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error(tmp_path, trained):
     draw_seven().save(tmp_path / "seven.png")
     command = [sys.executable, "-m", "mnist_cli", "predict", "--checkpoint", trained, *["seven.png"] * 600]
@@ -89,6 +90,7 @@ def test_a_command_can_be_typed_as_it_is_shown(monkeypatch):
     assert console.command("train") == f"{sys.executable} -m mnist_cli train"
 
 
+@pytest.mark.slow
 def test_the_four_commands_end_to_end_on_the_real_images(mnist, tmp_path):
     """One real epoch of the default run, from a fresh directory with an empty data folder."""
     assert mnist("download", "--offline", "--data-dir", "data").exit_code == 0
@@ -109,6 +111,7 @@ def test_every_command_has_help(mnist, command):
     assert f"Usage: mnist {command}" in done.stdout
 
 
+@pytest.mark.slow
 def test_nothing_but_download_and_serve_opens_a_connection(tmp_path, data_dir, trained):
     draw_seven().save(tmp_path / "seven.png")
     code = (

@@ -17,6 +17,7 @@ def test_a_complete_folder_is_verified_and_left_alone(mnist, data_dir):
     assert done.stderr == f"All four files are in {mnist_files.raw_dir(data_dir)} and verified.\n"
 
 
+@pytest.mark.slow
 def test_without_a_network_every_mirror_is_named_and_the_bundled_copy_installed(mnist, tmp_path, unreachable):
     done = mnist("download", "--data-dir", "new")
     assert done.exit_code == 0
@@ -29,12 +30,14 @@ def test_without_a_network_every_mirror_is_named_and_the_bundled_copy_installed(
     assert mnist_files.find_faults(tmp_path / "new") == {}
 
 
+@pytest.mark.slow
 def test_offline_uses_no_network(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(mirrors, "download", None)
     assert mnist("download", "--offline", "--data-dir", "new").exit_code == 0
     assert mnist_files.find_faults(tmp_path / "new") == {}
 
 
+@pytest.mark.slow
 def test_force_replaces_what_is_right_too(mnist, tmp_path):
     mnist("download", "--offline", "--data-dir", "new")
     labels = mnist_files.raw_dir(tmp_path / "new") / mnist_files.VAL_LABELS.name
@@ -90,6 +93,7 @@ def test_wrong_usage_is_status_2(mnist, options):
     assert mnist("download", *options).exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_file_where_the_data_folder_should_be_is_one_sentence(mnist, tmp_path):
     (tmp_path / "data").write_text("in the way")
     done = mnist("download", "--offline", "--data-dir", "data")

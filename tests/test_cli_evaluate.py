@@ -73,6 +73,7 @@ def test_json_is_one_object_with_the_promised_keys(mnist, trained):
     assert sum(map(sum, result["confusion_matrix"])) == 10_000
 
 
+@pytest.mark.slow
 def test_several_checkpoints_are_compared_in_a_table(mnist, trained):
     done = mnist("evaluate", trained, "pretrained")
     headings, first, second, _ = done.stdout.splitlines()
@@ -85,6 +86,7 @@ def test_several_checkpoints_are_compared_in_a_table(mnist, trained):
     assert [result.get("p_value") for result in same] == [None, 1]
 
 
+@pytest.mark.slow
 def test_a_report_is_written_where_it_was_asked_for(mnist, trained, tmp_path):
     done = mnist("evaluate", trained, "--report", "why")
     assert done.exit_code == 0
@@ -96,6 +98,7 @@ def test_a_report_is_written_where_it_was_asked_for(mnist, trained, tmp_path):
     assert blocked.stderr.startswith("Error: ")
 
 
+@pytest.mark.slow
 def test_corruptions_have_a_row_each_and_a_mean(mnist, trained, monkeypatch):
     monkeypatch.setattr(
         corruptions, "CORRUPTIONS", {"brightness": corruptions.brightness, "stripe": corruptions.stripe}

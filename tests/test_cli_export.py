@@ -24,6 +24,7 @@ def made(monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 def test_a_checkpoint_becomes_an_onnx_file_beside_it_that_predict_and_evaluate_take(mnist, trained, tmp_path):
     shutil.copy(trained, tmp_path / "last.pt")
     done = mnist("export", "last.pt")

@@ -278,12 +278,14 @@ class TestOnATerminal:
         os.close(ours)
         return shown.decode()
 
+    @pytest.mark.slow
     def test_answers_are_a_table_with_what_the_model_saw(self, seven, trained, tmp_path):
         shown = self.run(tmp_path, "stdout", seven, "--show", "--checkpoint", trained)
         first, *_ = plain = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
         assert first.split() == ["file", "digit", "confidence", "what", "the", "model", "saw"]
         assert any(re.match(r"seven.png +7 +[\d.]+ %  ▀{28}", line) for line in plain)
 
+    @pytest.mark.slow
     def test_a_bar_makes_room_for_errors(self, seven, trained, tmp_path):
         shown = self.run(tmp_path, "stderr", *[seven] * 99, "none.png", "--checkpoint", trained)
         assert "pictures" in shown

@@ -99,6 +99,7 @@ def test_any_name_is_listed_on_one_line(two, tmp_path, name):
     assert json.loads(two("runs", "--json").stdout.splitlines()[1])["name"] == name
 
 
+@pytest.mark.slow
 def test_runs_are_compared_in_a_chart(two, tmp_path):
     done = two("runs", "first", "second", "--plot", "both.png")
     assert done.exit_code == 0
@@ -126,6 +127,7 @@ def test_without_runs_it_says_what_makes_one(mnist):
     assert "`mnist train`" in done.stderr
 
 
+@pytest.mark.slow
 def test_listing_loads_nothing_heavy(two, tmp_path):
     for arguments in (["runs"], ["runs", "--json"], ["info", "checkpoints/first/last.pt"]):
         assert modules_after(arguments, tmp_path) & HEAVY == set()

@@ -28,6 +28,7 @@ def serving(folder, *options):
             service.kill()
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_it_when_the_requests_in_flight_are_answered(tmp_path):
     draw_seven().save(tmp_path / "seven.png")
     body = (tmp_path / "seven.png").read_bytes()
@@ -51,6 +52,7 @@ def test_ctrl_c_stops_it_when_the_requests_in_flight_are_answered(tmp_path):
     assert service.returncode == 0
 
 
+@pytest.mark.slow
 def test_it_asks_where_to_click_and_opens_the_page_if_wanted(mnist, monkeypatch):
     import uvicorn
 

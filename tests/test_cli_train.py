@@ -12,6 +12,7 @@ from mnist_cli.training import loop
 QUICK = ("--epochs", "1", "--batch-size", "1000", "--device", "cpu")
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_checkpoint_and_curves_and_prints_the_path(mnist, tmp_path):
     done = mnist("train", *QUICK, "--name", "first", "--seed", "5")
     assert done.exit_code == 0
@@ -23,6 +24,7 @@ def test_a_run_leaves_a_checkpoint_and_curves_and_prints_the_path(mnist, tmp_pat
     assert list((tmp_path / "runs/first").glob("events.*"))
 
 
+@pytest.mark.slow
 def test_data_that_is_not_there_is_unpacked_with_one_line(mnist, tmp_path):
     done = mnist("train", *QUICK, "--data-dir", "fresh")
     assert done.exit_code == 0
@@ -33,6 +35,7 @@ def test_data_that_is_not_there_is_unpacked_with_one_line(mnist, tmp_path):
     assert "Repaired fresh/MNIST/raw/t10k-labels-idx1-ubyte, which has 0 bytes, expected 10,008." in done.stderr
 
 
+@pytest.mark.slow
 def test_an_existing_run_is_kept(mnist):
     assert mnist("train", *QUICK, "--name", "one").exit_code == 0
     again = mnist("train", *QUICK, "--name", "one")
@@ -41,6 +44,7 @@ def test_an_existing_run_is_kept(mnist):
     assert mnist("train", *QUICK, "--name", "one", "--overwrite").exit_code == 0
 
 
+@pytest.mark.slow
 def test_every_run_leaves_pictures_and_tables_and_with_report_the_report(mnist, tmp_path):
     done = mnist("train", *QUICK, "--name", "one", "--holdout", "1000", "--report")
     assert done.stdout == "checkpoints/one/best.pt\n"
@@ -52,6 +56,7 @@ def test_every_run_leaves_pictures_and_tables_and_with_report_the_report(mnist, 
     assert "runs/one/report.html" in resumed.stderr
 
 
+@pytest.mark.slow
 def test_the_best_epoch_of_a_run_goes_with_it_when_it_is_replaced(mnist, tmp_path):
     assert mnist("train", *QUICK, "--name", "one", "--holdout", "1000").exit_code == 0
     again = mnist("train", *QUICK, "--name", "one", "--overwrite")
@@ -63,6 +68,7 @@ def weights_in(path):
     return {name: tensor.tolist() for name, tensor in torch.load(path, weights_only=True)["weights"].items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path, monkeypatch, number):
     options = (*QUICK[2:], "--epochs", "2", "--dropout", "0.1")
@@ -88,6 +94,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path,
     assert len(checkpoints.load(tmp_path / "checkpoints/one/last.pt").metrics) == 2
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_last_step_stops_nothing(mnist, monkeypatch):
     evaluate = loop.evaluate
 
@@ -107,6 +114,7 @@ def test_the_model_that_ships_is_no_run_to_go_on_with(mnist):
     assert "begin one with `mnist train`" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
     mnist("train", *QUICK, "--name", "one")
     assert mnist("train", "--resume", "checkpoints/one/last.pt", "--epochs", "2").exit_code == 0
@@ -125,6 +133,7 @@ def test_resume_takes_no_other_hyperparameter(mnist, trained):
     assert "only --epochs and --report go with it" in done.stderr
 
 
+@pytest.mark.slow
 def test_training_from_the_file_of_a_run_repeats_it(mnist, tmp_path):
     mnist("train", *QUICK, "--name", "one", "--train-size", "3000", "--seed", "4", "--model", "cnn", "--hidden", "4,8")
     again = mnist("train", "--config", "runs/one/config.toml", "--name", "two")
@@ -132,6 +141,7 @@ def test_training_from_the_file_of_a_run_repeats_it(mnist, tmp_path):
     assert weights_in(tmp_path / "checkpoints/one/last.pt") == weights_in(tmp_path / "checkpoints/two/last.pt")
 
 
+@pytest.mark.slow
 def test_patience_stops_and_the_best_epoch_is_kept(mnist, tmp_path):
     options = (
         "--train-size",
@@ -156,6 +166,7 @@ def test_patience_stops_and_the_best_epoch_is_kept(mnist, tmp_path):
     assert best.metrics[-1].held_out_loss == min(result.held_out_loss for result in last.metrics)
 
 
+@pytest.mark.slow
 def test_a_diverged_run_names_what_it_kept(mnist):
     done = mnist("train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e11", "--name", "one")
     assert done.exit_code == 1
@@ -194,6 +205,7 @@ def test_a_run_without_a_checkpoint_gives_its_name_back(mnist, tmp_path):
     assert mnist("train", *QUICK, "--name", "one").exit_code == 0
 
 
+@pytest.mark.slow
 def test_no_room_for_the_checkpoint_is_one_sentence(tmp_path, data_dir):
     """The real thing: the system refuses to write more than a megabyte, and a checkpoint has three."""
     resource = pytest.importorskip("resource")

@@ -46,6 +46,7 @@ def torchrun(tmp_path, data_dir):
     return torchrun
 
 
+@pytest.mark.slow
 def test_two_processes_reach_the_weights_of_one(mnist, torchrun, tmp_path):
     assert mnist("train", *OPTIONS, "--device", "cpu", "--name", "one").exit_code == 0
     both = torchrun(*OPTIONS, "--name", "two")
@@ -62,6 +63,7 @@ def test_two_processes_reach_the_weights_of_one(mnist, torchrun, tmp_path):
         assert shared.val_accuracy == pytest.approx(alone.val_accuracy, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_a_shared_run_can_be_resumed_with_everything_random_in_it(torchrun, tmp_path):
     options = ("--train-size", "1000", "--model", "cnn", "--hidden", "4,8", "--augment", "elastic", "--dropout", "0.2")
     assert torchrun(*options, "--epochs", "1", "--patience", "3", "--name", "cnn").returncode == 0

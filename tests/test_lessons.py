@@ -20,6 +20,7 @@ def laboratory(train, val, monkeypatch):
     return lessons.Laboratory(train[:300], val[:100])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", lessons.LESSONS)
 def test_a_lesson_draws_its_picture(laboratory, tmp_path, capsys, name):
     lessons.draw(lessons.LESSONS[name], laboratory, tmp_path / "lesson.png")
@@ -33,6 +34,7 @@ def test_a_diverging_run_ends_its_curve(laboratory, capsys):
     assert len(results) < 2
 
 
+@pytest.mark.slow
 def test_the_lessons_need_nothing_of_the_repository_but_their_file(tmp_path):
     shutil.copy(ROOT / "docs" / "lessons.py", tmp_path)
     command = [sys.executable, "lessons.py", "flying"]

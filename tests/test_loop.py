@@ -18,6 +18,7 @@ def make_trainer(train, val, **config):
     return Trainer(architectures.build_from(config), train, val, config)
 
 
+@pytest.mark.slow
 def test_a_network_learns_32_images_by_heart(train):
     some = train[:32]
     results = list(make_trainer(some, some, epochs=60, batch_size=8).epochs())
@@ -263,6 +264,7 @@ def test_the_processes_of_a_group_share_every_batch_and_augment_differently(trai
     assert not torch.equal(amounts[0][:21], amounts[1][:21])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_learns_as_the_cpu_does(train):
     config = TrainConfig(epochs=1, **EVERYTHING_RANDOM)
@@ -283,6 +285,7 @@ def test_a_temperature_makes_an_overconfident_model_honest(train, val):
     assert honest.errors == sure.errors
 
 
+@pytest.mark.slow
 def test_with_a_holdout_the_losses_of_the_epochs_are_untempered_and_the_saved_model_is_honest(train):
     plain = make_trainer(train[:500], train[:200], epochs=3)
     tempered = make_trainer(train[:500], train[:200], epochs=3)
@@ -297,6 +300,7 @@ def test_the_least_score_keeps_the_share_that_was_asked_for(val):
     assert (model(val.images[:1_000]).logsumexp(dim=1) < model.least_score).float().mean() == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZER_RECIPES)
 def test_every_optimizer_learns_with_its_defaults(optimizer, train, val):
     config = resolve(None, None, {"optimizer": optimizer, "epochs": 3})

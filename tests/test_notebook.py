@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "mnist.ipynb"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the machinery of notebooks; what the cells warn of is in their output
 def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NOTEBOOK.parent.parent), os.environ.get("PYTHONPATH", "")]))

@@ -111,6 +111,7 @@ def test_below_the_least_confidence_a_digit_is_unclear(shipped):
     assert unclear.probabilities == answer.probabilities
 
 
+@pytest.mark.slow
 def test_confidence_is_honest_on_val(shipped, val):
     with torch.inference_mode():
         confidence, answers = torch.cat([shipped(b.images).softmax(1) for b in val.batches(1_000)]).max(dim=1)

@@ -106,6 +106,7 @@ def test_frames_that_were_kept_are_not_made_again(tmp_path, train, monkeypatch):
         assert torch.equal(one.labels, other.labels)
 
 
+@pytest.mark.slow
 def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digits(tmp_path, train, val):
     noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
     mixed = dataset.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOTHING)))

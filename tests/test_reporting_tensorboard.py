@@ -102,6 +102,7 @@ def wait_for(is_there, seconds=60):
     pytest.fail("TensorBoard did not answer")
 
 
+@pytest.mark.slow
 def test_the_real_tensorboard_serves_everything_of_a_run(ask):
     scalars = ask("plugin/scalars/tags")
     assert {"train_loss", "val_loss", "val_accuracy", "learning_rate", "held_out_loss"} <= set(scalars["one"])

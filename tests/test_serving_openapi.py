@@ -30,6 +30,7 @@ service = app.build(backends.load(PRETRAINED, "cpu"))
 schema = schemathesis.openapi.from_asgi("/openapi.json", service, headers=LOCAL)
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=20, deadline=None)
 def test_requests_made_up_after_the_document_are_answered_as_it_says(case):

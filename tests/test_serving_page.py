@@ -24,6 +24,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 if CHROMIUM is None:
     pytest.skip("there is no chromium to look at the page with", allow_module_level=True)
 
+pytestmark = pytest.mark.browser
+
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 expect.set_options(timeout=20_000)  # ms, for a machine that is busy with other tests
 DESKTOP, TABLET, PHONE = (1440, 900), (768, 1024), (390, 844)  # px

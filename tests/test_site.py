@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("material", reason="the generator of the site is not installed")
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 LANGUAGES = {"": "en", ".zh": "zh"}
 

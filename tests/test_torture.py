@@ -4,6 +4,7 @@ from torture import Skipped
 from torture.kinds import KINDS
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_share_of_the_torture_is_survived(kind, tmp_path, record_property):
     seed = 1
