@@ -7,7 +7,7 @@ from mnist_cli.datasets import mirrors, mnist_files
 def unreachable(monkeypatch):
     """Mirrors that nobody serves: a port of loopback on which nothing listens."""
     monkeypatch.setattr(mirrors, "known_mirrors", lambda: ["http://127.0.0.1:9/a", "http://127.0.0.1:9/b"])
-    monkeypatch.setattr(mirrors, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(mirrors, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 def test_a_complete_folder_is_verified_and_left_alone(mnist, data_dir):

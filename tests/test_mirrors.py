@@ -71,9 +71,9 @@ def start():
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(mirrors, "TIMEOUT", 0.3)
-    monkeypatch.setattr(mirrors, "PATIENCE", 1)
-    monkeypatch.setattr(mirrors, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(mirrors, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(mirrors, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(mirrors, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -295,11 +295,11 @@ def test_retry_after_is_heeded_up_to_a_limit(start, archive, file, tmp_path, mon
     waits = ["2", "3600", "Wed, 21 Oct 2026 07:28:00 GMT"]
     server = start(lambda request, count: request.send(b"", 429, Retry_After=waits[count - 1]))
     download(file, tmp_path, server)
-    assert pauses == [2, mirrors.LONGEST_PAUSE]
+    assert pauses == [2, mirrors.MAX_PAUSE_SECONDS]
 
 
 def test_a_trickle_is_given_up(start, file, tmp_path, monkeypatch):
-    monkeypatch.setattr(mirrors, "PATIENCE", 0.2)
+    monkeypatch.setattr(mirrors, "PATIENCE_SECONDS", 0.2)
 
     def trickle(request, count):
         request.send_response(200)
@@ -311,6 +311,44 @@ def test_a_trickle_is_given_up(start, file, tmp_path, monkeypatch):
     _, failures = download(file, tmp_path, server)
     assert "bytes a second" in failures[server.url]
     assert len(server.requests) == 1
+
+
+def chunked(request, body):
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+
+
+def drip(request, byte):
+    while not request.server.closing.wait(0.05):
+        request.wfile.write(byte)
+
+
+def test_chunk_extensions_that_drip_are_given_up(start, file, tmp_path):
+    def answer(request, count):
+        chunked(request, b"5;name=")
+        drip(request, b"x")
+
+    server = start(answer)
+    _, failures = download(file, tmp_path, server)
+    assert "sends only 0 bytes a second" in failures[server.url]
+    assert len(server.requests) == 1
+
+
+def test_trailers_are_not_waited_for(start, archive, file, tmp_path):
+    def answer(request, count):
+        chunked(request, b"%x\r\n%s\r\n0\r\nTrailer: " % (len(archive), archive))
+        drip(request, b"x")
+
+    assert download(file, tmp_path, start(answer)) == ([], {})
+
+
+def test_trailers_that_drip_before_the_archive_is_whole_are_given_up(start, archive, file, tmp_path):
+    def answer(request, count):
+        chunked(request, b"%x\r\n%s\r\n0\r\nTrailer: " % (100, archive[:100]))
+        drip(request, b"x")
+
+    server = start(answer)
+    _, failures = download(file, tmp_path, server)
+    assert re.search("sends only [0-9]+ bytes a second", failures[server.url])
 
 
 def test_content_that_is_not_the_published_one_is_never_installed(start, tmp_path):

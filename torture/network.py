@@ -70,6 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def send_chunked(self, chunks: bytes) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+
     def wait(self) -> None:
         self.server.closing.wait(30)
 
@@ -162,6 +165,18 @@ FAULTS: dict[str, Callable[[Handler], object]] = {
     "too small a Content-Length": lambda request: request.send(request.server.body, Content_Length=10),
     "no number as Content-Length": lambda request: request.send(request.server.body, Content_Length="x"),
     "broken chunks": lambda request: request.send(b"zz\r\n", Content_Length=None, Transfer_Encoding="chunked"),
+    "a byte a second of a chunk's extensions": lambda request: (
+        request.send_chunked(b"5;"),
+        request.drip(b"x" * 10_000),
+    ),
+    "a byte a second of trailers": lambda request: (
+        request.send_chunked(b"5\r\nshort\r\n0\r\nX: "),
+        request.drip(b"x" * 10_000),
+    ),
+    "a byte a second behind the archive": lambda request: (
+        request.send_chunked(b"%x\r\n%s\r\n0\r\nX: " % (len(request.server.body), request.server.body)),
+        request.drip(b"x" * 10_000),
+    ),
     "gzip bomb": lambda request: request.send(gzip.compress(bytes(1 << 26)), Content_Encoding="gzip"),
     "redirect loop": lambda request: request.send(b"", 302, Location=request.path),
     "redirect to a file": lambda request: request.send(b"", 302, Location="file:///etc/passwd"),
@@ -187,6 +202,7 @@ FAULTS: dict[str, Callable[[Handler], object]] = {
     "an honest Range": lambda request: ranged(request, request.server.body, request.start),
 }
 HONEST = {
+    "a byte a second behind the archive",
     "Range ignored",
     "an honest Range",
     "too large a Content-Length",
@@ -197,8 +213,14 @@ HONEST = {
 
 def hostile(count: int, seed: int, folder: Path) -> Outcomes:
     """Download from every one of them, with nothing there and with half an archive, and end in time."""
-    before = mirrors.TIMEOUT, mirrors.PATIENCE, mirrors.FIRST_PAUSE, mirrors.LONGEST_PAUSE
-    mirrors.TIMEOUT, mirrors.PATIENCE, mirrors.FIRST_PAUSE, mirrors.LONGEST_PAUSE = TIMEOUT, PATIENCE, 0.01, 1.0  # type: ignore[assignment]
+    impatient = {
+        "TIMEOUT_SECONDS": TIMEOUT,
+        "PATIENCE_SECONDS": PATIENCE,
+        "FIRST_PAUSE_SECONDS": 0.01,
+        "MAX_PAUSE_SECONDS": 1.0,
+    }
+    before = {name: getattr(mirrors, name) for name in impatient}
+    vars(mirrors).update(impatient)
     longest = mirrors.ATTEMPTS * (PATIENCE + TIMEOUT + 1) + 5
     file = archives(folder)[1]
     try:
@@ -226,4 +248,4 @@ def hostile(count: int, seed: int, folder: Path) -> Outcomes:
                 fault = f"its sentence is {failures}"
             yield fault and f"{name}, {'half' if half else 'nothing'} there: {fault}"
     finally:
-        mirrors.TIMEOUT, mirrors.PATIENCE, mirrors.FIRST_PAUSE, mirrors.LONGEST_PAUSE = before
+        vars(mirrors).update(before)

@@ -28,13 +28,13 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-TIMEOUT = 10  # seconds to connect, and to wait for the next bytes
+TIMEOUT_SECONDS = 10  # to connect, and to wait for the next bytes
 ATTEMPTS = 3  # per archive, when a mirror fails in a way that may pass
-FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled for each further one
-LONGEST_PAUSE = 10.0  # seconds, also when the mirror asks for more with Retry-After
-SLOWEST = 10_000  # bytes per second; a mirror that is slower is given up
-PATIENCE = 20  # seconds before a mirror counts as slow, and in which it has to begin
-LONGEST_REASON = 300  # characters
+FIRST_PAUSE_SECONDS = 0.5  # before the second attempt; doubled for each further one
+MAX_PAUSE_SECONDS = 10.0  # also when the mirror asks for more with Retry-After
+MIN_BYTES_PER_SECOND = 10_000  # a mirror that is slower is given up
+PATIENCE_SECONDS = 20  # before a mirror counts as slow, and in which it has to begin
+MAX_REASON_CHARACTERS = 300
 TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
 
 Progress = Callable[[str, int, int], object]
@@ -85,7 +85,7 @@ def download(
                     _install(part, missing[0], data_dir, mirror)
                 missing.pop(0)
         except MirrorError as error:
-            failures[mirror] = shorten(str(error), LONGEST_REASON)  # a server's own words may be many
+            failures[mirror] = shorten(str(error), MAX_REASON_CHARACTERS)  # a server's own words may be many
     return missing, failures
 
 
@@ -115,7 +115,7 @@ def fetch(mirror: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Prog
     Raises MirrorError when that fails for good or `ATTEMPTS` times.
     """
     url = f"{mirror.rstrip('/')}/{file.name}.gz"
-    pause = FIRST_PAUSE
+    pause = FIRST_PAUSE_SECONDS
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _fetch_once(url, file, part, progress)
@@ -123,7 +123,7 @@ def fetch(mirror: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Prog
         except _TransientError as error:
             if attempt == ATTEMPTS:
                 raise MirrorError(f"{error} ({ATTEMPTS} attempts)") from error
-            time.sleep(min(max(pause, error.retry_after), LONGEST_PAUSE))
+            time.sleep(min(max(pause, error.retry_after), MAX_PAUSE_SECONDS))
             pause *= 2
 
 
@@ -159,12 +159,7 @@ def _fetch_once(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: P
     """Ask for what `part` lacks and verify the whole; what cannot be of the archive is thrown away."""
     start = part.seek(0, os.SEEK_END)
     if start < file.archive_size:
-        try:
-            start = _go_on(url, file, part, progress)
-        except TimeoutError as error:
-            raise _TransientError(f"sends nothing for {TIMEOUT} s") from error
-        except http.client.HTTPException as error:
-            raise _TransientError(f"broke off: {error or type(error).__name__}") from error
+        start = _go_on(url, file, part, progress)
     part.seek(0)
     found = hashlib.md5(part.read(), usedforsecurity=False).hexdigest()
     if found != file.archive_md5:
@@ -178,8 +173,15 @@ def _go_on(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progre
     """Add to `part` what it lacks, and return how many bytes of it were kept."""
     start = part.seek(0, os.SEEK_END)
     headers = {"User-Agent": f"mnist-cli/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
+    answer = _Answer(urllib.request.Request(url, headers=headers), file.archive_size)
     try:
-        response = _open(urllib.request.Request(url, headers=headers))
+        response = answer.begin()
+        if response.status != http.client.PARTIAL_CONTENT:  # the whole again, as many servers do
+            part.truncate(start := 0)
+        elif start and not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
+            part.truncate(0)
+            raise _TransientError(f"sends another part of {file.name}.gz than was asked for")
+        _receive(answer, file, part, progress)
     except urllib.error.HTTPError as error:
         error.close()
         reason = f"answers {error.code} {error.reason} for {file.name}.gz"
@@ -188,50 +190,89 @@ def _go_on(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progre
         if error.code in TRANSIENT:
             raise _TransientError(reason, _seconds(error.headers.get("Retry-After"))) from error
         raise MirrorError(reason) from error
-    except urllib.error.URLError as error:
-        raise _TransientError(f"cannot be reached: {error.reason}") from error
-    except (ValueError, http.client.InvalidURL) as error:  # UnicodeError among them
-        raise MirrorError(f"is no address: {error}") from error
-    with response:
-        if response.status != http.client.PARTIAL_CONTENT:  # the whole again, as many servers do
-            part.truncate(start := 0)
-        elif start and not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
-            part.truncate(0)
-            raise _TransientError(f"sends another part of {file.name}.gz than was asked for")
-        _receive(response, file, part, progress)
+    finally:
+        answer.give_up()
     return start
 
 
-def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
-    """Return the response to a request, its headers read; raises what urllib does.
+class _Answer:
+    """What a mirror sends, read by a thread of its own and watched from here.
 
-    The timeout of a socket is for each read, and a mirror may send a byte of its headers every second for hours.
+    The timeout of a socket is for each read, and one read may take hours: of headers, of the extensions of a chunk or of
+    the trailers behind the last one, with a byte every second. Such a thread is left to end with the program.
     """
-    answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def __init__(self, request: urllib.request.Request, max_bytes: int) -> None:
+        """Ask, and read at most a little more than `max_bytes`."""
+        self._received: queue.SimpleQueue[http.client.HTTPResponse | bytes | Exception] = queue.SimpleQueue()
+        self._is_given_up = threading.Event()
+        threading.Thread(target=self._read, args=[request, max_bytes], daemon=True).start()
+
+    def _read(self, request: urllib.request.Request, max_bytes: int) -> None:
         try:
-            answers.put(urllib.request.build_opener(_StaySecure).open(request, timeout=TIMEOUT))
+            with urllib.request.build_opener(_StaySecure).open(request, timeout=TIMEOUT_SECONDS) as response:
+                self._received.put(response)
+                while max_bytes >= 0 and not self._is_given_up.is_set() and (chunk := response.read1(1 << 16)):
+                    self._received.put(chunk)
+                    max_bytes -= len(chunk)
+            self._received.put(b"")
         except Exception as error:  # noqa: BLE001  (raised where it is waited for)
-            answers.put(error)
+            self._received.put(error)
 
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=PATIENCE)
-    except queue.Empty:
-        raise MirrorError(f"does not begin to answer within {PATIENCE} s") from None
-    if not isinstance(answer, Exception):
-        return answer
-    if isinstance(answer, OSError) and not isinstance(answer, urllib.error.URLError | TimeoutError):
-        raise _TransientError(f"broke off: {answer}") from answer
-    raise answer
+    def begin(self) -> http.client.HTTPResponse:
+        """Return the response when its headers are read."""
+        try:
+            response = self._next(PATIENCE_SECONDS)
+        except queue.Empty:
+            raise MirrorError(f"does not begin to answer within {PATIENCE_SECONDS} s") from None
+        assert isinstance(response, http.client.HTTPResponse)
+        return response
+
+    def read(self, seconds: float) -> bytes:
+        """Return the next bytes, none at the end; raises queue.Empty when they do not come in time."""
+        chunk = self._next(seconds)
+        assert isinstance(chunk, bytes)
+        return chunk
+
+    def give_up(self) -> None:
+        """Read no further."""
+        self._is_given_up.set()
+
+    def _next(self, seconds: float) -> http.client.HTTPResponse | bytes:
+        """Return what came next; what went wrong in the thread is raised here, as what it means for the mirror."""
+        received = self._received.get(timeout=max(seconds, 0))
+        try:
+            if isinstance(received, Exception):
+                raise received
+        except (MirrorError, urllib.error.HTTPError):
+            raise
+        except TimeoutError as error:
+            raise _TransientError(f"sends nothing for {TIMEOUT_SECONDS} s") from error
+        except urllib.error.URLError as error:
+            raise _TransientError(f"cannot be reached: {error.reason}") from error
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, http.client.InvalidURL):
+                raise MirrorError(f"is no address: {error}") from error
+            raise _TransientError(f"broke off: {error or type(error).__name__}") from error
+        except ValueError as error:  # UnicodeError among them
+            raise MirrorError(f"is no address: {error}") from error
+        return received
 
 
-def _receive(response: http.client.HTTPResponse, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
-    """Add the body to `part`, never more than the published archive has, and give up on a trickle."""
+def _receive(answer: _Answer, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Add the body to `part`, and give up on a trickle; what comes after the last byte of the archive is not waited for."""
     begin, before = time.monotonic(), part.seek(0, os.SEEK_END)
     size = before
-    while chunk := _read(response):
+    while size < file.archive_size:
+        # Each byte buys time for the next: at any moment so many have to be here that the average is fast enough.
+        deadline = begin + max(PATIENCE_SECONDS, (size - before) / MIN_BYTES_PER_SECOND)
+        try:
+            chunk = answer.read(deadline - time.monotonic())
+        except queue.Empty:
+            speed = (size - before) / (time.monotonic() - begin)
+            raise MirrorError(f"sends only {speed:,.0f} bytes a second") from None
+        if not chunk:
+            raise _TransientError(f"sends {size:,} of the {file.archive_size:,} bytes of {file.name}.gz")
         size += len(chunk)
         if size > file.archive_size:
             part.truncate(0)
@@ -239,21 +280,6 @@ def _receive(response: http.client.HTTPResponse, file: mnist_files.IdxFile, part
         part.write(chunk)
         part.flush()
         progress(file.name, size, file.archive_size)
-        seconds = time.monotonic() - begin
-        if seconds > PATIENCE and size - before < SLOWEST * seconds:
-            raise MirrorError(f"sends only {(size - before) / seconds:,.0f} bytes a second")
-    if size < file.archive_size:
-        raise _TransientError(f"sends {size:,} of the {file.archive_size:,} bytes of {file.name}.gz")
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    """Return the next bytes; an OSError here is of the network, and one elsewhere of the disk."""
-    try:
-        return response.read1(1 << 16)
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise _TransientError(f"broke off: {error or type(error).__name__}") from error
 
 
 def _install(part: BinaryIO, file: mnist_files.IdxFile, data_dir: Path, mirror: str) -> None:
