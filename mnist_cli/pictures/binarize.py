@@ -26,6 +26,8 @@ MIN_CONTRAST = 8  # grey levels between ink and paper; below this lies the noise
 GLINTS = 1 / 2_000  # of the pixels, which may be darker than the ink: a reflection, a grain
 MAX_INK_SIDE = 90  # px, the longer side down to which the ink is reduced before it is cleaned
 BORDER_WINDOWS = 40  # averages along the border of the picture in which uneven light shows
+MAX_FRAME_AREA = 0.3  # of the pixels that have the colour of the border, if that is a frame and not the paper
+MAX_FRAME = 0.05  # of the shorter side of the picture: how wide such a frame is, or 2 px
 PAPER_FITS = 3  # rounds of the robust fit of the paper's colour, each without the outliers of the one before
 
 
@@ -40,11 +42,12 @@ def candidates(picture: Picture) -> Iterator[Ink]:
 
     from mnist_cli.pictures import cleanup  # imports scipy, which takes a while and which most pictures do not need
 
-    if uneven:
-        for light in (levels, -levels):  # under a shadow, ink may well be on the side with less of it
-            for window in cleanup.WINDOWS:
-                with suppress(ImageError):
-                    found.append(separate(cleanup.flatten(light, window)))
+    lights = [-levels]
+    if uneven:  # under a shadow, ink may well be on the side with less of it
+        lights = [cleanup.flatten(light, window) for light in (levels, -levels) for window in cleanup.WINDOWS]
+    for light in lights:
+        with suppress(ImageError):
+            found.append(separate(light))
     parts = [_cut_out(ink) for ink in found]
     yield from (ink for ink, _ in parts[1:])
     for ink, factor in parts:
@@ -56,9 +59,11 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
 
     The paper is a plane of light and colour, fitted to the border of the picture; ink is what differs most.
     """
-    border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
-    is_plain = bool((border == border[0]).all())  # as most drawings are, so that there is no median to look for
-    middle = border[0] if is_plain else np.median(border, axis=0)
+    border, middle, is_plain = _border(picture)
+    unframed = _without_frame(picture, middle)
+    if unframed is not picture:
+        picture = unframed
+        border, middle, is_plain = _border(picture)
     if is_plain or np.abs(border - middle).sum(axis=1).max() <= MIN_CONTRAST / 2:  # paper of one colour
         difference, uneven = middle.astype(np.float32) - picture, False
     else:
@@ -67,6 +72,30 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
     levels = _along_the_main_colour(difference)
     positive = float(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9))
     return (levels if positive >= 0.5 else -levels), uneven
+
+
+def _border(picture: Picture) -> tuple[NDArray[Any], NDArray[Any], bool]:
+    """Return the outermost pixels of a picture, (N, channels), their median, and whether all are the same."""
+    border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
+    is_plain = bool((border == border[0]).all())  # as most drawings are, so that there is no median to look for
+    return border, border[0] if is_plain else np.median(border, axis=0), is_plain
+
+
+def _without_frame(picture: Picture, colour: NDArray[Any]) -> Picture:
+    """Return the picture with the frame that is drawn along its edges, in a colour, covered by what is next to it.
+
+    Paper is most of a picture, so a border whose colour is rare in it is no paper.
+    """
+    like = np.abs(picture - colour).max(axis=2) <= 2 * MIN_CONTRAST
+    if like.mean() > MAX_FRAME_AREA:
+        return picture
+    reach = max(3, round(MAX_FRAME * min(like.shape)))
+    sides = [side[:reach].mean(axis=1) >= 0.5 for side in (like, like[::-1], like.T, like.T[::-1])]
+    top, bottom, left, right = (int(side.argmin()) if not side.all() else reach for side in sides)
+    inner = picture[top : len(picture) - bottom, left : picture.shape[1] - right]
+    if reach in (top, bottom, left, right) or not top + bottom + left + right or not inner.size:
+        return picture
+    return np.pad(inner, ((top, bottom), (left, right), (0, 0)), mode="edge")
 
 
 def _sloping_paper(

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from mnist_cli.arrays import Ink, Levels
+from mnist_cli.arrays import Ink, Levels, Picture
 from mnist_cli.pictures.threshold import otsu_threshold
 
 FLATTENING_SIDE = 160  # px, the longer side of the reduced picture in which the light is estimated
@@ -18,6 +18,7 @@ WINDOWS = (
     0.12,
 )  # of the longer side: the wide one keeps a thick pen whole, the narrow one follows a shadow's edge
 BRIGHTEST = 1.15  # times the largest difference from the paper: that of no light at all
+MIN_LIGHT = 16  # grey levels: where paper is darker than this, noise would pass for ink
 MIN_LINE = 0.6  # of a side of the picture: a straight line longer than this belongs to a form or to lined paper
 MIN_LINE_PX = 8  # px, the length from which on a line can be told from a stroke
 MIN_PALE = 0.1  # of the ink: if less than this lies apart from the dark strokes, there are no two kinds of ink
@@ -41,6 +42,26 @@ def flatten(levels: Levels, window: float) -> Levels:
     black = BRIGHTEST * max(float(levels.max()), 1.0)
     flat: Levels = (levels - whole) * (black / (black - whole.clip(0)))
     return flat
+
+
+def reflectance(picture: Picture, window: float) -> Levels:
+    """Return how much darker than the brightest of its surroundings each pixel is, 0 to 255, whatever light falls there.
+
+    The surroundings are `window` of the longer side wide. Light falls on a sheet and on the table around it alike.
+    """
+    height, width = picture.shape[:2]
+    grey = picture.mean(axis=2, dtype=np.float32)
+    scale = min(1.0, FLATTENING_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = ndimage.gaussian_filter(np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX)), 1)
+    reach = max(3, round(window * max(size)))
+    bright = ndimage.grey_closing(small, size=(reach, reach))
+    bright = np.minimum(
+        ndimage.uniform_filter(bright, max(1, reach // 6)), bright
+    )  # smooth, but not beyond a sheet's edge
+    light = np.asarray(Image.fromarray(bright).resize((width, height), Image.Resampling.BILINEAR))
+    darker: Levels = (255 * (1 - grey / np.maximum(light, MIN_LIGHT))).clip(0, 255)
+    return darker
 
 
 def clean(ink: Ink, sides: tuple[float, ...]) -> Iterator[Ink]:

@@ -8,7 +8,6 @@ predictions choose the best path through a line (the segmentation lattice of LeC
 The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
-import math
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,23 +21,21 @@ from scipy.sparse import csgraph
 
 from mnist_cli.arrays import Ink, Levels, Picture
 from mnist_cli.pictures.binarize import MIN_CONTRAST, difference_from_paper
-from mnist_cli.pictures.cleanup import flatten
+from mnist_cli.pictures.cleanup import flatten, reflectance
+from mnist_cli.pictures.forms import without_frames
+from mnist_cli.pictures.parts import MIN_HEIGHT, Part, connected, joined, size, typical_height
+from mnist_cli.pictures.threshold import otsu_threshold
 
 MAX_PAGE_SIDE = 2_500  # px, the longer side to which a larger page is reduced
 LIGHT_WINDOW = 0.12  # of the longer side of a page: what is wider than this is a shadow
 SMOOTHING = 0.7  # px, the standard deviation of the blur before the threshold
 NOISE = 5  # standard deviations of the noise by which ink differs from the paper
+MAD_TO_DEVIATION = 1.5  # of normal noise: its standard deviation is 1.48 times its median absolute deviation
+BIMODAL = (
+    0.75  # of the variance between ink and paper, from which on they are two: Otsu's threshold halves noise at 0.64
+)
 PALE = 0.3  # of the typical darkness of ink: what is paler is paper
 STRONG = 0.5  # of the darkest ink: what is paler may be the soft edges where digits touch, or the lines of graph paper
-MAX_PARTS = 500  # connected parts of ink that are looked at, the largest ones
-MIN_HEIGHT = 6  # px, of a digit
-
-# Boxes and rules.
-STRAIGHT = 0.9  # of a side of a part: a straight line longer than this may belong to a box or rule
-RULE_WIDTH = 2.5  # times the usual height: a wider part that has a straight line is a rule, also with digits on it
-CORNER = 1 / 8  # of a side of a box: how far its corners reach
-MAX_BOX_FILL = 0.4  # of its area: a box whose lines cover more than this is a stroke
-SPECK = 0.1  # of the height of a box: what is smaller does not tell whether it is a box
 
 # Lines of digits.
 SIMILAR = 0.4  # of the height of its neighbour: a part smaller than this is a piece of something, or a comma
@@ -61,25 +58,6 @@ SKIP_COST = 1.0  # for leaving out a comma or a speck
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some ink of a page, and where it is."""
-
-    top: int
-    left: int
-    ink: Ink  # 0 where there is paper, or the ink of another part
-
-    @property
-    def height(self) -> int:
-        """Its height in px of the page."""
-        return int(self.ink.shape[0])
-
-    @property
-    def width(self) -> int:
-        """Its width in px of the page."""
-        return int(self.ink.shape[1])
 
 
 @dataclass(frozen=True)
@@ -115,31 +93,51 @@ def binarizations(picture: Picture) -> Iterator[Binarization]:
     if factor > 1:
         channels = [Image.fromarray(channel).reduce(factor) for channel in np.moveaxis(picture, 2, 0)]
         picture = np.stack([np.asarray(channel) for channel in channels], axis=2)
-    levels, uneven = difference_from_paper(picture.astype(np.float32, copy=False))
-    # Under a shadow, ink may well be on the side with less of it.
-    for light in (flatten(levels, LIGHT_WINDOW), flatten(-levels, LIGHT_WINDOW)) if uneven else (levels,):
-        yield from (Binarization(ink, factor, (width, height)) for ink in _inks(light))
+    picture = picture.astype(np.float32, copy=False)
+    levels, uneven = difference_from_paper(picture)
+    lights = [levels, -levels]
+    if uneven:  # under a shadow, ink may well be on the side with less of it
+        lights = [reflectance(picture, LIGHT_WINDOW), *(flatten(light, LIGHT_WINDOW) for light in lights)]
+    for light in lights:
+        for ink in _inks(light):
+            yield Binarization(ink, factor, (width, height))
 
 
 def _inks(levels: Levels) -> Iterator[Ink]:
     """Yield all ink, and only the darker where there are two kinds, as on graph paper; nothing for a blank page."""
     smooth = ndimage.gaussian_filter(levels, SMOOTHING)
-    noise = 1.5 * float(np.median(np.abs(smooth - np.median(smooth))))  # the deviation, since most of a page is paper
-    floor = max(MIN_CONTRAST, NOISE * noise)
+    floor = max(MIN_CONTRAST, NOISE * _noise(smooth))
     values = smooth[smooth > floor]
     if not values.size:
         return
     typical, darkest = np.percentile(values, [90, 99])
+    seen: list[Ink] = []
     # The lines of a box may be so pale that what passes for ink is their dark parts, and these look like ones.
     for palest in (PALE, PALE / 2):
-        ink = _without_frames(np.where(smooth < max(floor, palest * typical), 0, levels / typical).clip(0, 1))
-        yield np.where(smooth < PALE * typical, 0, ink)
-        yield np.where(levels < STRONG * darkest, 0, ink)
+        ink = without_frames(np.where(smooth < max(floor, palest * typical), 0, levels / typical).clip(0, 1))
+        for pale in (smooth < PALE * typical, levels < STRONG * darkest):
+            darker = np.where(pale, 0, ink)
+            if not any(np.array_equal(darker, other) for other in seen):
+                seen.append(darker)
+                yield darker
+
+
+def _noise(levels: Levels) -> float:
+    """Return the standard deviation of the noise of the paper, which most of a page is, but not of a tight crop."""
+    usual = np.abs(levels - np.median(levels))
+    threshold = otsu_threshold(np.bincount(levels.clip(0, 255).astype(np.uint8).ravel(), minlength=256))
+    paper, ink = levels[levels <= threshold], levels[levels > threshold]
+    between = (
+        paper.size * ink.size / levels.size**2 * (float(ink.mean()) - float(paper.mean())) ** 2 if ink.size else 0.0
+    )
+    if between > BIMODAL * float(levels.var()):
+        usual = np.abs(paper - np.median(paper))
+    return MAD_TO_DEVIATION * float(np.median(usual))
 
 
 def lines(ink: Ink) -> list[list[Part]]:
     """Return the parts of each line of a page, lines from top to bottom and their parts from left to right."""
-    parts = [part for part in _connected(ink) if part.height * part.width >= MIN_HEIGHT]
+    parts = [part for part in connected(ink) if part.height * part.width >= MIN_HEIGHT]
     if not parts:
         return []
     parts.sort(key=lambda part: part.left + part.width / 2)
@@ -151,8 +149,7 @@ def lines(ink: Ink) -> list[list[Part]]:
 
 def candidates(line: Sequence[Part]) -> list[Candidate]:
     """Return what may be digits of a line."""
-    tallest = max(part.height for part in line)
-    height = float(np.median([part.height for part in line if part.height >= SIMILAR * tallest]))
+    height = typical_height(line)
     cut = [_pieces(part) if part.height >= SIMILAR * height else [part] for part in line]
     pieces = [piece for some in cut for piece in some]
     ends = list(accumulate((len(some) for some in cut), initial=0))
@@ -161,11 +158,11 @@ def candidates(line: Sequence[Part]) -> list[Candidate]:
         (start, stop)
         for start in range(len(pieces))
         for stop in range(start + 1, min(start + MAX_PIECES, len(pieces)) + 1)
-        if max(_size(pieces[start:stop])) <= MAX_HEIGHT * height
+        if max(size(pieces[start:stop])) <= MAX_HEIGHT * height
     ]
     found = []
     for start, stop in sorted(wholes.union(spans)):
-        part = _joined(pieces[start:stop])
+        part = joined(pieces[start:stop])
         small = part.height < SIMILAR * height
         cost = CUT_COST / 2 * ((start not in ends) + (stop not in ends))
         cost += JOIN_COST * sum(start < end < stop for end in ends[bisect(ends, start) : bisect(ends, stop)])
@@ -184,86 +181,6 @@ def best_path(worth: Mapping[Candidate, float]) -> list[Candidate]:
         if candidate.stop not in best or before + value > best[candidate.stop][0]:
             best[candidate.stop] = before + value, [*path, candidate]
     return best[max(best)][1]
-
-
-def _connected(ink: Ink) -> list[Part]:
-    """Return the largest connected parts of the ink."""
-    labels, _ = ndimage.label(ink > 0, structure=np.ones((3, 3)))
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest = np.argsort(-sizes, kind="stable")[:MAX_PARTS]
-    largest = largest[sizes[largest] > 0]
-    number = np.zeros(len(sizes), dtype=np.int32)
-    number[largest] = np.arange(1, len(largest) + 1)
-    labels = number[labels]
-    boxes = ndimage.find_objects(labels)
-    return [
-        Part(box[0].start, box[1].start, np.where(labels[box] == index, ink[box], 0))
-        for index, box in enumerate(boxes, 1)
-    ]
-
-
-def _without_frames(ink: Ink) -> Ink:
-    """Return the ink without the boxes and rules of forms and lined paper."""
-    page = np.zeros_like(ink)
-    parts = _connected(ink)
-    height = float(np.median([part.height for part in parts if part.height >= MIN_HEIGHT] or [0]))
-    for part in parts:
-        target = page[part.top :, part.left :][: part.height, : part.width]
-        across, down = _straight(part.ink > 0, 1), _straight(part.ink > 0, 0)
-        rest = part.ink > 0
-        box = _is_box(across, down) or _surrounds(part, parts)
-        if box or (part.width > RULE_WIDTH * max(part.height, height) and across.any()):
-            down &= box  # what stands on a rule may be a one
-            rest &= ~across & ~down
-            rest |= across & _bridged(rest, across, 0) | down & _bridged(rest, down, 1)
-        target[rest] = part.ink[rest]
-    return page
-
-
-def _straight(inked: Mask, axis: int) -> Mask:
-    """Return the straight lines along an axis."""
-    length = int(STRAIGHT * min(inked.shape[axis], RULE_WIDTH * inked.shape[1 - axis]))
-    if length < MIN_HEIGHT:
-        return np.zeros_like(inked)
-    thick = ndimage.maximum_filter1d(inked.view(np.uint8), 3, axis=1 - axis)  # a line may be a little askew
-    line = ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
-    straight: Mask = inked & (ndimage.maximum_filter1d(line, 5, axis=1 - axis) > 0)  # with its edges
-    return straight
-
-
-def _bridged(inked: Mask, line: Mask, axis: int) -> Mask:
-    """Return the ink with gaps closed that taking a line away may have left where a stroke crossed it."""
-    edges = int(np.count_nonzero(np.diff(line, axis=axis, prepend=False) & line))
-    reach = int(np.count_nonzero(line)) // max(1, edges) + 3  # the line's thickness, and a little more
-    closed: Mask = ndimage.binary_closing(inked, np.ones((reach, 1) if axis == 0 else (1, reach)))
-    return closed
-
-
-def _is_box(across: Mask, down: Mask) -> bool:
-    """Whether straight lines make a box: hollow, with lines on all sides that meet in all corners, unlike those of a 0."""
-    y, x = (math.ceil(side * CORNER) for side in across.shape)
-    lines = across | down
-    sides = across[:y].any() and across[-y:].any() and down[:, :x].any() and down[:, -x:].any()
-    corners = lines[:y, :x].any() and lines[:y, -x:].any() and lines[-y:, :x].any() and lines[-y:, -x:].any()
-    return bool(sides and corners and lines.mean() < MAX_BOX_FILL)
-
-
-def _surrounds(part: Part, others: list[Part]) -> bool:
-    """Whether other parts, too large for specks in the hole of a 0, lie in the holes of this one."""
-    inside = [
-        other
-        for other in others
-        if other.height > SPECK * part.height
-        and 0 < other.top - part.top < part.height - other.height
-        and 0 < other.left - part.left < part.width - other.width
-    ]
-    if len(inside) <= 3 and all(other.height <= NEARBY * part.height for other in inside):
-        return False
-    filled = ndimage.binary_fill_holes(part.ink > 0)
-    return any(
-        filled[other.top - part.top + other.height // 2, other.left - part.left + other.width // 2] for other in inside
-    )
 
 
 def _line_numbers(parts: list[Part]) -> Indices:
@@ -302,13 +219,7 @@ def _pieces(part: Part) -> list[Part]:
     # A pixel's piece is the number of cuts to the left of it.
     number = np.sum([columns + slant * rows >= column for slant, column in cuts], axis=0)
     inks = [np.where(number == index, part.ink, 0) for index in range(len(cuts) + 1)]
-    return [_joined([Part(part.top, part.left, ink)]) for ink in inks if ink.any()]
-
-
-def _size(parts: Sequence[Part]) -> tuple[int, int]:
-    """Return the height and width of the box around parts."""
-    top, left = min(part.top for part in parts), min(part.left for part in parts)
-    return max(part.top + part.height for part in parts) - top, max(part.left + part.width for part in parts) - left
+    return [joined([Part(part.top, part.left, ink)]) for ink in inks if ink.any()]
 
 
 def _cuts(ink: Ink) -> list[tuple[float, int]]:
@@ -329,15 +240,3 @@ def _cuts(ink: Ink) -> list[tuple[float, int]]:
         cuts.append((SLANTS[slant], column))
         profile[:, max(0, column - margin) : column + margin + 1] = np.inf
     return cuts
-
-
-def _joined(parts: Sequence[Part]) -> Part:
-    """Return parts as one, in the smallest box."""
-    top, left = min(part.top for part in parts), min(part.left for part in parts)
-    ink = np.zeros(_size(parts), dtype=np.float32)
-    for part in parts:
-        target = ink[part.top - top :, part.left - left :][: part.height, : part.width]
-        np.maximum(target, part.ink, out=target)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Part(top + int(rows[0]), left + int(columns[0]), box)

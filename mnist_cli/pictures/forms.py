@@ -1,0 +1,153 @@
+"""Removing from the ink of a page what forms and photos have beside digits: boxes, rules, dividers, the table.
+
+The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mnist_cli.arrays import Ink
+from mnist_cli.pictures.parts import LIKE, MIN_HEIGHT, Part, connected, stroke_width, typical_height
+
+# Boxes and rules.
+STRAIGHT = 0.9  # of a side of a part: a straight line longer than this may belong to a box or rule
+MAX_LINE = (
+    1.5  # times the height of digits: a straight line longer than this is a line, however much longer its part is
+)
+RULE_WIDTH = 2.5  # times the height of digits: a wider part that has a straight line is a rule, also with digits on it
+CORNER = 1 / 8  # of a side of a box: how far its corners reach
+MAX_BOX_FILL = 0.4  # of its area: a box whose lines cover more than this is a stroke
+SPECK = 0.1  # of the height of a box: what is smaller does not tell whether it is a box
+LOOSE = 0.3  # of the height of a box: up to three parts in it that are smaller may be specks in the hole of a 0
+
+# Dividers between numbers.
+DIVIDER_HEIGHT = 1.2  # times the height of digits: dividers are taller
+DIVIDER_BEND = 0.8  # px, standard deviation of a divider from a straight line
+DIVIDER_SLOPE = 0.03  # by which the slopes of two dividers of a page differ at most
+DIVIDER_WIDTH = 0.6  # of the width of the digits' strokes: a single divider is thinner, else it may be a 1
+
+# What surrounds a sheet.
+BORDER = 2  # px from the edge of the picture: what reaches so far is cut off by it
+CUT_OFF = 1.5  # times the height of digits: what is cut off by the edge along more than this is the table, or a shadow
+WHOLE_SIDE = 0.95  # of a side of the picture: what is cut off along more than this is too, if digits are less tall
+LESS_TALL = 0.8  # of that side
+
+Mask = NDArray[np.bool_]
+
+
+def without_frames(ink: Ink) -> Ink:
+    """Return the ink without the boxes, rules and dividers of forms, and without the table around a sheet."""
+    page = np.zeros_like(ink)
+    parts = _without_surroundings(connected(ink), ink.shape)
+    height = typical_height([part for part in parts if part.height >= MIN_HEIGHT])
+    for part in _without_dividers(parts, height):
+        target = page[part.top :, part.left :][: part.height, : part.width]
+        across, down = _straight(part.ink > 0, 1, height), _straight(part.ink > 0, 0, height)
+        rest = part.ink > 0
+        box = _is_box(across, down) or _surrounds(part, parts)
+        if box or (part.width > RULE_WIDTH * max(part.height, height) and across.any()):
+            down &= box  # what stands on a rule may be a one
+            rest &= ~across & ~down
+            rest |= across & _bridged(rest, across, 0) | down & _bridged(rest, down, 1)
+        target[rest] = part.ink[rest]
+    return page
+
+
+def _without_surroundings(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:
+    """Return the parts without those that the edge of the picture cuts off for longer than a digit could be."""
+    cut = [_lengths_at_the_edge(part, shape) for part in parts]
+    tall = [part for part in parts if part.height >= MIN_HEIGHT]
+    inside = [part for part, lengths in zip(parts, cut, strict=True) if not lengths.any()]
+    height = typical_height([part for part in inside if part.height >= MIN_HEIGHT] or tall)
+    sides = np.array([shape[1], shape[1], shape[0], shape[0]])
+    whole = np.where(height < LESS_TALL * sides, WHOLE_SIDE * sides, np.inf)
+    limits = np.minimum(CUT_OFF * max(height, MIN_HEIGHT), whole)
+    return [part for part, lengths in zip(parts, cut, strict=True) if (lengths <= limits).all()]
+
+
+def _lengths_at_the_edge(part: Part, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return along how many px the top, bottom, left and right edge of the picture cut a part off."""
+    below, right = shape[0] - part.top - part.height, shape[1] - part.left - part.width
+    edges = zip(
+        (part.top, below, part.left, right), (part.ink, part.ink[::-1], part.ink.T, part.ink.T[::-1]), strict=True
+    )
+    return np.array([np.count_nonzero(ink[: BORDER - gap].any(axis=0)) if gap < BORDER else 0 for gap, ink in edges])
+
+
+def _without_dividers(parts: list[Part], height: float) -> list[Part]:
+    """Return the parts without straight upright lines, taller than digits, that are parallel or thinner than a pen's."""
+    lines = {index: line for index, part in enumerate(parts) if (line := _upright_line(part, height))}
+    digits = [part for index, part in enumerate(parts) if index not in lines and part.height >= height / LIKE]
+    if not lines or not digits:
+        return parts
+    pen = float(np.median([stroke_width(part.ink) for part in digits]))
+    slopes = np.array([slope for slope, _ in lines.values()])
+    parallel = (np.abs(slopes[:, None] - slopes) <= DIVIDER_SLOPE).sum(axis=1) > 1
+    dividers = {
+        index
+        for (index, (_, width)), several in zip(lines.items(), parallel, strict=True)
+        if several or width < DIVIDER_WIDTH * pen
+    }
+    return [part for index, part in enumerate(parts) if index not in dividers]
+
+
+def _upright_line(part: Part, height: float) -> tuple[float, float] | None:
+    """Return the slope (px to the right per px downwards) and width, px, of a part that is a straight line, or None."""
+    if part.height < DIVIDER_HEIGHT * height or part.width > part.height / 3:
+        return None
+    rows = np.arange(part.height)
+    weights = part.ink.sum(axis=1)
+    if not weights.all():
+        return None
+    middles = part.ink @ np.arange(part.width) / weights
+    slope, start = np.polyfit(rows, middles, 1)
+    bend = float(np.std(middles - (start + slope * rows)))
+    return (float(slope), float(np.median(np.count_nonzero(part.ink, axis=1)))) if bend <= DIVIDER_BEND else None
+
+
+def _straight(inked: Mask, axis: int, height: float) -> Mask:
+    """Return the straight lines along an axis of a part, on a page with digits of a `height` in px."""
+    length = int(STRAIGHT * min(inked.shape[axis], RULE_WIDTH * inked.shape[1 - axis], MAX_LINE * height))
+    if length < MIN_HEIGHT:
+        return np.zeros_like(inked)
+    thick = ndimage.maximum_filter1d(inked.view(np.uint8), 3, axis=1 - axis)  # a line may be a little askew
+    line = ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
+    straight: Mask = inked & (ndimage.maximum_filter1d(line, 5, axis=1 - axis) > 0)  # with its edges
+    return straight
+
+
+def _bridged(inked: Mask, line: Mask, axis: int) -> Mask:
+    """Return the ink with gaps closed that taking a line away may have left where a stroke crossed it."""
+    edges = int(np.count_nonzero(np.diff(line, axis=axis, prepend=False) & line))
+    reach = int(np.count_nonzero(line)) // max(1, edges) + 3  # the line's thickness, and a little more
+    closed: Mask = ndimage.binary_closing(inked, np.ones((reach, 1) if axis == 0 else (1, reach)))
+    return closed
+
+
+def _is_box(across: Mask, down: Mask) -> bool:
+    """Whether straight lines make a box: hollow, with lines on all sides that meet in all corners, unlike those of a 0."""
+    y, x = (math.ceil(side * CORNER) for side in across.shape)
+    lines = across | down
+    sides = across[:y].any() and across[-y:].any() and down[:, :x].any() and down[:, -x:].any()
+    corners = lines[:y, :x].any() and lines[:y, -x:].any() and lines[-y:, :x].any() and lines[-y:, -x:].any()
+    return bool(sides and corners and lines.mean() < MAX_BOX_FILL)
+
+
+def _surrounds(part: Part, others: list[Part]) -> bool:
+    """Whether other parts, too large for specks in the hole of a 0, lie in the holes of this one."""
+    inside = [
+        other
+        for other in others
+        if other.height > SPECK * part.height
+        and 0 < other.top - part.top < part.height - other.height
+        and 0 < other.left - part.left < part.width - other.width
+    ]
+    if len(inside) <= 3 and all(other.height <= LOOSE * part.height for other in inside):
+        return False
+    filled = ndimage.binary_fill_holes(part.ink > 0)
+    return any(
+        filled[other.top - part.top + other.height // 2, other.left - part.left + other.width // 2] for other in inside
+    )

@@ -1,0 +1,84 @@
+"""Connected parts of the ink of a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from mnist_cli.arrays import Ink
+
+MAX_PARTS = 500  # connected parts of ink that are looked at, the largest ones; set by hand, bounds the time for a photo
+MIN_HEIGHT = 6  # px, of a digit
+LIKE = 1.5  # times as tall: parts that differ by less are of like height
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some ink of a page, and where it is."""
+
+    top: int
+    left: int
+    ink: Ink  # 0 where there is paper, or the ink of another part
+
+    @property
+    def height(self) -> int:
+        """Its height in px of the page."""
+        return int(self.ink.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Its width in px of the page."""
+        return int(self.ink.shape[1])
+
+
+def connected(ink: Ink, gap: int = 0) -> list[Part]:
+    """Return the largest connected parts of the ink; gaps of up to `gap` px, a multiple of 2, do not part them."""
+    inked = ink > 0
+    labels, _ = ndimage.label(ndimage.maximum_filter(inked, gap + 1) if gap else inked, structure=np.ones((3, 3)))
+    labels[~inked] = 0
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest = np.argsort(-sizes, kind="stable")[:MAX_PARTS]
+    largest = largest[sizes[largest] > 0]
+    number = np.zeros(len(sizes), dtype=np.int32)
+    number[largest] = np.arange(1, len(largest) + 1)
+    labels = number[labels]
+    boxes = ndimage.find_objects(labels)
+    return [
+        Part(box[0].start, box[1].start, np.where(labels[box] == index, ink[box], 0))
+        for index, box in enumerate(boxes, 1)
+    ]
+
+
+def typical_height(parts: Sequence[Part]) -> float:
+    """Return the height, px, that most of the parts have, where tall ones count for more than specks; 0 for none."""
+    heights = np.array([part.height for part in parts], dtype=np.float64)
+    if not len(heights):
+        return 0.0
+    similar = np.abs(np.log(heights[:, None] / heights)) <= np.log(LIKE)
+    return float(np.median(heights[similar[(similar @ heights).argmax()]]))
+
+
+def stroke_width(ink: Ink) -> float:
+    """Return about how wide the strokes are, px: their mean distance to the paper is a quarter of that."""
+    inked = np.pad(ink > 0, 1)
+    return 4 * float(ndimage.distance_transform_edt(inked)[inked].mean()) - 2
+
+
+def size(parts: Sequence[Part]) -> tuple[int, int]:
+    """Return the height and width of the box around parts."""
+    top, left = min(part.top for part in parts), min(part.left for part in parts)
+    return max(part.top + part.height for part in parts) - top, max(part.left + part.width for part in parts) - left
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """Return parts as one, in the smallest box."""
+    top, left = min(part.top for part in parts), min(part.left for part in parts)
+    ink = np.zeros(size(parts), dtype=np.float32)
+    for part in parts:
+        target = ink[part.top - top :, part.left - left :][: part.height, : part.width]
+        np.maximum(target, part.ink, out=target)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return Part(top + int(rows[0]), left + int(columns[0]), box)
