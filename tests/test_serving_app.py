@@ -201,7 +201,7 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back(loaded, monkeyp
 
 
 def test_bodies_that_need_more_memory_than_there_is_are_refused(loaded, monkeypatch):
-    monkeypatch.setattr(app, "MEMORY", 1_000)
+    monkeypatch.setattr(app, "MEMORY_BYTES", 1_000)
     assert connect(loaded).post("/api/predict", content=SEVEN).status_code == 503
 
 

@@ -33,17 +33,17 @@ def predict(
         float, typer.Option(min=0, max=1, help="Call a digit `unclear` when its probability is below this.")
     ] = 0.0,
     top_k: Annotated[
-        int | None, typer.Option(min=1, max=10, help="Show so many of the likeliest digits.", show_default="1")
+        int | None, typer.Option(min=1, max=10, help="Number of the likeliest digits to show.", show_default="1")
     ] = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Draw what the model saw of each picture beside its answer, on a terminal.")
+        bool, typer.Option("--show", help="On a terminal, draw the 28x28 input of the model beside each result.")
     ] = False,
     explain: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
             readable=False,
-            help="Save there, for each picture, an image of the ink, of what the model saw and of what it thought.",
+            help="Save there an image for each picture: its ink, the input of the model and the probabilities.",
         ),
     ] = None,
     as_json: Annotated[
@@ -60,17 +60,17 @@ def predict(
     checkpoint: ModelToUse = None,
     device: Device = None,
 ) -> None:
-    """Name the digit in each picture, and how sure the model is.
+    """Recognize the digit in each picture, with its probability.
 
-    A picture may have any size and be dark on light or light on dark: it is redrawn the way MNIST draws digits. One
-    that holds no digit is answered with `?` and the reason. Folders are searched for pictures, hidden ones left out.
+    A picture may have any size and be dark on light or light on dark: it is redrawn the way MNIST draws digits. A
+    picture without a digit gets `?` and the reason. Folders are searched for pictures, hidden ones left out.
 
-    A file that cannot be used is named on stderr; the others are still answered, and the exit status is 1.
+    A file that cannot be read is named on stderr; the others are still recognized, and the exit status is 1.
 
     \b
       mnist predict seven.png
       mnist predict --many page.jpg
-      mnist predict photos/ --min-confidence 0.9 --csv > answers.csv
+      mnist predict photos/ --min-confidence 0.9 --csv > digits.csv
       mnist predict seven.png --top-k 3 --show --explain why/
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     _refuse_contradictions(many, top_k, show, explain, as_json, as_csv)

@@ -23,7 +23,7 @@ LARGEST = 256_000_000  # bytes of an ONNX file
 
 
 def import_onnxruntime() -> ModuleType:
-    """Return onnxruntime with its telemetry off: from version 1.29 on it reports to Microsoft unless told not to.
+    """Return onnxruntime with its telemetry off: from version 1.29 on it reports to Microsoft by default.
 
     Every import of onnxruntime has to come after this one, since it looks at the environment only once. Raises
     ImportError when it is not installed.

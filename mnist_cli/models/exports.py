@@ -38,18 +38,18 @@ class Comparison:
 
     images: int
     distance: float  # between their logits, at most
-    different: int  # answers
+    different: int  # predictions
     accuracy: float  # 0 to 1
     accuracy_before: float  # of the checkpoint
 
     @property
     def is_same(self) -> bool:
-        """Whether the answers are the same and the logits but for rounding."""
+        """Whether the predictions are the same, and the logits but for rounding."""
         return self.different == 0 and self.distance <= TOLERANCE
 
     @property
     def is_as_good(self) -> bool:
-        """Whether nearly as many answers are right."""
+        """Whether the accuracy is nearly the same."""
         return self.accuracy >= self.accuracy_before - WORSE
 
 
@@ -74,7 +74,7 @@ def make(
     labels: NDArray[np.uint8],
     calibration: Frames | None = None,
 ) -> tuple[bytes, Comparison]:
-    """Return the content of a file of that kind, and how its answers on labelled images compare with the checkpoint's.
+    """Return the content of a file of that kind, and how it compares with the checkpoint on labelled images.
 
     With images for `calibration`, ones that it was trained on, an ONNX file computes with 8-bit whole numbers.
 

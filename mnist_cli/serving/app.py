@@ -27,17 +27,17 @@ from mnist_cli.version import __version__
 
 PAGE = Path(__file__).with_name("page")
 DESCRIPTION = (
-    "Which digit is in a picture? The answers are those of `mnist predict --json`. No picture is logged, and none is "
+    "Which digit is in a picture? The results are those of `mnist predict --json`. No picture is logged, and none is "
     "stored but those sent to /api/corrections."
 )
-REQUESTS = 64  # answered at once; one more is told to come back
-MEMORY = 256 * 1024**2  # bytes of all bodies together
+REQUESTS = 64  # at once; one more is refused with Retry-After
+MEMORY_BYTES = 256 * 1024**2  # of all bodies together
 MEANINGS = {
     403: "not for this origin, or not collected",
     408: "the picture did not arrive in time",
     413: "too large",
     415: "not a picture in a format that is read",
-    422: "broken, or no picture, or a parameter that cannot be",
+    422: "corrupted, or no picture, or an invalid parameter",
     503: "too many requests; see Retry-After",
     507: "it could not be saved",
 }
@@ -57,11 +57,12 @@ def build(
 ) -> FastAPI:
     """Return the application that recognizes pictures with a model.
 
-    Corrections are saved in the folder `collect`, pages of `origins` may ask, and other machines if not `only_local`.
+    Corrections are saved in the folder `collect`; requests may come from pages of `origins`, and with `only_local` under
+    names of this machine only.
     With several `workers` each is a process.
     """
     uploads.silence_form_parser()
-    engine, room = Engine(loaded, workers), Room(REQUESTS, MEMORY)
+    engine, room = Engine(loaded, workers), Room(REQUESTS, MEMORY_BYTES)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
@@ -99,7 +100,7 @@ def build(
     async def predict(
         request: Request,
         many: Annotated[bool, Query(description="Look for several digits.")] = False,
-        frame: Annotated[bool, Query(description="Add the 28x28 pixels that the model saw.")] = False,
+        frame: Annotated[bool, Query(description="Add the 28x28 pixels that are the input of the model.")] = False,
     ) -> Response:
         """Read the digit in a picture: an object for a body or a form with one file, a list for several files."""
         with room.place(uploads.size_of(request)):
@@ -118,9 +119,9 @@ def build(
         openapi_extra=_takes(PICTURES),
     )
     async def correct(
-        request: Request, digit: Annotated[int, Query(ge=0, le=9, description="What it is.")]
+        request: Request, digit: Annotated[int, Query(ge=0, le=9, description="The digit in the picture.")]
     ) -> SavedReply:
-        """Keep a picture and what it is, if the service was started with --collect."""
+        """Save a picture and its digit, if the service was started with --collect."""
         if corrections is None:
             raise HTTPException(403, "corrections are not collected; `mnist serve --collect FOLDER` does")
         with room.place(uploads.size_of(request)):
@@ -130,7 +131,7 @@ def build(
 
     @app.get("/api/model")
     async def model() -> ModelReply:
-        """Tell which model answers."""
+        """Return the model in use."""
         return ModelReply(
             checkpoint=str(loaded.path),
             val_accuracy=loaded.val_accuracy,
@@ -142,7 +143,7 @@ def build(
 
     @app.get("/healthz")
     async def healthz() -> HealthReply:
-        """Tell that the service runs."""
+        """Return that the service runs."""
         return HealthReply(status="ok")
 
     @app.get("/docs", include_in_schema=False)
@@ -166,7 +167,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer what was raised on purpose, by us or by Starlette, which only names a status."""
+    """Return the response to an HTTPException of ours, or of Starlette, which has no reason but its status."""
     assert isinstance(error, StarletteHTTPException)
     reason = error.detail
     if reason == HTTPStatus(error.status_code).phrase:
@@ -181,7 +182,7 @@ async def _refuse_parameter(request: Request, error: Exception) -> Response:
 
 
 async def _let_go(request: Request, error: Exception) -> Response:
-    """Answer nobody: the sender left."""
+    """Return the response to a sender who disconnected, which nobody receives."""
     return Response(status_code=400)
 
 

@@ -1,4 +1,4 @@
-"""What every request passes: who may ask, what a browser may do with the answer, and a line in the log."""
+"""Middleware for every request: allowed hosts and origins, security headers of the response, and a line in the log."""
 
 import logging
 import time
@@ -25,19 +25,20 @@ HEADERS = {
 
 
 class Guard:
-    """Turns away pages of other origins, adds the headers that keep a browser safe, and logs a line a request."""
+    """Refuses requests from pages of other origins, adds security headers to responses, and logs a line a request."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str], only_local: bool) -> None:
-        """Let pages of `origins` ask.
+        """Allow requests from pages of `origins`.
 
-        A service for this machine alone (`only_local`) answers under no other name, lest a page whose name was bound to
-        this machine passes for its own.
+        A service for this machine alone (`only_local`) refuses every other host name (DNS rebinding). Starlette's
+        TrustedHostMiddleware refuses it as plain text, which no client of this service reads, and without the option that
+        would allow the name.
         """
         self.app, self.origins = app, frozenset(origins)
         self.hosts = LOOPBACK | {urlsplit(origin).hostname for origin in origins} if only_local else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -58,18 +59,18 @@ class Guard:
             log.info("%s %s  %d  %.0f ms", scope["method"], path, status, 1000 * (time.perf_counter() - start))
 
     def _refusal(self, headers: Headers) -> str | None:
-        """Return why a request is turned away, if it is."""
+        """Return why a request is refused, or None."""
         if ANY in self.origins:
             return None
         origin = headers.get("origin")
         try:
-            host, asking = urlsplit(f"//{headers.get('host', 'localhost')}"), urlsplit(origin or "")
+            host, page = urlsplit(f"//{headers.get('host', 'localhost')}"), urlsplit(origin or "")
         except ValueError:
             return "the request has a Host or an Origin that cannot be"
         if self.hosts is not None and host.hostname not in self.hosts:
             return (
                 f"this service is not called {host.hostname}; `mnist serve --allow-origin http://NAME` gives it a name"
             )
-        if origin is not None and origin not in self.origins and asking.netloc != host.netloc:
+        if origin is not None and origin not in self.origins and page.netloc != host.netloc:
             return f"pages of {origin} may not ask; `mnist serve --allow-origin {origin}` lets them"
         return None
