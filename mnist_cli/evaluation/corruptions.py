@@ -66,18 +66,7 @@ def impulse_noise(images: Pixels, rng: Rng) -> Pixels:
 
 def glass_blur(images: Pixels, rng: Rng) -> Pixels:
     """Blur, let neighbours change places as behind frosted glass, and blur again."""
-    blurred = _blurred(images, 0.7)
-    flat = blurred.reshape(len(images), -1).T.copy()  # a row for each pixel, with all images side by side
-    everyone = np.arange(len(images))
-    # Every second pixel changes places: with itself, or with the one to the left, above, or above left.
-    back = np.array([0, 0, 0, 0, 0, 1, FRAME, FRAME + 1])
-    # One pixel after the other, last to first, so that some ink travels far.
-    pixels = [row * FRAME + column for row in range(FRAME - 1, 1, -1) for column in range(FRAME - 1, 1, -1)]
-    for _ in range(2):
-        draws = rng.integers(0, len(back), (len(pixels), len(images)))
-        for pixel, others in zip(pixels, np.reshape(pixels, (-1, 1)) - back[draws], strict=True):
-            flat[others, everyone], flat[pixel] = flat[pixel], flat[others, everyone]
-    return _blurred(flat.T.reshape(images.shape), 0.7)
+    return blur(trade_places(blur(images, 0.7), rng), 0.7)
 
 
 def motion_blur(images: Pixels, rng: Rng) -> Pixels:
@@ -133,13 +122,13 @@ def stripe(images: Pixels, rng: Rng) -> Pixels:
 def fog(images: Pixels, rng: Rng) -> Pixels:
     """Lay a cloud over it, up to three times as strong as ink, and bring the sum back to the range of the image."""
     strongest: Pixels = images.max(axis=(1, 2), keepdims=True)
-    return np.minimum((images + 3 * _clouds(len(images), rng)) * strongest / (strongest + 3), 1)
+    return np.minimum((images + 3 * clouds(len(images), MAP, rng)) * strongest / (strongest + 3), 1)
 
 
 def spatter(images: Pixels, rng: Rng) -> Pixels:
     """Throw mud on it: grey drops that cover what is below."""
-    drops = _blurred(rng.normal(0.65, 0.3, images.shape), 1) > 0.65
-    mud = _blurred(drops.astype(np.float64), 1.5)
+    drops = blur(rng.normal(0.65, 0.3, images.shape), 1) > 0.65
+    mud = blur(drops.astype(np.float64), 1.5)
     mud[mud < 0.8] = 0
     return images * (1 - mud) + 63 / 255 * mud
 
@@ -149,7 +138,7 @@ def dotted_line(images: Pixels, rng: Rng) -> Pixels:
     rows = rng.integers(0, FRAME - 1, (2, len(images))).astype(np.float64)
     left, right = np.zeros(len(images)), np.full(len(images), FRAME - 1.0)
     dots = np.arange(FRAME) % 4 >= 2
-    return np.minimum(images + dots * _lines((left, rows[0]), (right, rows[1])), 1)
+    return np.minimum(images + dots * draw_lines((left, rows[0]), (right, rows[1])), 1)
 
 
 def zigzag(images: Pixels, rng: Rng) -> Pixels:
@@ -160,7 +149,7 @@ def zigzag(images: Pixels, rng: Rng) -> Pixels:
     corners: list[tuple[float | Pixels, float | Pixels]]
     corners = [(0, 0), (2, 2), (6, -2), (10, 2), (14, -2), (18, 2), (22, -2), (length, -1 / (length - 20))]
     points = [(2 + (x * 23 - y * rise) / length, row + (x * rise + y * 23) / length) for x, y in corners]
-    return np.minimum(sum((_lines(start, end) for start, end in pairwise(points)), start=images), 1)
+    return np.minimum(sum((draw_lines(start, end) for start, end in pairwise(points)), start=images), 1)
 
 
 def canny_edges(images: Pixels, rng: Rng) -> Pixels:
@@ -187,12 +176,27 @@ CORRUPTIONS: dict[str, Callable[[Pixels, Rng], Pixels]] = {
 }
 
 
+def trade_places(images: Pixels, rng: Rng) -> Pixels:
+    """Let three of eight pixels change places with one beside them, twice over."""
+    flat = images.reshape(len(images), -1).T.copy()  # a row for each pixel, with all images side by side
+    everyone = np.arange(len(images))
+    # With itself in five of eight cases, or with the one to the left, above, or above left.
+    back = np.array([0, 0, 0, 0, 0, 1, FRAME, FRAME + 1])
+    # One pixel after the other, last to first, so that some ink travels far.
+    pixels = [row * FRAME + column for row in range(FRAME - 1, 1, -1) for column in range(FRAME - 1, 1, -1)]
+    for _ in range(2):
+        draws = rng.integers(0, len(back), (len(pixels), len(images)))
+        for pixel, others in zip(pixels, np.reshape(pixels, (-1, 1)) - back[draws], strict=True):
+            flat[others, everyone], flat[pixel] = flat[pixel], flat[others, everyone]
+    return flat.T.reshape(images.shape)
+
+
 def _signs(rng: Rng, count: int) -> NDArray[np.int64]:
     """Return -1 or 1 for each image."""
     return rng.choice([-1, 1], count)
 
 
-def _blurred(images: Pixels, deviation: float) -> Pixels:
+def blur(images: Pixels, deviation: float) -> Pixels:
     """Blur by a Gaussian with this standard deviation, px."""
     return np.asarray(ndimage.gaussian_filter(images, (0, deviation, deviation), mode="nearest"))
 
@@ -233,7 +237,7 @@ def _edges(image: Pixels) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_propagation(edges & (magnitude >= 0.2), np.ones((3, 3)), mask=edges))
 
 
-def _lines(start: Points, end: Points) -> Pixels:
+def draw_lines(start: Points, end: Points) -> Pixels:
     """Draw a straight line into each of N images, to the right.
 
     The ink fades with the distance along the column, and is gone after 1.45 px.
@@ -245,17 +249,17 @@ def _lines(start: Points, end: Points) -> Pixels:
     return np.where((columns >= np.floor(column0)) & (columns < np.ceil(column1)), ink.clip(0), 0)
 
 
-def _clouds(count: int, rng: Rng) -> Pixels:
-    """Return corners (N, 28, 28) of plasma fractals, each from 0 to 1 over the whole of its map.
+def clouds(count: int, side: int, rng: Rng) -> Pixels:
+    """Return corners (N, 28, 28) of plasma fractals, each from 0 to 1 over its map of `side` px, a power of 2.
 
     They are made by the diamond-square algorithm (Fournier, Fussell and Carpenter 1982, "Computer rendering of
     stochastic models"): each place is the mean of the four around it, which are half a step away, plus noise.
     """
-    clouds = np.empty((count, FRAME, FRAME))
-    for cloud in clouds:  # one by one: a map is as much as fits a processor's cache
-        heights = rng.uniform(-1, 1, (MAP, MAP))
+    sky = np.empty((count, FRAME, FRAME))
+    for cloud in sky:  # one by one: a map is as much as fits a processor's cache
+        heights = rng.uniform(-1, 1, (side, side))
         heights[0, 0] = 0
-        step, amount = MAP, 1.0
+        step, amount = side, 1.0
         while step > 1:
             corners, middles = heights[::step, ::step], heights[step // 2 :: step, step // 2 :: step]
             tops, sides = heights[::step, step // 2 :: step], heights[step // 2 :: step, ::step]
@@ -266,7 +270,7 @@ def _clouds(count: int, rng: Rng) -> Pixels:
             step, amount = step // 2, amount / 1.4**2
         low, high = heights.min(), heights.max()
         cloud[:] = (heights[:FRAME, :FRAME] - low) / (high - low)
-    return clouds
+    return sky
 
 
 def _settle(noise: Pixels, amount: float, sum_of_four: Pixels) -> None:
