@@ -96,7 +96,7 @@ def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> li
     if kind == "things":
         return [(frame, NOTHING) for frame in _some(found, 3, rng)]
     true = normalize.draw(np.where(sign < 0.1, 0, sign).astype(np.float32))
-    likeness = np.array([_likeness(frame, true) for frame in found])
+    likeness = np.array([likeness_of(frame, true) for frame in found])
     right = [frame for frame, like in zip(found, likeness, strict=True) if like > LIKE]
     wrong = [frame for frame, like in zip(found, likeness, strict=True) if like < UNLIKE]
     chosen = [(frame, label) for frame in _some(right, 2, rng)]
@@ -109,7 +109,7 @@ def _some(frames: list[Frame], count: int, rng: np.random.Generator) -> list[Fra
     return [different[index] for index in rng.permutation(len(different))[:count]]
 
 
-def _likeness(frame: Frame, other: Frame) -> float:
+def likeness_of(frame: Frame, other: Frame) -> float:
     """Return the correlation of two frames, each slightly blurred: pens differ."""
     a, b = (ndimage.gaussian_filter(image[0].astype(np.float32), 1.5).ravel() for image in (frame, other))
     return float(np.corrcoef(a, b)[0, 1])

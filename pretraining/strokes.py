@@ -274,7 +274,12 @@ def printed(character: str, rng: np.random.Generator) -> Mask:
     page = Image.new("L", (CANVAS, CANVAS), 0)
     weight = int(rng.integers(0, 5) * (rng.random() < 0.7))
     ImageDraw.Draw(page).text(
-        (CANVAS / 2, CANVAS / 2), character, 255, _face(rng.integers(len(FACES))), anchor="mm", stroke_width=weight
+        (CANVAS / 2, CANVAS / 2),
+        character,
+        255,
+        _face(FACES[rng.integers(len(FACES))]),
+        anchor="mm",
+        stroke_width=weight,
     )
     wide, slant, turn = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.1), rng.normal(0, 0.08)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[wide, slant], [0, 1]]
@@ -285,12 +290,12 @@ def printed(character: str, rng: np.random.Generator) -> Mask:
 
 
 @cache
-def _face(number: int) -> ImageFont.FreeTypeFont:
+def _face(name: str) -> ImageFont.FreeTypeFont:
     """Return one of FACES, so large that a letter fills most of the canvas."""
     import matplotlib
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(folder / f"{FACES[number]}.ttf", round(CANVAS * 0.7))
+    return ImageFont.truetype(folder / f"{name}.ttf", round(CANVAS * 0.7))
 
 
 def scribble(rng: np.random.Generator) -> Mask:

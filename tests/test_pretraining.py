@@ -40,10 +40,11 @@ def test_the_sign_can_be_found_in_every_kind_of_picture(condition, val):
         picture = pages.CONDITIONS[condition](mask, rng)
         assert isinstance(picture, Image.Image)
         frames = [normalize.draw(ink) for ink in binarize.candidates(decode.to_array(picture))]
-        likeness.append(max(examples._likeness(frame, normalize.draw(mask)) for frame in frames))
+        likeness.append(max(examples.likeness_of(frame, normalize.draw(mask)) for frame in frames))
     assert np.median(likeness) > 0.9 if condition != "broken strokes" else np.median(likeness) > 0.8
 
 
+@pytest.mark.slow
 def test_examples_are_frames_labelled_with_what_they_show(train):
     made = examples.make(train[:50], Mixture(mnist=40, drawn=30, small=10, writing=20, things=10), seed=3, processes=1)
     assert made.images.dtype == torch.uint8
@@ -53,22 +54,22 @@ def test_examples_are_frames_labelled_with_what_they_show(train):
     assert made.images.flatten(1).any(dim=1).all()
 
 
-def test_a_chunk_follows_from_its_seed(train):
-    tasks = [("mnist", 5, train.images[0, 0].numpy()), ("writing", 0, train.images[1, 0].numpy())]
-    first, again = examples._make_chunk(tasks, 1), examples._make_chunk(tasks, 1)
-    assert np.array_equal(first[0], again[0])
-    assert np.array_equal(first[1], again[1])
+@pytest.mark.slow
+def test_examples_follow_from_their_seed(train):
+    few = Mixture(mnist=2, drawn=0, small=0, writing=2, things=0)
+    first, again, other = (examples.make(train[:2], few, seed, processes=1) for seed in (1, 1, 2))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.labels, again.labels)
+    assert not torch.equal(first.images, other.images)
 
 
 def test_every_typeface_sets_letters_inside_the_canvas(monkeypatch):
     rng = np.random.default_rng(0)
     for face in strokes.FACES:
         monkeypatch.setattr(strokes, "FACES", (face,))
-        strokes._face.cache_clear()
         mask = strokes.printed("A", rng)
         assert 0.02 < mask.mean() < 0.5
         assert not mask[0].any()
-    strokes._face.cache_clear()
 
 
 def test_thumbnails_have_few_pixels(train):
