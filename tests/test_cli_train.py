@@ -199,6 +199,7 @@ def test_a_bad_option_is_one_sentence(mnist, options, status, message):
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_gives_its_name_back(mnist, tmp_path):
     assert mnist("train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e11", "--name", "one").exit_code == 1
     assert not (tmp_path / "checkpoints/one").exists()

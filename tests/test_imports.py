@@ -59,6 +59,7 @@ def test_download_of_a_complete_folder_loads_nothing_heavy(tmp_path, data_dir):
     assert modules_after(["download", "--data-dir", data_dir], tmp_path) & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_no_command_that_computes_loads_torchvision(tmp_path, data_dir, trained):
     draw_seven().save(tmp_path / "seven.png")
     for arguments in (

@@ -120,6 +120,7 @@ def weights_of(trainer):
 EVERYTHING_RANDOM = {"model": "cnn", "hidden": (4, 8), "dropout": 0.3, "augment": "elastic", "schedule": "one_cycle"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 5, 6, 9, 16])
 def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights(train, stop_after):
     def make(model=None):
@@ -274,6 +275,7 @@ def test_cuda_learns_as_the_cpu_does(train):
     assert done.val_accuracy > 0.8
 
 
+@pytest.mark.slow
 def test_a_temperature_makes_an_overconfident_model_honest(train, val):
     trainer = make_trainer(train[:500], val[:100], epochs=40)
     list(trainer.epochs())

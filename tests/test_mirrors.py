@@ -370,6 +370,7 @@ def test_a_redirect_never_leaves_https():
     assert followed.full_url == "https://elsewhere.example/file.gz"
 
 
+@pytest.mark.slow
 def test_every_known_mirror_is_https_and_ours_are_among_them():
     known = mirrors.known_mirrors()
     assert all(url.startswith("https://") for url in known)

@@ -27,6 +27,7 @@ def test_the_bundled_copy_is_the_published_data(data_dir):
     assert mnist_files.find_faults(data_dir) == {}
 
 
+@pytest.mark.slow
 def test_repair_of_an_empty_folder_unpacks_all_four(tmp_path):
     faults = mnist_files.repair(tmp_path)
     assert set(faults) == set(mnist_files.FILES)
