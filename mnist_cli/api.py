@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, Unpack, cast, overload
 
 from mnist_cli import config as configuration
-from mnist_cli.config import PRETRAINED
+from mnist_cli.config import PRETRAINED, TrainOptions
 from mnist_cli.datasets import data_folder, mnist_files
 from mnist_cli.errors import ConfigError
 from mnist_cli.evaluation import metrics
@@ -152,9 +152,9 @@ def train(
     overwrite: bool = False,
     device: str | None = None,
     data_dir: AnyPath | None = None,
-    **options: Any,
+    **options: Unpack[TrainOptions],
 ) -> Trained:
-    """Train a classifier and save it after every epoch, as `mnist train` does; `options` are fields of TrainConfig.
+    """Train a classifier and save it after every epoch, as `mnist train` does; `options` are the hyperparameters, fields of TrainConfig.
 
     Raises ConfigError for an option or value that no run can have, DivergenceError when the loss is no number any more.
     """

@@ -2,13 +2,15 @@
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict
 
 from mnist_cli.errors import ConfigError
+from mnist_cli.hyperparameters import LONGEST, declared, did_you_mean, hyperparameter, nearest, option_of
 
 DATA_DIR = Path("data")
 CHECKPOINTS_DIR = Path("checkpoints")
@@ -25,7 +27,6 @@ Augment = Literal["none", "shift", "affine", "elastic"]
 Precision = Literal["fp32", "bf16"]
 Preset = Literal["original", "default", "fast", "best"]
 
-LONGEST = 60  # characters of a value that an error shows
 HOLDOUT_OF_THE_PATIENT = 5_000  # images
 
 
@@ -34,42 +35,185 @@ def means_pretrained(path: Path) -> bool:
     return path == PRETRAINED and not path.is_file()
 
 
+WITH_LAYERS = {"model": ("mlp", "cnn")}  # linear has no hidden layer
+WITH_MOMENTUM = {"optimizer": ("sgd", "rmsprop")}
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """The hyperparameters of a run; the defaults are the recipe of `mlp`.
+    """The hyperparameters of a run; the defaults are those of `mlp` with `adamw`.
+
+    A default that depends on another hyperparameter is the best that was found for it. Only AdamW decays weights apart
+    from the gradient: in the other optimizers the same number would be an L2 penalty that stops the learning. The learning
+    rates of the optimizers are the best of three after two epochs of `mlp` on 5,000 images held out of the 60,000.
 
     Raises ConfigError, naming the field, for a value that no run can have.
     """
 
-    model: Model = "mlp"
-    hidden: tuple[int, ...] = (256, 256)  # units (mlp) or channels (cnn) of each hidden layer
-    activation: Activation = "relu"
-    dropout: float = 0.0  # fraction of activations set to zero at each step
-    loss: Loss = "cross_entropy"
-    label_smoothing: float = 0.0  # fraction of the target spread over all ten classes
-    optimizer: Optimizer = "adamw"
-    learning_rate: float = 2e-3  # the peak of the schedule
-    momentum: float = 0.9  # of sgd and rmsprop
-    weight_decay: float = 0.1  # of the weights; biases and batch norms are left alone
-    schedule: Schedule = "one_cycle"
-    warmup: float = 0.2  # fraction of the run in which the learning rate rises to its peak
-    gradient_clip: float = 0.0  # the largest norm of the gradient; 0 lets it be
-    epochs: int = 10  # passes over the training images
-    batch_size: int = 128  # images per optimizer step
-    augment: Augment = "elastic"
-    train_size: int = 0  # training images to use, each digit in its share; 0 uses all
-    extra: str = ""  # folder of labelled pictures to train on too, see `corrections`; "" for none
-    holdout: int = 0  # training images to measure on instead of training on them
-    patience: int = 0  # epochs without a better held-out loss after which the run stops; 0 never stops
-    precision: Precision = "fp32"
-    compile: bool = False
-    deterministic: bool = False
-    seed: int = 0  # random seed
+    model: Model = hyperparameter(
+        "Model",
+        "The architecture: linear is softmax regression, mlp a fully connected network, cnn a convolutional one.",
+        "mlp",
+        also=("architecture", "arch", "net", "network"),
+    )
+    hidden: tuple[int, ...] = hyperparameter(
+        "Model",
+        "Units (mlp) or channels (cnn) of each hidden layer.",
+        defaults={"model": {"mlp": (256, 256), "cnn": (16, 32, 64), "linear": ()}},
+        applies_to=WITH_LAYERS,
+        low=1,
+        below=100_000,
+        metavar="256,256",
+        also=("layers", "units", "channels", "hidden-size", "width"),
+    )
+    activation: Activation = hyperparameter(
+        "Model", "Activation function after each hidden layer.", "relu", applies_to=WITH_LAYERS, also=("act",)
+    )
+    dropout: float = hyperparameter(
+        "Against overfitting",
+        "Dropout probability: the fraction of activations set to zero in each step, after every hidden layer (mlp) or "
+        "before the output layer (cnn).",
+        0.0,
+        applies_to=WITH_LAYERS,
+        below=1,
+        also=("drop", "dropout-rate"),
+    )
+    loss: Loss = hyperparameter(
+        "Learning",
+        "Loss function: cross_entropy, or mse, the squared error of the ten probabilities (Brier score).",
+        "cross_entropy",
+        also=("criterion", "loss-function"),
+    )
+    label_smoothing: float = hyperparameter(
+        "Against overfitting",
+        "Label smoothing: the fraction of the target that is spread over all ten classes.",
+        0.0,
+        below=1,
+        also=("smoothing",),
+    )
+    optimizer: Optimizer = hyperparameter(
+        "Learning", "The optimizer, which updates the weights by the gradient.", "adamw", also=("opt", "optim")
+    )
+    learning_rate: float = hyperparameter(
+        "Learning",
+        "Peak learning rate: the size of the optimizer's steps.",
+        defaults={
+            "model": {"mlp": 2e-3, "cnn": 1e-2, "linear": 5e-3},
+            "optimizer": {"sgd": 0.1, "rmsprop": 5e-4},
+        },
+        low=1e-12,
+        below=1e12,
+        also=("lr", "max-lr", "eta"),
+    )
+    momentum: float = hyperparameter(
+        "Learning",
+        "Momentum: the fraction of each step that goes into the next, with sgd and rmsprop.",
+        0.9,
+        applies_to=WITH_MOMENTUM,
+        below=1,
+    )
+    weight_decay: float = hyperparameter(
+        "Against overfitting",
+        "Weight decay, which pulls the weights towards zero; an L2 penalty unless the optimizer is adamw.",
+        defaults={
+            "model": {"mlp": 0.1, "cnn": 0.05, "linear": 0.0},
+            "optimizer": {"adam": 0.0, "sgd": 0.0, "rmsprop": 0.0},
+        },
+        below=1e12,
+        also=("wd", "l2"),
+    )
+    schedule: Schedule = hyperparameter(
+        "Learning",
+        "Learning rate schedule: constant; step, divided by ten after half of the run and again after three quarters; "
+        "cosine, down to 0; one_cycle, up to the peak, then down to 0.",
+        "one_cycle",
+        also=("scheduler", "lr-schedule", "lr-scheduler"),
+    )
+    warmup: float = hyperparameter(
+        "Learning",
+        "Fraction of the run in which the learning rate rises to its peak.",
+        defaults={"schedule": {"one_cycle": 0.2, "constant": 0.0, "step": 0.0, "cosine": 0.0}},
+        below=1,
+        also=("warmup-ratio",),
+    )
+    gradient_clip: float = hyperparameter(
+        "Learning",
+        "Gradient clipping: scale a gradient down whose norm is larger than this; 0 clips none.",
+        0.0,
+        below=1e12,
+        shown="none",
+        also=("grad-clip", "clip", "clip-grad", "max-norm"),
+    )
+    epochs: int = hyperparameter(
+        "Learning", "Passes over the training images.", 10, low=1, below=1_000_000, also=("num-epochs", "n-epochs")
+    )
+    batch_size: int = hyperparameter(
+        "Learning", "Images per optimizer step.", 128, low=1, below=60_001, also=("bs", "batch", "bsz")
+    )
+    augment: Augment = hyperparameter(
+        "Against overfitting",
+        "Data augmentation, drawn anew for every image in every epoch: shift by up to 2 px; affine, also rotated, scaled "
+        "and sheared; elastic, also distorted.",
+        defaults={"model": {"mlp": "elastic", "cnn": "affine", "linear": "none"}},
+        also=("augmentation", "data-augmentation", "aug"),
+    )
+    train_size: int = hyperparameter(
+        "Data",
+        "Train on this many images, of each digit in proportion, to see a model overfit; 0 is all.",
+        0,
+        below=60_001,
+        shown="all",
+        also=("subset", "n-train", "limit"),
+    )
+    extra: str = hyperparameter(
+        "Data",
+        "Train also on the pictures in this folder: its labels.csv has a row path,digit for each, as `mnist serve "
+        "--collect` writes it.",
+        "",
+        shown="none",
+        metavar="FOLDER",
+    )
+    holdout: int = hyperparameter(
+        "Against overfitting",
+        "Hold this many training images out, to measure on: the epoch with the lowest loss on them is saved as best.pt, and "
+        "they calibrate its probabilities.",
+        0,
+        below=50_001,
+        also=("val-size", "validation-split", "val-split", "hold-out"),
+    )
+    patience: int = hyperparameter(
+        "Against overfitting",
+        "Early stopping: stop after this many epochs without a lower held-out loss; holds 5,000 images out unless --holdout "
+        "says how many.",
+        0,
+        below=1_000_000,
+        shown="never",
+        also=("early-stopping", "early-stop"),
+    )
+    precision: Precision = hyperparameter(
+        "Machine",
+        "Floating-point format of the training; bf16 is faster on recent GPUs only.",
+        "fp32",
+        also=("amp", "dtype", "fp16", "bf16"),
+    )
+    compile: bool = hyperparameter(
+        "Machine", "Compile the network with torch.compile first, which takes a while.", False
+    )
+    deterministic: bool = hyperparameter(
+        "Machine", "Use deterministic algorithms only, so that a run can be repeated exactly on a GPU, too.", False
+    )
+    seed: int = hyperparameter(
+        "Run",
+        "Random seed; on the CPU the same seed gives the same weights, bit by bit.",
+        0,
+        below=2**31,
+        also=("random-seed", "manual-seed", "random-state"),
+    )
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name), field.type)
+        for name, declaration in HYPERPARAMETERS.items():
+            declaration.check(getattr(self, name))
         _check_layers(self.hidden)
 
     @property
@@ -78,45 +222,43 @@ class TrainConfig:
         return self.holdout or (HOLDOUT_OF_THE_PATIENT if self.patience else 0)
 
 
+HYPERPARAMETERS = declared(TrainConfig)
+
+
+class TrainOptions(TypedDict, total=False):
+    """The fields of TrainConfig as options of `mnist.train`, for editors, which cannot see them in a dataclass."""
+
+    model: Model
+    hidden: Sequence[int]
+    activation: Activation
+    dropout: float
+    loss: Loss
+    label_smoothing: float
+    optimizer: Optimizer
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: Schedule
+    warmup: float
+    gradient_clip: float
+    epochs: int
+    batch_size: int
+    augment: Augment
+    train_size: int
+    extra: str
+    holdout: int
+    patience: int
+    precision: Precision
+    compile: bool
+    deterministic: bool
+    seed: int
+
+
 MOST_LAYERS = 100
 MOST_WEIGHTS = 100_000_000  # between fully connected layers; with its optimizer such a network takes 1.6 GB
 LARGEST_FILE = 1_000_000  # bytes of a configuration
 
-BOUNDS = {  # the smallest value, and the one that it must stay below
-    "hidden": (1, 100_000),
-    "dropout": (0, 1),
-    "label_smoothing": (0, 1),
-    "learning_rate": (1e-12, 1e12),
-    "momentum": (0, 1),
-    "weight_decay": (0, 1e12),
-    "warmup": (0, 1),
-    "gradient_clip": (0, 1e12),
-    "epochs": (1, 1_000_000),
-    "batch_size": (1, 60_001),
-    "train_size": (0, 60_001),
-    "holdout": (0, 50_001),
-    "patience": (0, 1_000_000),
-    "seed": (0, 2**31),
-}
-
-# What each model does best with, where that differs from the defaults above.
-RECIPES: dict[str, dict[str, Any]] = {
-    "linear": {"hidden": (), "augment": "none", "learning_rate": 5e-3, "weight_decay": 0.0},
-    "mlp": {},
-    "cnn": {"hidden": (16, 32, 64), "learning_rate": 1e-2, "weight_decay": 0.05, "augment": "affine"},
-}
-
-# What each optimizer needs instead: only AdamW decays weights apart from the gradient; in the others the same number would
-# be an L2 penalty that stops the learning. The learning rates are the best of three after two epochs of `mlp` on 5,000
-# images held out of the 60,000.
-OPTIMIZER_RECIPES: dict[str, dict[str, Any]] = {
-    "adamw": {},
-    "adam": {"weight_decay": 0.0},
-    "sgd": {"weight_decay": 0.0, "learning_rate": 0.1},
-    "rmsprop": {"weight_decay": 0.0, "learning_rate": 5e-4},
-}
-
-# Named sets of values. `original` is what the notes do, less their mistakes.
+# Named sets of values. `original` is what introductory tutorials do, less their mistakes.
 PRESETS: dict[str, dict[str, Any]] = {
     "original": {
         "model": "mlp",
@@ -140,31 +282,67 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def resolve(preset: str | None, file: Path | None, options: dict[str, Any]) -> TrainConfig:
-    """Return the configuration that `options` ask for on top of a file, of a preset, of the recipes of the optimizer and
-    the model.
+def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
+    """Return the configuration that `options` ask for on top of a file, of a preset, of the defaults.
 
-    Raises ConfigError for a name or value that is unknown.
+    Raises ConfigError for a name or value that is unknown, and for one that has no effect beside the others.
     """
     if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}")
+        meant = did_you_mean(preset, PRESETS)
+        raise ConfigError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}{meant}")
     in_file = {key.replace("-", "_"): value for key, value in read_toml(file).items()} if file else {}
     asked = {**PRESETS[preset or "default"], **in_file, **options}
-    unknown = set(asked) - {field.name for field in fields(TrainConfig)}
-    if unknown:
-        names = shorten(", ".join(sorted(unknown)), LONGEST)
-        wrong = f"{file} sets {names}, which is no hyperparameter" if file else f"there is no hyperparameter {names}"
-        raise ConfigError(f"{wrong}; see `mnist train --help`")
-    recipe = {
-        **RECIPES.get(str(asked.get("model", TrainConfig.model)), {}),
-        **OPTIMIZER_RECIPES.get(str(asked.get("optimizer", TrainConfig.optimizer)), {}),
-    }
-    if asked.get("schedule", TrainConfig.schedule) != "one_cycle":
-        recipe = {"warmup": 0.0, **recipe}  # the others begin at the peak unless asked not to
-    values = {**recipe, **asked}
-    if isinstance(values.get("hidden"), list):
+    _refuse_unknown(asked, file)
+    values = _with_defaults(asked)
+    if isinstance(values["hidden"], list):  # as TOML has it
         values["hidden"] = tuple(values["hidden"])
-    return TrainConfig(**values)
+    config = TrainConfig(**values)
+    _refuse_without_effect(config, in_file, options, file)
+    idle = {name: it.default_for(values) for name, it in HYPERPARAMETERS.items() if it.obstacle(values)}
+    return replace(config, **idle)
+
+
+def _with_defaults(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `asked` with a value for every hyperparameter: the default beside what was asked for."""
+    values = {name: asked.get(name, it.default) for name, it in HYPERPARAMETERS.items()}
+    return {name: asked.get(name, it.default_for(values)) for name, it in HYPERPARAMETERS.items()}
+
+
+def _refuse_unknown(asked: Iterable[str], file: Path | None) -> None:
+    """Raise ConfigError for names that are no hyperparameters."""
+    unknown = sorted(set(asked) - set(HYPERPARAMETERS))
+    if unknown:
+        names = shorten(", ".join(unknown), LONGEST)
+        wrong = f"{file} sets {names}, which is no hyperparameter" if file else f"there is no hyperparameter {names}"
+        meant = meant_by(unknown[0])
+        raise ConfigError(f"{wrong}; " + (f"did you mean {meant}?" if meant else "see `mnist train --help`"))
+
+
+def meant_by(word: str) -> str | None:
+    """Return the hyperparameter that `word` is another name or a misspelling of, or None."""
+    spelled = word.lower().replace("_", "-")
+    also = (name for name, it in HYPERPARAMETERS.items() if spelled in it.also)
+    return next(also, None) or nearest(word, HYPERPARAMETERS)
+
+
+def _refuse_without_effect(
+    config: TrainConfig, in_file: Mapping[str, Any], options: Mapping[str, Any], file: Path | None
+) -> None:
+    """Raise ConfigError for an option that has no effect, and for such a value in a file.
+
+    The file of a run lists all values: those without an effect are defaults, and pass. So do those that lost their effect
+    by an option, such as another model's.
+    """
+    values = vars(config)
+    for name, it in HYPERPARAMETERS.items():
+        other = it.obstacle(values)
+        if other is None:
+            continue
+        chosen, useful = values[other], " and ".join(it.applies_to[other])
+        if name in options:
+            raise ConfigError(f"{it.option} has no effect with {option_of(other)} {chosen}; it is for {useful}")
+        if name in in_file and other not in options and values[name] != it.default_for(values):
+            raise ConfigError(f"{file} sets {name}, which has no effect with {other} {chosen}; it is for {useful}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -195,41 +373,3 @@ def _check_layers(hidden: tuple[int, ...]) -> None:
             f"--hidden {','.join(map(str, hidden))} makes {weights:,} weights between its layers; "
             f"choose narrower ones, with at most {MOST_WEIGHTS:,}"
         )
-
-
-def _check(name: str, value: Any, kind: Any) -> None:
-    """Raise ConfigError unless `value` is what the field `name` of type `kind` can hold."""
-    option = f"--{name.replace('_', '-')}"
-    if choices := get_args(kind) if name != "hidden" else ():
-        if not isinstance(value, str) or value not in choices:
-            raise ConfigError(f"there is no {option} {_shown(value)}; choose from {', '.join(choices)}")
-        return
-    if kind is str:
-        # Without what no path has, or no TOML file: bytes that are no text come as surrogates.
-        if not isinstance(value, str) or any(c in "\0\x7f" or "\ud800" <= c <= "\udfff" for c in value):
-            raise ConfigError(f"{option} must be a folder with a name in UTF-8, not {_shown(value)}")
-        return
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise ConfigError(f"{option} must be true or false, not {_shown(value)}")
-        return
-    if name == "hidden" and not isinstance(value, tuple):
-        raise ConfigError(f"{option} must be a list of whole numbers such as 256,256, not {_shown(value)}")
-    for number in value if name == "hidden" else (value,):
-        if isinstance(number, bool) or not isinstance(number, (int, float) if kind is float else int):
-            raise ConfigError(f"{option} must be {'a number' if kind is float else 'whole'}, not {_shown(number)}")
-        low, end = BOUNDS[name]
-        if not low <= number < end:  # false for NaN, too
-            allowed = f"at least {low:g} and below {end:g}" if kind is float else f"from {low:,} to {end - 1:,}"
-            raise ConfigError(f"{option} must be {allowed}, not {_shown(number)}")
-
-
-def _shown(value: object) -> str:
-    """Return a value as text that is not longer than a line, whatever is in it."""
-    if not isinstance(value, str | int | float):
-        return f"a {type(value).__name__}"
-    try:
-        text = repr(value)
-    except ValueError:  # a number of thousands of digits
-        return "such a number"
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -15,6 +15,18 @@ as it does an OSError, and exits with status 1, or 2 for a ConfigError; everythi
 its traceback.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+# What is wrong with an input, by the kinds of faults that pydantic knows; Typer and FastAPI check with it.
+INPUT_FAULTS = {
+    "int_parsing": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_parsing": "is not a number",
+    "bool_parsing": "is neither true nor false",
+    "greater_than_equal": "is less than {ge:g}",
+    "less_than_equal": "is more than {le:g}",
+}
 LONGEST = 200  # characters of what an error of another program says
 
 
@@ -58,6 +70,16 @@ def missing(what: object, error: ImportError, extra: str) -> MnistError:
     """Return the error that `what` needs a package that comes with an extra, which could not be imported."""
     package = error.name or "a package"  # a broken one may have no name
     return MnistError(f'{what} needs {package}, which is not installed; type: pip install "mnist-cli[{extra}]"')
+
+
+def input_fault(fault: Mapping[str, Any]) -> str:
+    """Return what is wrong with an input, from an entry of what `errors` of a pydantic.ValidationError returns."""
+    if fault["type"] == "missing":
+        return "it is missing"
+    sentence = INPUT_FAULTS.get(fault["type"])
+    if sentence is None:
+        return str(fault["msg"])
+    return f"{str(fault['input'])[:LONGEST]!r} {sentence.format(**fault.get('ctx', {}))}"
 
 
 def first_line(error: Exception) -> str:

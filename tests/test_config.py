@@ -1,12 +1,12 @@
 import math
-from dataclasses import fields
+from itertools import product
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
 from mnist_cli import config
-from mnist_cli.config import OPTIMIZER_RECIPES, PRESETS, RECIPES, Optimizer, TrainConfig, resolve
+from mnist_cli.config import HYPERPARAMETERS, PRESETS, Model, Optimizer, TrainConfig, TrainOptions, resolve
 from mnist_cli.errors import ConfigError
 
 
@@ -37,8 +37,8 @@ def test_a_value_that_no_run_can_have_is_named(values, message):
 
 
 def test_every_number_has_bounds():
-    numbers = {field.name for field in fields(TrainConfig) if field.type in (int, float)} | {"hidden"}
-    assert set(config.BOUNDS) == numbers
+    numbers = {name for name, it in HYPERPARAMETERS.items() if it.kind in (int, float)} | {"hidden"}
+    assert {name for name, it in HYPERPARAMETERS.items() if it.below is not None} == numbers
 
 
 def test_the_original_preset_is_the_notes_recipe():
@@ -63,7 +63,7 @@ def test_an_option_wins_over_a_file_over_a_preset_over_the_models_recipe(tmp_pat
     file.write_text("epochs = 7\nbatch_size = 32\n")
     chosen = resolve("fast", file, {"batch_size": 16})
     assert (chosen.batch_size, chosen.epochs, chosen.model) == (16, 7, "cnn")
-    assert chosen.learning_rate == RECIPES["cnn"]["learning_rate"]
+    assert chosen.learning_rate == 0.01
 
 
 def test_the_recipe_is_that_of_the_model_asked_for():
@@ -148,7 +148,7 @@ def test_a_device_is_no_configuration():
 
 
 def test_only_adamw_decays_weights_unless_asked_to():
-    defaults = {name: resolve(None, None, {"optimizer": name}) for name in OPTIMIZER_RECIPES}
+    defaults = {name: resolve(None, None, {"optimizer": name}) for name in get_args(Optimizer)}
     assert {name: config.weight_decay for name, config in defaults.items()} == {
         "adamw": 0.1,
         "adam": 0.0,
@@ -156,4 +156,94 @@ def test_only_adamw_decays_weights_unless_asked_to():
         "rmsprop": 0.0,
     }
     assert resolve(None, None, {"optimizer": "adam", "weight_decay": 0.01}).weight_decay == 0.01
-    assert set(OPTIMIZER_RECIPES) == set(get_args(Optimizer))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "linear", "dropout": 0.2}, "--dropout has no effect with --model linear; it is for mlp and cnn"),
+        ({"model": "linear", "hidden": (64,)}, "--hidden has no effect with --model linear"),
+        ({"model": "linear", "activation": "relu"}, "--activation has no effect with --model linear"),
+        ({"momentum": 0.9}, "--momentum has no effect with --optimizer adamw; it is for sgd and rmsprop"),
+        ({"optimizer": "adam", "momentum": 0.5}, "--momentum has no effect with --optimizer adam;"),
+    ],
+)
+def test_an_option_without_an_effect_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(None, None, options)
+
+
+@pytest.mark.parametrize(("model", "optimizer"), list(product(get_args(Model), get_args(Optimizer))))
+def test_the_file_of_a_run_repeats_it_whatever_has_no_effect_in_it(tmp_path, model, optimizer):
+    chosen = resolve(None, None, {"model": model, "optimizer": optimizer})
+    file = tmp_path / "config.toml"
+    file.write_text(config.to_toml(chosen))
+    assert resolve(None, file, {}) == chosen
+
+
+def test_a_file_of_the_first_version_is_read_as_before(tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text(
+        'model = "linear"\nhidden = []\nactivation = "relu"\ndropout = 0.0\nloss = "cross_entropy"\n'
+        'label_smoothing = 0.0\noptimizer = "adamw"\nlearning_rate = 0.005\nmomentum = 0.9\nweight_decay = 0.0\n'
+        'schedule = "one_cycle"\nwarmup = 0.2\ngradient_clip = 0.0\nepochs = 3\nbatch_size = 128\naugment = "none"\n'
+        'train_size = 0\nextra = ""\nholdout = 0\npatience = 0\nprecision = "fp32"\ncompile = false\n'
+        "deterministic = false\nseed = 7\n"
+    )
+    assert resolve(None, file, {}) == TrainConfig(
+        model="linear", hidden=(), learning_rate=0.005, weight_decay=0.0, augment="none", epochs=3, seed=7
+    )
+
+
+def test_a_value_without_an_effect_in_a_file_is_refused_unless_an_option_is_the_cause(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("model = 'linear'\ndropout = 0.5\n")
+    with pytest.raises(ConfigError, match=r"run\.toml sets dropout, which has no effect with model linear"):
+        resolve(None, file, {})
+    file.write_text("model = 'mlp'\ndropout = 0.5\n")
+    assert resolve(None, file, {}).dropout == 0.5
+    assert resolve(None, file, {"model": "linear"}).dropout == 0
+
+
+def test_what_a_preset_sets_without_an_effect_is_left_out():
+    chosen = resolve("best", None, {"model": "linear"})
+    assert (chosen.hidden, chosen.dropout, chosen.epochs) == ((), 0, 40)
+
+
+def test_without_options_the_configuration_is_the_dataclass():
+    assert resolve(None, None, {}) == TrainConfig()
+
+
+def test_what_a_declaration_depends_on_are_choices_of_others():
+    for it in HYPERPARAMETERS.values():
+        for other, choices in [*it.defaults.items(), *it.applies_to.items()]:
+            assert set(choices) <= set(HYPERPARAMETERS[other].choices), it.name
+
+
+def test_no_two_hyperparameters_are_meant_by_the_same_word():
+    words = [word for it in HYPERPARAMETERS.values() for word in (it.name.replace("_", "-"), *it.also)]
+    assert len(words) == len(set(words))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("lr", "learning_rate"), ("bs", "batch_size"), ("epoch", "epochs"), ("Weight-Decay", "weight_decay")],
+)
+def test_a_name_that_is_no_hyperparameter_is_told_the_one_that_was_meant(tmp_path, name, meant):
+    with pytest.raises(ConfigError, match=f"no hyperparameter {name}; did you mean {meant}\\?"):
+        resolve(None, None, {name: 1})
+    (tmp_path / "run.toml").write_text(f"{name} = 1")
+    with pytest.raises(ConfigError, match=f"is no hyperparameter; did you mean {meant}\\?"):
+        resolve(None, tmp_path / "run.toml", {})
+
+
+def test_a_name_that_is_near_none_is_told_where_they_are_listed():
+    with pytest.raises(ConfigError, match="no hyperparameter zzz; see `mnist train --help`"):
+        resolve(None, None, {"zzz": 1})
+
+
+def test_the_options_that_editors_complete_are_the_hyperparameters_with_their_types():
+    kinds = {name: it.kind for name, it in HYPERPARAMETERS.items() if name != "hidden"}
+    told = get_type_hints(TrainOptions)
+    del told["hidden"]  # any sequence will do
+    assert told == kinds

@@ -1,8 +1,10 @@
+from typing import get_args
+
 import pytest
 import torch
 from torch.nn import functional
 
-from mnist_cli.config import OPTIMIZER_RECIPES, TrainConfig, resolve
+from mnist_cli.config import Optimizer, TrainConfig, resolve
 from mnist_cli.errors import DivergenceError
 from mnist_cli.models import architectures
 from mnist_cli.results import EpochResult
@@ -303,7 +305,7 @@ def test_the_least_score_keeps_the_share_that_was_asked_for(val):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", OPTIMIZER_RECIPES)
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
 def test_every_optimizer_learns_with_its_defaults(optimizer, train, val):
     config = resolve(None, None, {"optimizer": optimizer, "epochs": 3})
     trainer = Trainer(architectures.build_from(config), train, val, config)

@@ -18,6 +18,7 @@ from mnist_cli.cli.info import info
 from mnist_cli.cli.predict import predict
 from mnist_cli.cli.serve import serve
 from mnist_cli.cli.train import train
+from mnist_cli.cli.usage import Command
 from mnist_cli.version import __version__
 
 app = typer.Typer(
@@ -27,14 +28,14 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(download)
-app.command()(train)
-app.command()(evaluate)
-app.command()(predict)
+app.command(cls=Command)(download)
+app.command(cls=Command)(train)
+app.command(cls=Command)(evaluate)
+app.command(cls=Command)(predict)
 app.add_typer(runs.app, name="runs")
-app.command()(info)
-app.command()(export)
-app.command()(serve)
+app.command(cls=Command)(info)
+app.command(cls=Command)(export)
+app.command(cls=Command)(serve)
 
 
 def _show_version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from mnist_cli import cores
+from mnist_cli.cli.usage import explaining
 from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError, MnistError
 from mnist_cli.results import percent
@@ -29,6 +30,7 @@ DataDir = Annotated[
         readable=False,  # told as any other error, by name and with what to do
         help="Folder of the MNIST files; what is missing in it is unpacked there.",
         show_default=f"{DATA_DIR} if MNIST is in it, else the user's cache",
+        rich_help_panel="Data",
     ),
 ]
 CHECKPOINT = "CHECKPOINT|RUN"  # where one is named
@@ -46,7 +48,9 @@ ModelToUse = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        help="Where to compute: cpu, cuda, cuda:1, mps.", show_default="cuda if there is one, else mps, else cpu"
+        help="Where to compute: cpu, cuda, cuda:1, mps.",
+        show_default="cuda if there is one, else mps, else cpu",
+        rich_help_panel="Machine",
     ),
 ]
 
@@ -67,6 +71,11 @@ class FriendlyErrors(TyperGroup):
 
     The exit status is 2 for a choice that cannot be (ConfigError), as for other wrong usage, and 1 for a file.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed before the name of the command."""
+        with explaining(ctx, args):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from mnist_cli.cli import tables
 from mnist_cli.cli.console import CHECKPOINT, any_name, printable, say
+from mnist_cli.cli.usage import Command
 from mnist_cli.config import CHECKPOINTS_DIR, TrainConfig
 from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.models import checkpoint_info
@@ -84,7 +85,7 @@ ORDERS: dict[Sort, Callable[[Row], Any]] = {
 }
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_runs(
     names: Annotated[
         list[str] | None,
@@ -135,7 +136,7 @@ def list_runs(
         _plot(sorted(rows, key=lambda row: names.index(row.run.name)) if names else rows, plot)
 
 
-@app.command("rm")
+@app.command("rm", cls=Command)
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Runs to remove.", autocompletion=_names)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -154,7 +155,7 @@ def remove(
         say(f"Removed the run {run.name}.")
 
 
-@app.command("diff")
+@app.command("diff", cls=Command)
 def differences(
     one: Annotated[str, typer.Argument(metavar=CHECKPOINT, help="A run.", autocompletion=_names)],
     other: Annotated[str, typer.Argument(metavar=CHECKPOINT, help="Another run.", autocompletion=_names)],

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ import typer
 
 from mnist_cli import config as configuration
 from mnist_cli.cli.console import DataDir, Device, command, prepare_data, say
+from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.config import TrainConfig, means_pretrained
 from mnist_cli.errors import ConfigError
 from mnist_cli.training import runs
@@ -20,29 +21,16 @@ if TYPE_CHECKING:
     from mnist_cli.models.checkpoints import Checkpoint
     from mnist_cli.training.loop import Trainer
 
-BY_MODEL = "depends on the model"
-BY_MODEL_AND_OPTIMIZER = "depends on the model and the optimizer"
 
-
-def default(name: str) -> Any:
-    """Return what an option shows as its default: that of TrainConfig."""
-    value = getattr(TrainConfig, name)
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    """Read `256,256`."""
-    try:
-        return tuple(int(width) for width in text.split(",") if width.strip())
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a list of whole numbers such as 256,256") from error
-
-
-def train(  # the options are those of TrainConfig, and then what is not about learning
-    context: typer.Context,
+@with_hyperparameters
+def train(
     preset: Annotated[
         configuration.Preset | None,
-        typer.Option(help="A named set of values; any option beside it wins.", show_default="default"),
+        typer.Option(
+            help="A named set of values to start from; options beside it win.",
+            show_default="default",
+            rich_help_panel="Recipe",
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -50,128 +38,36 @@ def train(  # the options are those of TrainConfig, and then what is not about l
             metavar="FILE.toml",
             exists=True,
             dir_okay=False,
-            help="Read values from here, such as runs/NAME/config.toml.",
+            help="Read values from this file, such as runs/NAME/config.toml, which repeats that run.",
+            rich_help_panel="Recipe",
         ),
     ] = None,
-    model: Annotated[
-        configuration.Model | None, typer.Option(help="The architecture.", show_default=default("model"))
-    ] = None,
-    hidden: Annotated[
-        Any,
-        typer.Option(
-            parser=_widths,
-            metavar="256,256",
-            help="Units (mlp) or channels (cnn) of the hidden layers.",
-            show_default=BY_MODEL,
-        ),
-    ] = None,
-    activation: Annotated[
-        configuration.Activation | None,
-        typer.Option(help="The activation after each hidden layer.", show_default=default("activation")),
-    ] = None,
-    dropout: Annotated[
-        float | None,
-        typer.Option(help="Dropout probability: fraction of activations set to zero.", show_default=default("dropout")),
-    ] = None,
-    loss: Annotated[
-        configuration.Loss | None, typer.Option(help="The loss function.", show_default=default("loss"))
-    ] = None,
-    label_smoothing: Annotated[
-        float | None,
-        typer.Option(help="Fraction of the target spread over all classes.", show_default=default("label_smoothing")),
-    ] = None,
-    optimizer: Annotated[
-        configuration.Optimizer | None,
-        typer.Option(help="The optimizer.", show_default=default("optimizer")),
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak of the learning rate.", show_default=BY_MODEL_AND_OPTIMIZER)
-    ] = None,
-    momentum: Annotated[
-        float | None,
-        typer.Option(help="Momentum of sgd and rmsprop.", show_default=default("momentum")),
-    ] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Pull of the weights to zero.", show_default=BY_MODEL_AND_OPTIMIZER)
-    ] = None,
-    schedule: Annotated[
-        configuration.Schedule | None,
-        typer.Option(
-            help="Learning rate schedule: constant, two drops to a tenth, cosine decay, or one cycle up and down.",
-            show_default=default("schedule"),
-        ),
-    ] = None,
-    warmup: Annotated[
-        float | None,
-        typer.Option(
-            help="Fraction of the run in which the learning rate rises to its peak.",
-            show_default="0.2 for one_cycle, else 0",
-        ),
-    ] = None,
-    gradient_clip: Annotated[
-        float | None, typer.Option(help="Clip the gradient to this norm.", show_default="none")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training images.", show_default=default("epochs"))
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images per step.", show_default=default("batch_size"))
-    ] = None,
-    augment: Annotated[
-        configuration.Augment | None,
-        typer.Option(help="Augmentation: how each training image is moved and bent.", show_default=BY_MODEL),
-    ] = None,
-    train_size: Annotated[
-        int | None, typer.Option(min=1, help="Train on so many images, to see a model overfit.", show_default="all")
-    ] = None,
-    extra: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Train also on the pictures of this folder, as `mnist serve --collect` makes it.",
-            show_default="none",
-        ),
-    ] = None,
-    holdout: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Take so many training images out to measure on, and keep the best epoch.", show_default="0"
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Early stopping: stop after so many epochs without a better held-out loss; holds out 5,000 images.",
-            show_default="never",
-        ),
-    ] = None,
-    precision: Annotated[
-        configuration.Precision | None,
-        typer.Option(
-            help="Floating-point format; bf16 is faster on recent GPUs only.", show_default=default("precision")
-        ),
-    ] = None,
-    compile: Annotated[
-        bool | None, typer.Option("--compile", help="Compile the network first, which takes a while.")
-    ] = None,
-    deterministic: Annotated[
-        bool | None, typer.Option("--deterministic", help="Use deterministic operations only.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Random seed.", show_default=default("seed"))] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            metavar="CHECKPOINT|RUN", readable=False, help="Go on with a run that was stopped, to --epochs if given."
+            metavar="CHECKPOINT|RUN",
+            readable=False,
+            help="Go on with a run that was stopped, or, with --epochs, make a finished one longer.",
+            rich_help_panel="Run",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="model and time")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of that name.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run.", show_default="model and time", rich_help_panel="Run")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing run of that name.", rich_help_panel="Run")
+    ] = False,
     report: Annotated[
-        bool, typer.Option("--report", help="Write runs/NAME/report.html, as `mnist evaluate --report` does.")
+        bool,
+        typer.Option(
+            "--report",
+            help="At the end write runs/NAME/report.html, as `mnist evaluate --report` does.",
+            rich_help_panel="Run",
+        ),
     ] = False,
     device: Device = None,
     data_dir: DataDir = None,
+    **hyperparameters: Any,
 ) -> None:
     """Train a classifier and save it after every epoch.
 
@@ -179,8 +75,7 @@ def train(  # the options are those of TrainConfig, and then what is not about l
     runs/NAME are loss.png, accuracy.png, metrics.csv, the log for TensorBoard, and config.toml, from which --config
     repeats the run. Ctrl-C saves and stops.
     """
-    chosen = {field.name for field in fields(TrainConfig)}
-    options = {key: value for key, value in context.params.items() if key in chosen and value is not None}
+    options = {name: value for name, value in hyperparameters.items() if value is not None}
     if resume and (set(options) - {"epochs"} or preset or config or name or overwrite):
         raise typer.BadParameter(
             "--resume goes on as the run began; of the other options only --epochs and --report go with it."

@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from mnist_cli.datasets.labelled_pictures import Corrections
+from mnist_cli.errors import input_fault
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
@@ -178,7 +179,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first, *_ = error.errors()
-    return refuse(422, f"the parameter {first['loc'][-1]} is wrong: {first['msg']}; see /docs")
+    return refuse(422, f"the parameter {first['loc'][-1]} is wrong: {input_fault(first)}; see /docs")
 
 
 async def _let_go(request: Request, error: Exception) -> Response:

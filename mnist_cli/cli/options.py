@@ -1,0 +1,50 @@
+"""The options of `mnist train`, made from the hyperparameters."""
+
+import inspect
+from collections.abc import Callable
+from inspect import Parameter
+from typing import Annotated, Any
+
+import typer
+
+from mnist_cli.config import HYPERPARAMETERS
+from mnist_cli.hyperparameters import Hyperparameter
+
+
+def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that takes `**options` have an option for each hyperparameter; those not given are None."""
+    signature = inspect.signature(command)
+    made = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(it))
+        for name, it in HYPERPARAMETERS.items()
+    ]
+    own = [
+        parameter.replace(kind=Parameter.KEYWORD_ONLY)
+        for parameter in signature.parameters.values()
+        if parameter.kind is not Parameter.VAR_KEYWORD
+    ]
+    vars(command)["__signature__"] = signature.replace(parameters=[*made, *own])
+    return command
+
+
+def _annotation(it: Hyperparameter) -> Any:
+    """Return what Typer makes an option from: the type and the texts of its help."""
+    kind = Any if it.is_list else it.kind | None
+    return Annotated[
+        kind,
+        typer.Option(
+            help=it.help,
+            show_default=it.kind is not bool and it.default_text,
+            rich_help_panel=it.group,
+            metavar=it.metavar,
+            parser=_whole_numbers if it.is_list else None,
+        ),
+    ]
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    """Read `256,256`."""
+    try:
+        return tuple(int(number) for number in text.split(",") if number.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers such as 256,256") from error

@@ -1,0 +1,166 @@
+"""What a hyperparameter is declared with, once: its option, its check, its file and its reference follow from that."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+from mnist_cli.errors import ConfigError
+
+Group = Literal["Recipe", "Model", "Learning", "Against overfitting", "Data", "Run", "Machine"]
+
+LONGEST = 60  # characters of a value that an error shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameter:
+    """One field of a configuration; `declared` returns those of a dataclass."""
+
+    name: str = ""
+    kind: Any = None  # the type of its values
+    default: Any
+    group: Group
+    help: str
+    low: float = 0  # the smallest number allowed
+    below: float | None = None  # what a number must stay below
+    # Another hyperparameter, and the default for some of its choices; of several the last one counts.
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Another hyperparameter, and its choices with which this one has an effect.
+    applies_to: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    shown: str = ""  # what its default means, where that is not its value
+    metavar: str | None = None
+    also: Sequence[str] = ()  # what other programs call it
+
+    @property
+    def option(self) -> str:
+        """The option of the command line."""
+        return option_of(self.name)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its values are lists of whole numbers."""
+        return bool(self.kind == tuple[int, ...])
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names that its value is one of, if it is."""
+        return () if self.is_list else get_args(self.kind)
+
+    @property
+    def allowed(self) -> str:
+        """The numbers that it may be, if it is one."""
+        if self.below is None:
+            return ""
+        if self.kind is float:
+            return f"at least {self.low:g} and below {self.below:g}"
+        return f"from {self.low:,} to {self.below - 1:,}"
+
+    @property
+    def default_text(self) -> str:
+        """Its default as text, `mlp 0.002, cnn 0.01; sgd 0.1` where it depends on others."""
+        parts = []
+        for other, choices in self.defaults.items():
+            names: dict[str, list[str]] = {}  # of the choices, by the default that they have
+            for choice, default in choices.items():
+                if choice in self.applies_to.get(other, choices):
+                    names.setdefault(_as_text(default), []).append(choice)
+            parts.append(", ".join(f"{'/'.join(choices)} {text}" for text, choices in names.items()))
+        return "; ".join(parts) or self.shown or _as_text(self.default)
+
+    def default_for(self, values: Mapping[str, Any]) -> Any:
+        """Return the default beside the other `values` of a configuration."""
+        default = self.default
+        for other, choices in self.defaults.items():
+            default = choices.get(str(values[other]), default)
+        return default
+
+    def obstacle(self, values: Mapping[str, Any]) -> str | None:
+        """Return the hyperparameter whose choice in `values` leaves this one without an effect, or None."""
+        return next((other for other, choices in self.applies_to.items() if values[other] not in choices), None)
+
+    def check(self, value: object) -> None:
+        """Raise ConfigError unless it can have this value."""
+        if self.choices:
+            self._check_choice(value)
+        elif self.kind is str:
+            # Without what no path has, or no TOML file: bytes that are no text come as surrogates.
+            if not isinstance(value, str) or any(c in "\0\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+                raise ConfigError(f"{self.option} must be a folder with a name in UTF-8, not {_shortened(value)}")
+        elif self.kind is bool:
+            if not isinstance(value, bool):
+                raise ConfigError(f"{self.option} must be true or false, not {_shortened(value)}")
+        elif self.is_list:
+            if not isinstance(value, tuple):
+                raise ConfigError(
+                    f"{self.option} must be a list of whole numbers such as {self.metavar}, not {_shortened(value)}"
+                )
+            for number in value:
+                self._check_number(number)
+        else:
+            self._check_number(value)
+
+    def _check_choice(self, value: object) -> None:
+        if not isinstance(value, str) or value not in self.choices:
+            raise ConfigError(
+                f"there is no {self.option} {_shortened(value)}; choose from {', '.join(self.choices)}"
+                + did_you_mean(str(value), self.choices)
+            )
+
+    def _check_number(self, number: object) -> None:
+        is_float = self.kind is float
+        if isinstance(number, bool) or not isinstance(number, (int, float) if is_float else int):
+            raise ConfigError(f"{self.option} must be {'a number' if is_float else 'whole'}, not {_shortened(number)}")
+        if self.below is None or not self.low <= number < self.below:  # true for NaN, too
+            raise ConfigError(f"{self.option} must be {self.allowed}, not {_shortened(number)}")
+
+
+def hyperparameter(group: Group, help: str, default: Any = None, **more: Any) -> Any:
+    """Return a field of a dataclass, declared with what Hyperparameter has.
+
+    Where the default depends on other hyperparameters, the first of `defaults` is that of the dataclass.
+    """
+    if "defaults" in more:
+        default = next(iter(next(iter(more["defaults"].values())).values()))
+    declaration = Hyperparameter(group=group, help=help, default=default, **more)
+    return field(default=default, metadata={"hyperparameter": declaration})
+
+
+def declared(config: type) -> dict[str, Hyperparameter]:
+    """Return the hyperparameters of a dataclass by their names."""
+    return {
+        field.name: replace(field.metadata["hyperparameter"], name=field.name, kind=field.type)
+        for field in fields(config)
+    }
+
+
+def option_of(name: str) -> str:
+    """Return the option of the command line for a name in Python."""
+    return f"--{name.replace('_', '-')}"
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the one of `choices` that was probably meant by `word`, or None."""
+    spelled = {choice.replace("_", "-"): choice for choice in choices}
+    matches = get_close_matches(word[:LONGEST].lower().replace("_", "-"), spelled, n=1)
+    return spelled[matches[0]] if matches else None
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return the end of a sentence about a `word` that is none of `choices`; it is empty when none of them is near."""
+    match = nearest(word, choices)
+    return f"; did you mean {match}?" if match else ""
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).removesuffix(".0")
+
+
+def _shortened(value: object) -> str:
+    """Return a value as text that is not longer than a line, whatever is in it."""
+    if not isinstance(value, str | int | float):
+        return f"a {type(value).__name__}"
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "such a number"
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
