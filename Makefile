@@ -57,6 +57,9 @@ lessons: .venv/installed  ## Draw the pictures of docs/lessons.md again, in less
 site: .venv/installed-docs  ## Build the documentation as a site with search, in the folder site
 	$(BIN)/mkdocs build
 
+reference: .venv/installed  ## Write the options of the commands into docs/cli.md again
+	$(BIN)/python docs/generate_cli.py
+
 clean:  ## Remove .venv and what the tools left; data, checkpoints and runs stay
 	rm -rf .venv dist site .coverage .mypy_cache .pytest_cache .ruff_cache
 
@@ -77,4 +80,4 @@ endef
 .venv/installed-%: pyproject.toml | .venv/bin/pip
 	$(call install,".[$*]")
 
-.PHONY: help train check test fix bench model onnx torture audit lessons site clean
+.PHONY: help train check test fix bench model onnx torture audit lessons reference site clean

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, Unpack, cast, overload
+from typing import Unpack, cast, overload
 
 from mnist_cli import config as configuration
 from mnist_cli.config import PRETRAINED, TrainOptions

@@ -167,8 +167,8 @@ class TrainConfig:
     )
     extra: str = hyperparameter(
         "Data",
-        "Train also on the pictures in this folder: its labels.csv has a row path,digit for each, as `mnist serve "
-        "--collect` writes it.",
+        "Train also on the pictures in this folder: its labels.csv begins with path,digit and has a row such as seven.png,7 "
+        "for each, as `mnist serve --collect` and spreadsheets write it (UTF-8; commas, semicolons or tabs).",
         "",
         shown="none",
         metavar="FOLDER",

@@ -15,9 +15,6 @@ as it does an OSError, and exits with status 1, or 2 for a ConfigError; everythi
 its traceback.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 # What is wrong with an input, by the kinds of faults that pydantic knows; Typer and FastAPI check with it.
 INPUT_FAULTS = {
     "int_parsing": "is not a whole number",
@@ -72,14 +69,13 @@ def missing(what: object, error: ImportError, extra: str) -> MnistError:
     return MnistError(f'{what} needs {package}, which is not installed; type: pip install "mnist-cli[{extra}]"')
 
 
-def input_fault(fault: Mapping[str, Any]) -> str:
-    """Return what is wrong with an input, from an entry of what `errors` of a pydantic.ValidationError returns."""
-    if fault["type"] == "missing":
+def input_fault(kind: str, value: object, message: str, /, **bounds: object) -> str:
+    """Return what is wrong with an input, from the type, the input, the message and the context in an error of pydantic."""
+    if kind == "missing":
         return "it is missing"
-    sentence = INPUT_FAULTS.get(fault["type"])
-    if sentence is None:
-        return str(fault["msg"])
-    return f"{str(fault['input'])[:LONGEST]!r} {sentence.format(**fault.get('ctx', {}))}"
+    if kind not in INPUT_FAULTS:
+        return message
+    return f"{str(value)[:LONGEST]!r} {INPUT_FAULTS[kind].format(**bounds)}"
 
 
 def first_line(error: Exception) -> str:

@@ -15,3 +15,23 @@ def test_of_what_another_program_says_the_first_line_is_shown_in_short():
     assert errors.first_line(ValueError("one\ntwo")) == "one"
     assert errors.first_line(ValueError("  \n")) == "ValueError"
     assert len(errors.first_line(ValueError("x" * 10_000))) == errors.LONGEST + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "bounds", "sentence"),
+    [
+        ("int_parsing", "x", {}, "'x' is not a whole number"),
+        ("float_parsing", "x", {}, "'x' is not a number"),
+        ("bool_parsing", "perhaps", {}, "'perhaps' is neither true nor false"),
+        ("greater_than_equal", "-1", {"ge": 0}, "'-1' is less than 0"),
+        ("less_than_equal", 12, {"le": 9.0}, "'12' is more than 9"),
+        ("missing", None, {}, "it is missing"),
+        ("of another kind", "x", {"error": "y"}, "as pydantic says it"),
+    ],
+)
+def test_a_fault_of_an_input_is_said_in_plain_words(kind, value, bounds, sentence):
+    assert errors.input_fault(kind, value, "as pydantic says it", **bounds) == sentence
+
+
+def test_of_a_long_input_only_the_beginning_is_shown():
+    assert len(errors.input_fault("int_parsing", "x" * 100_000, "")) < 300

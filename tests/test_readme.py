@@ -1,3 +1,4 @@
+import importlib.util
 import re
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 from typer.main import get_command
 
 from mnist_cli.cli import app
+from mnist_cli.cli.usage import commands_of
+from mnist_cli.config import HYPERPARAMETERS, PRESETS
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README.zh.md"]
@@ -13,7 +16,7 @@ PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROO
 PROGRAM = get_command(app)
 OPTIONS = [
     (name, option)
-    for name, command in {"mnist": PROGRAM, **PROGRAM.commands}.items()
+    for name, command in [("mnist", PROGRAM), *commands_of(PROGRAM)]
     for parameter in command.params
     for option in (*parameter.opts, *parameter.secondary_opts)
     if option.startswith("--")
@@ -51,13 +54,42 @@ def test_every_command_has_a_section(name, readme):
 def test_every_option_is_in_the_reference(name, option, readme):
     text = (ROOT / readme).read_text(encoding="utf-8")
     if name != "mnist":
-        text = re.split(r"\n## ", text.split(f"## mnist {name}\n")[1])[0]
+        text = re.split(r"\n## ", text.split(f"## mnist {name.split()[0]}\n")[1])[0]
     assert re.search(rf"(`|mnist ){option}(?![a-z-])", text)
+
+
+def test_the_reference_is_what_the_program_says():
+    spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs/generate_cli.py")
+    generate_cli = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate_cli)
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    assert generate_cli.updated(page) == page, "docs/cli.md is stale; `make reference` writes it again"
+    names = sorted(name for name, _ in commands_of(PROGRAM))
+    assert sorted(re.findall(r"<!-- mnist ([\w ]+) -->", page)) == names
+    assert page.count("<!-- end -->") == len(names)
+
+
+@pytest.mark.parametrize("page", REFERENCES)
+def test_the_defaults_of_every_hyperparameter_are_in_the_reference(page):
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\uff0c", ", ").replace("\uff1b", "; ").replace("`", "")
+    for name, it in HYPERPARAMETERS.items():
+        (row,) = re.findall(rf"^\| {it.option}(?![a-z-]).*", text, re.MULTILINE)
+        assert it.shown or it.kind is bool or it.default_text in row, name
+
+
+@pytest.mark.parametrize("page", REFERENCES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_a_preset_sets_is_in_the_reference(page, preset):
+    (row,) = re.findall(rf"^\| `{preset}` .*", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    for name, value in PRESETS[preset].items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).removesuffix(".0")
+        assert (name, value) == ("model", "mlp") or f"{HYPERPARAMETERS[name].option} {text}" in row, name
 
 
 def test_the_walk_found_the_options():
     assert ("train", "--epochs") in OPTIONS
     assert ("download", "--from") in OPTIONS
+    assert ("runs list", "--plot") in OPTIONS
 
 
 def modules(folder):

@@ -126,4 +126,7 @@ def _bad_value(error: typer.BadParameter) -> str:
         return f"'{found[1]}' is not one of {', '.join(choices)}" + did_you_mean(found[1], choices)
     # Since 0.29 Typer checks with pydantic.
     find_faults = getattr(error.__cause__, "errors", None)
-    return input_fault(find_faults()[0]) if find_faults else error.message
+    if not find_faults:
+        return error.message
+    fault = find_faults()[0]
+    return input_fault(fault["type"], fault["input"], fault["msg"], **fault.get("ctx", {}))

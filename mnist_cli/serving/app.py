@@ -179,7 +179,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first, *_ = error.errors()
-    return refuse(422, f"the parameter {first['loc'][-1]} is wrong: {input_fault(first)}; see /docs")
+    fault = input_fault(first["type"], first["input"], first["msg"], **first.get("ctx", {}))
+    return refuse(422, f"the parameter {first['loc'][-1]} is wrong: {fault}; see /docs")
 
 
 async def _let_go(request: Request, error: Exception) -> Response:
