@@ -173,7 +173,7 @@ def main() -> None:
         print(f"{name:24}{shares}", flush=True)
     if arguments.condition:
         return
-    answers = metrics.ask(model, *val.arrays())
+    answers = metrics.predict(model, *val.arrays())
     print(f"expected calibration error on the val images: {100 * answers.calibration_error():.2f} %")
     real, kept = scores(model, (Image.fromarray(image) for image in some.images[:, 0].numpy()))
     print(

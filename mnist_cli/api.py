@@ -192,4 +192,4 @@ def evaluate(
     data = data_folder.prepare(None if data_dir is None else Path(data_dir), mnist_files.SPLITS["val"]).path
     frames, labels = mnist_files.load(data, "val")
     (errors,) = measure([model], frames, labels, CORRUPTIONS if corruptions else ())
-    return Evaluated(", ".join(map(str, paths)), metrics.ask(model, frames, labels), errors)
+    return Evaluated(", ".join(map(str, paths)), metrics.predict(model, frames, labels), errors)

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from mnist_cli.evaluation import metrics
-from mnist_cli.evaluation.metrics import Answers
+from mnist_cli.evaluation.metrics import Predictions
 from mnist_cli.models import checkpoints
 from mnist_cli.training import loop
 
@@ -14,7 +14,7 @@ def made(labels, digits, confidence=0.9):
     confidence = np.broadcast_to(confidence, labels.shape)
     shares = np.repeat((1 - confidence[:, None]) / 9, 10, axis=1)
     shares[np.arange(len(labels)), digits] = confidence
-    return Answers(np.log(shares), labels)
+    return Predictions(np.log(shares), labels)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def random_answers():
     logits = rng.normal(size=(500, 10))
     labels = rng.integers(0, 10, 500)
     logits[np.arange(500), labels] += 1.5
-    return Answers(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), labels)
+    return Predictions(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), labels)
 
 
 def test_the_scores_are_those_of_scikit_learn(random_answers):
@@ -37,7 +37,7 @@ def test_the_scores_are_those_of_scikit_learn(random_answers):
 
 def test_asking_a_model_gives_what_evaluate_measures(trained, val):
     model = checkpoints.load(trained).model
-    evaluation, expected = metrics.ask(model, *val.arrays()).evaluation, loop.evaluate(model, val)
+    evaluation, expected = metrics.predict(model, *val.arrays()).evaluation, loop.evaluate(model, val)
     assert evaluation.errors == expected.errors
     assert evaluation.loss == pytest.approx(expected.loss, rel=1e-5)
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from mnist_cli.datasets import mnist_files
 from mnist_cli.errors import DataError, ImageError
-from mnist_cli.evaluation.metrics import Answers
+from mnist_cli.evaluation.metrics import Predictions
 from mnist_cli.pictures import binarize, normalize
 from mnist_cli.recognition import sources
 
@@ -63,7 +63,7 @@ def test_any_picture_is_drawn_as_mnist_draws_or_has_no_ink(array):
 def answers(draw):
     logits = draw(arrays(np.float64, st.tuples(st.integers(1, 30), st.just(10)), elements=st.floats(-50, 50)))
     labels = draw(arrays(np.int64, len(logits), elements=st.integers(0, 9)))
-    return Answers(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels)
+    return Predictions(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels)
 
 
 @some

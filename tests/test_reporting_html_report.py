@@ -35,7 +35,7 @@ def parsed(path):
 
 @pytest.fixture(scope="module")
 def answers(trained, val):
-    return metrics.ask(checkpoints.load(trained).model, *val.arrays())
+    return metrics.predict(checkpoints.load(trained).model, *val.arrays())
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path, answers, val):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mnist_cli.arrays import Frames
-    from mnist_cli.evaluation.metrics import Answers, Measured
+    from mnist_cli.evaluation.metrics import Measured, Predictions
     from mnist_cli.models.interface import Model
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
@@ -75,7 +75,7 @@ def evaluate(
     together = [interface.as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
     corrupted = _measure_corrupted(together, images, labels) if corruptions else [{} for _ in together]
     measured = [
-        metrics.Measured(name, metrics.ask(model, images, labels), errors)
+        metrics.Measured(name, metrics.predict(model, images, labels), errors)
         for name, model, errors in zip(names, together, corrupted, strict=True)
     ]
     if as_json:
@@ -117,7 +117,7 @@ def _values(model: "Measured", first: "Measured") -> dict[str, Any]:
     return values if model is first else {**values, "p_value": metrics.mcnemar(first.answers, model.answers)}
 
 
-def _print_scores(answers: "Answers") -> None:
+def _print_scores(answers: "Predictions") -> None:
     """Print the scores of one model, of each digit, and its commonest confusions."""
     evaluation = answers.evaluation
     low, high = evaluation.interval()

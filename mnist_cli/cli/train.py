@@ -144,7 +144,7 @@ def _write_report(path: Path, trainer: "Trainer", folder: Path) -> Path:
     from mnist_cli.reporting import html_report
 
     images, labels = trainer.val.arrays()
-    answers = metrics.ask(checkpoints.load(path).model.to(trainer.device), images, labels)
+    answers = metrics.predict(checkpoints.load(path).model.to(trainer.device), images, labels)
     return html_report.write(folder, [metrics.Measured(str(path), answers)], images)
 
 

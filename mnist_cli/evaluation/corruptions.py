@@ -49,7 +49,7 @@ def measure(
     for name in names:
         corrupted = corrupt(frames, name, SEED)
         for model, found in zip(models, errors, strict=True):
-            found[name] = 1 - metrics.ask(model, corrupted, labels).evaluation.accuracy
+            found[name] = 1 - metrics.predict(model, corrupted, labels).evaluation.accuracy
     return errors
 
 

@@ -1,4 +1,4 @@
-"""What a model's answers on labelled images are worth: confusions, precision and recall, calibration, coverage."""
+"""Metrics of predictions for labelled images: confusions, precision and recall, calibration, coverage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How one digit is told from the others, each a share from 0 to 1; 0 where there is nothing to share."""
+    """The scores of one digit, each a fraction from 0 to 1, and 0 where it has no images."""
 
     digit: int
-    precision: float  # of the images answered with it, those that show it
-    recall: float  # of the images that show it, those answered with it
+    precision: float  # of the images predicted as this digit, the fraction that show it
+    recall: float  # of the images that show this digit, the fraction predicted as it
     f1: float  # the harmonic mean of the two
     images: int  # that show it
 
@@ -35,22 +35,22 @@ class Confusion:
     """An error that was made `times` times."""
 
     truth: int
-    answer: int
+    answer: int  # the predicted digit
     times: int
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The answers of about the same confidence."""
+    """The predictions of about the same confidence."""
 
     confidence: float  # their mean, 0 to 1
-    accuracy: float  # 0 to 1; the same if the model is honest
+    accuracy: float  # 0 to 1; the same if the model is calibrated
     images: int
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a model said of N labelled images."""
+class Predictions:
+    """The predictions of a model for N labelled images."""
 
     log_probabilities: Floats  # (N, 10)
     labels: Integers  # (N,)
@@ -61,8 +61,8 @@ class Answers:
     @cached_property
     def probabilities(self) -> Floats:
         """The probability of each digit for each image, (N, 10)."""
-        shares: Floats = np.exp(self.log_probabilities)
-        return shares
+        probabilities: Floats = np.exp(self.log_probabilities)
+        return probabilities
 
     @cached_property
     def digits(self) -> Integers:
@@ -78,7 +78,7 @@ class Answers:
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
-        """Whether each image was answered right, (N,)."""
+        """Whether each prediction is right, (N,)."""
         right: NDArray[np.bool_] = self.digits == self.labels
         return right
 
@@ -89,15 +89,15 @@ class Answers:
         return Evaluation(float(loss), int((~self.right).sum()), len(self))
 
     def confusion_matrix(self) -> Integers:
-        """Return how often each digit (the row) was answered with each (the column), (10, 10)."""
+        """Return how often each digit (the row) was predicted as each (the column), (10, 10)."""
         pairs = self.labels * CLASSES + self.digits
         return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
 
     def classes(self) -> list[ClassScores]:
         """Return the scores of each digit."""
         matrix = self.confusion_matrix()
-        right, answered, shown = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
-        columns = (right / answered.clip(1), right / shown.clip(1), 2 * right / (answered + shown).clip(1), shown)
+        right, predicted, shown = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+        columns = (right / predicted.clip(1), right / shown.clip(1), 2 * right / (predicted + shown).clip(1), shown)
         return [ClassScores(digit, *(column[digit].item() for column in columns)) for digit in range(CLASSES)]
 
     def commonest_confusions(self, count: int = COMMONEST) -> list[Confusion]:
@@ -109,12 +109,12 @@ class Answers:
         return [confusion for confusion in found if confusion.times]
 
     def mistakes(self) -> Integers:
-        """Return the indices of the images that were answered wrong, the most confident first."""
+        """Return the indices of the wrong predictions, the most confident first."""
         wrong = np.flatnonzero(~self.right)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
     def calibration(self) -> list[Bin]:
-        """Return the answers by their confidence, in bins of the same width; empty ones are left out."""
+        """Return the predictions by their confidence, in bins of the same width; empty ones are left out."""
         place = (self.confidence * BINS).astype(int).clip(max=BINS - 1)
         members = [place == number for number in np.unique(place)]
         return [
@@ -128,13 +128,13 @@ class Answers:
         return sum(abs(each.confidence - each.accuracy) * each.images for each in bins) / len(self)
 
     def coverage(self) -> tuple[Floats, Floats]:
-        """Return for k = 1 to N the share k/N and the accuracy on the k images that the model is surest of."""
+        """Return for k = 1 to N the fraction k/N and the accuracy on the k images with the highest confidence."""
         counts = np.arange(1, len(self) + 1)
         order = np.argsort(-self.confidence, kind="stable")
         return counts / len(self), self.right[order].cumsum() / counts
 
     def summary(self) -> dict[str, Any]:
-        """Return all of it as plain values, for JSON."""
+        """Return all metrics as plain values, for JSON."""
         evaluation = self.evaluation
         return {
             "loss": evaluation.loss,
@@ -151,20 +151,20 @@ class Answers:
 
 @dataclass(frozen=True)
 class Measured:
-    """A model, or several as one, and what it said of the val images."""
+    """A model, or several as one, with its predictions for the val images."""
 
     name: str
-    answers: Answers
+    answers: Predictions
     corrupted: Mapping[str, float] = field(default_factory=dict)  # the error, 0 to 1, on images with each corruption
 
     @property
     def accuracy(self) -> float:
-        """The share of the val images that were answered right, 0 to 1."""
+        """The fraction of right predictions for the val images, 0 to 1."""
         return self.answers.evaluation.accuracy
 
     @property
     def clean_error(self) -> float:
-        """The share of the val images that were answered wrong, 0 to 1."""
+        """The fraction of wrong predictions for the val images, 0 to 1."""
         return 1 - self.accuracy
 
     @property
@@ -173,16 +173,16 @@ class Measured:
         return sum(self.corrupted.values()) / len(self.corrupted)
 
 
-def ask(model: Model, images: Frames, labels: NDArray[np.integer]) -> Answers:
-    """Return what a model says of images (N, 1, 28, 28) that show `labels` (N,)."""
+def predict(model: Model, images: Frames, labels: NDArray[np.integer]) -> Predictions:
+    """Return the predictions of a model for images (N, 1, 28, 28) that show `labels` (N,)."""
     logits = logits_of(model, images).astype(np.float64)
-    return Answers(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels.astype(np.int64))
+    return Predictions(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels.astype(np.int64))
 
 
-def mcnemar(one: Answers, other: Answers) -> float:
+def mcnemar(one: Predictions, other: Predictions) -> float:
     """Return how probable so large a difference between two models is if neither is better: the p-value.
 
-    The exact test of McNemar (1947) on the images that one of them alone answered right.
+    The exact test of McNemar (1947) on the images for which one of them alone is right.
     """
     from scipy import stats  # takes a while, and most have one model
 

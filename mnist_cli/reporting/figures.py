@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mnist_cli.arrays import CLASSES
 from mnist_cli.config import TrainConfig
-from mnist_cli.evaluation.metrics import Answers
+from mnist_cli.evaluation.metrics import Predictions
 from mnist_cli.files import replacing
 from mnist_cli.results import EpochResult, percent
 
@@ -193,7 +193,7 @@ def comparison(
 
 
 @styled
-def confusion_matrix(answers: Answers) -> Figure:
+def confusion_matrix(answers: Predictions) -> Figure:
     """Draw how often each digit was answered with each; the more errors, the stronger the colour."""
     matrix = answers.confusion_matrix()
     errors = matrix - np.diag(matrix.diagonal())
@@ -214,7 +214,7 @@ def confusion_matrix(answers: Answers) -> Figure:
 
 
 @styled
-def gallery(answers: Answers, images: NDArray[np.uint8]) -> Figure:
+def gallery(answers: Predictions, images: NDArray[np.uint8]) -> Figure:
     """Draw the mistakes, the most confident first; `images` (N, 28, 28) are those that were answered."""
     columns, rows = GALLERY
     mistakes = answers.mistakes()
@@ -239,7 +239,7 @@ def gallery(answers: Answers, images: NDArray[np.uint8]) -> Figure:
 
 
 @styled
-def reliability(answers: Answers) -> Figure:
+def reliability(answers: Predictions) -> Figure:
     """Draw accuracy against confidence, which are alike if the model is honest, and how many images there are of each."""
     bins = answers.calibration()
     confidence = [each.confidence for each in bins]
@@ -262,7 +262,7 @@ def reliability(answers: Answers) -> Figure:
 
 
 @styled
-def coverage(answers: Answers) -> Figure:
+def coverage(answers: Predictions) -> Figure:
     """Draw how accurate the model is when it answers only the images that it is surest of."""
     shares, accuracy = answers.coverage()
     begin = max(len(shares) // 50, 1) - 1  # the first few are too few to tell
@@ -276,7 +276,7 @@ def coverage(answers: Answers) -> Figure:
 
 
 @styled
-def classes(answers: Answers) -> Figure:
+def classes(answers: Predictions) -> Figure:
     """Draw for each digit how often it was missed, and how often another was taken for it."""
     matrix = answers.confusion_matrix()
     errors = matrix - np.diag(matrix.diagonal())

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mnist_cli.arrays import CLASSES, Frames
 from mnist_cli.evaluation import metrics
-from mnist_cli.evaluation.metrics import Answers, Measured
+from mnist_cli.evaluation.metrics import Measured, Predictions
 from mnist_cli.files import replacing
 from mnist_cli.reporting import figures
 from mnist_cli.results import p_value, percent
@@ -54,7 +54,7 @@ def write(folder: Path, measured: list[Measured], images: Frames) -> Path:
     return folder / "report.html"
 
 
-def _draw(answers: Answers, images: Frames) -> dict[str, Figure]:
+def _draw(answers: Predictions, images: Frames) -> dict[str, Figure]:
     return {
         "gallery": figures.gallery(answers, images[:, 0]),
         "confusion": figures.confusion_matrix(answers),
@@ -87,7 +87,7 @@ def _corruption_rows(model: Measured) -> list[dict[str, Any]]:
     return [{"name": name, "error": error, "ratio": error / clean if clean else None} for name, error in rows.items()]
 
 
-def describe(answers: Answers) -> str:
+def describe(answers: Predictions) -> str:
     """Return in a few sentences where a model fails."""
     evaluation = answers.evaluation
     if not evaluation.errors:
@@ -105,7 +105,7 @@ def describe(answers: Answers) -> str:
     )
 
 
-def _write_predictions(path: Path, answers: Answers) -> None:
+def _write_predictions(path: Path, answers: Predictions) -> None:
     """Write a table with a row for each image."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -115,7 +115,7 @@ def _write_predictions(path: Path, answers: Answers) -> None:
         file.write(text.getvalue().encode())
 
 
-def _rows(answers: Answers) -> Iterable[list[object]]:
+def _rows(answers: Predictions) -> Iterable[list[object]]:
     shares = answers.probabilities.round(6)
     for index, (label, digit) in enumerate(zip(answers.labels.tolist(), answers.digits.tolist(), strict=True)):
         yield [index, label, digit, shares[index, digit], *shares[index].tolist()]

@@ -64,7 +64,7 @@ class Board:
     def finish(self) -> None:
         """Add what the finished model makes of the val images, and the run to the table of hyperparameters."""
         epoch = self.trainer.epoch
-        answers = metrics.ask(self.trainer.model, *self.trainer.val.arrays())
+        answers = metrics.predict(self.trainer.model, *self.trainer.val.arrays())
         pictures = {
             "confusion_matrix": figures.confusion_matrix(answers),
             "mistakes": figures.gallery(answers, self.trainer.val.images[:, 0].cpu().numpy()),
