@@ -18,11 +18,12 @@ from PIL import ExifTags, Image, ImageStat, UnidentifiedImageError, _imaging
 
 from mnist_cli.arrays import Picture
 from mnist_cli.errors import FormatError, ImageError, TooLargeError
+from mnist_cli.pictures import rare_formats
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 MAX_PIXELS = 100_000_000  # a picture with more is refused before it is decoded
-MAX_WEBP_PIXELS = 60_000_000  # the decoder of WebP keeps several copies of a picture
+MAX_WEBP_PIXELS = 60_000_000  # the decoders of WebP, AVIF and HEIC keep several copies of a picture
 MAX_FILE_BYTES = 400_000_000  # about the size of an uncompressed picture of MAX_PIXELS
 SMALL_FILE_BYTES = 65_536  # a file with fewer is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
@@ -104,8 +105,8 @@ def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, max_pixels: int =
     Raises FormatError when there is none, TooLargeError when it has more than `max_pixels`, else ImageError when it is
     corrupted.
     """
-    with _reported(max_pixels), Image.open(file, formats=FORMATS) as image:
-        limit = min(max_pixels, MAX_WEBP_PIXELS) if image.format == "WEBP" else max_pixels
+    with _reported(max_pixels), Image.open(file, formats=(*FORMATS, *rare_formats.openers(file))) as image:
+        limit = min(max_pixels, MAX_WEBP_PIXELS) if image.format in {"WEBP", "AVIF", "HEIF"} else max_pixels
         if image.width * image.height > limit:
             raise _too_large(limit)
         if longest:

@@ -1,0 +1,80 @@
+"""HEIC and AVIF, which only some installations can decode: told by their first bytes, and opened where that is possible.
+
+Both are ISO base media files (ISO/IEC 14496-12): after a length, `ftyp`, a main brand and a version come further brands.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from PIL import features
+
+from mnist_cli.errors import FormatError
+
+Name = Literal["HEIC", "AVIF"]
+
+BRANDS: dict[Name, frozenset[bytes]] = {
+    "AVIF": frozenset({b"avif", b"avis"}),
+    "HEIC": frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
+}
+SUFFIXES: dict[str, Name] = {".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".avif": "AVIF"}
+HINTS: dict[Name, str] = {
+    "HEIC": 'to read it, type: pip install "mnist-cli[heic]"',
+    "AVIF": "to read it, install Pillow 11.3 or newer",
+}
+MAX_HEADER_BYTES = 128  # of a file in which a brand is looked for
+
+
+def is_readable(name: Name) -> bool:
+    """Return whether this installation decodes a format."""
+    if name == "HEIC":
+        return find_spec("pillow_heif") is not None
+    return "avif" in features.modules and bool(features.check("avif"))  # older releases of Pillow warn of the name
+
+
+def suffixes() -> set[str]:
+    """Return the endings of the files that this installation decodes."""
+    return {suffix for suffix, name in SUFFIXES.items() if is_readable(name)}
+
+
+def openers(file: BinaryIO) -> tuple[str, ...]:
+    """Return the name that Pillow has for the format of an open file if it is one of these, after registering it.
+
+    Raises FormatError, with what to install, when this installation does not decode it.
+    """
+    name = _name_of(file.read(MAX_HEADER_BYTES))
+    file.seek(0)
+    if name is None:
+        return ()
+    if not is_readable(name):
+        raise FormatError(f"this is a picture in the format {name}; {HINTS[name]}")
+    return (_register(name),)
+
+
+def left_out(path: str) -> Name | None:
+    """Return the format of a file that this installation does not decode, by the ending of its name."""
+    name = SUFFIXES.get(Path(path).suffix.lower())
+    return name if name and not is_readable(name) else None
+
+
+def _name_of(start: bytes) -> Name | None:
+    size = min(int.from_bytes(start[:4], "big"), len(start))
+    if start[4:8] != b"ftyp":
+        return None
+    brands = {start[8:12], *(start[place : place + 4] for place in range(16, size, 4))}
+    return next((name for name, known in BRANDS.items() if brands & known), None)
+
+
+def _register(name: Name) -> str:
+    """Register what decodes a format with Pillow and return its name there.
+
+    A thumbnail in the file is not taken for the picture: it may show something else.
+    """
+    if name == "AVIF":
+        from PIL import AvifImagePlugin  # noqa: F401  (which registers itself)
+
+        return "AVIF"
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    return "HEIF"

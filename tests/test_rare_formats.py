@@ -1,0 +1,87 @@
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import draw_seven
+from PIL import ExifTags, Image
+
+from mnist_cli.errors import FormatError, ImageError, TooLargeError
+from mnist_cli.pictures import decode, rare_formats
+
+
+def pack(name, picture=None, **options):
+    """Return a picture as a file of one of the formats, which this installation can write."""
+    if name == "HEIC":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    if not rare_formats.is_readable(name):
+        pytest.skip(f"no {name} here")
+    file = io.BytesIO()
+    (picture or draw_seven()).save(file, {"HEIC": "HEIF"}.get(name, name), **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["HEIC", "AVIF"])
+def test_the_picture_is_read_as_from_any_other_format(name):
+    expected = decode.to_array(draw_seven())
+    read = decode.decode(io.BytesIO(pack(name)))
+    assert read.shape[:2] == expected.shape[:2]
+    assert np.abs(read - expected).mean() < 3  # levels, of lossy compression
+
+
+@pytest.mark.parametrize("name", ["HEIC", "AVIF"])
+def test_the_picture_is_turned_as_the_camera_was_held(name):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    upright = decode.to_array(draw_seven().crop((0, 0, 200, 100)))
+    turned = Image.fromarray(np.rot90(upright[:, :, 0].round().astype(np.uint8)).copy()).convert("RGB")
+    read = decode.decode(io.BytesIO(pack(name, turned, exif=exif.tobytes())))
+    assert np.abs(read - upright).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["HEIC", "AVIF"])
+def test_the_limits_are_those_of_other_formats(name):
+    content = pack(name)
+    with pytest.raises(TooLargeError, match="too many pixels"):
+        decode.decode(io.BytesIO(content), max_pixels=30_000)
+    for broken in (content[: len(content) // 2], content[:200], content[:40]):
+        with pytest.raises(ImageError):
+            decode.decode(io.BytesIO(broken))
+
+
+START = {
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "HEIC by a further brand": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic",
+    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf",
+    "AVIF by a further brand": b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif",
+}
+
+
+@pytest.mark.parametrize(("name", "start"), START.items())
+def test_where_nothing_decodes_it_the_format_is_named_with_what_to_install(monkeypatch, name, start):
+    monkeypatch.setattr(rare_formats, "find_spec", lambda module: None)
+    monkeypatch.setattr(rare_formats.features, "check", lambda feature: False)
+    with pytest.raises(FormatError, match=f"in the format {name[:4]}; to read it, .*(mnist-cli.heic|Pillow 11.3)"):
+        decode.decode(io.BytesIO(start + bytes(1000)))
+    assert rare_formats.suffixes() == set()
+    assert rare_formats.left_out("photo.HEIC") == "HEIC"
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"\0", b"\0\0\0\x14ftypisom\0\0\0\0mp42", b"\xff\xff\xff\xffftyp", b"\x89PNG\r\n"]
+)
+def test_of_other_files_nothing_is_registered(start):
+    file = io.BytesIO(start)
+    assert rare_formats.openers(file) == ()
+    assert file.tell() == 0
+
+
+def test_what_decodes_heic_is_loaded_when_such_a_file_comes():
+    code = (
+        "import io, sys; from mnist_cli.pictures import decode; from PIL import Image\n"
+        "file = io.BytesIO(); Image.new('L', (9, 9)).save(file, 'PNG'); file.seek(0)\n"
+        "decode.decode(file); print('pillow_heif' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
