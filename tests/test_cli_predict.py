@@ -135,6 +135,20 @@ def test_a_folder_stands_for_the_pictures_below_it(mnist, trained, tmp_path):
     assert [line.split(": 7 ")[0] for line in done.stdout.splitlines()] == sorted(names)
 
 
+def test_what_is_left_out_of_a_folder_is_counted_in_one_line(mnist, trained, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    draw_seven().save(folder / "pages.tif", save_all=True, append_images=[draw_seven()] * 2)
+    for name in ("a.jxl", "b.jxl", "c.svg", "notes.txt"):
+        (folder / name).touch()
+    done = mnist("predict", folder, "--checkpoint", trained)
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.splitlines()[1:] == [
+        "3 files left out: 2 JPEG XL, 1 SVG; 2 later pages of TIFF files left out: the first one is read."
+    ]
+
+
 def test_a_folder_without_pictures_is_one_error(mnist, trained, seven, tmp_path):
     (tmp_path / "empty" / "emptier").mkdir(parents=True)
     done = mnist("predict", "empty", seven, "--json", "--checkpoint", trained)

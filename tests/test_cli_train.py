@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from conftest import draw_seven
 
 from mnist_cli.datasets import mnist_files
 from mnist_cli.models import checkpoints
@@ -33,6 +34,16 @@ def test_data_that_is_not_there_is_unpacked_with_one_line(mnist, tmp_path):
     (mnist_files.raw_dir(tmp_path / "fresh") / mnist_files.VAL_LABELS.name).write_bytes(b"")
     done = mnist("train", *QUICK, "--data-dir", "fresh", "--name", "again")
     assert "Repaired fresh/MNIST/raw/t10k-labels-idx1-ubyte, which has 0 bytes, expected 10,008." in done.stderr
+
+
+def test_what_is_left_out_of_the_extra_pictures_is_said(mnist, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("seven.png", "another.png"):
+        draw_seven().save(tmp_path / "mine" / name)
+    (tmp_path / "mine" / "labels.csv").write_text("path,digit\nseven.png,7\n")
+    done = mnist("train", *QUICK, "--model", "linear", "--train-size", "100", "--extra", "mine")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("1 file left out: 1 without a row in labels.csv.\n")
 
 
 @pytest.mark.slow

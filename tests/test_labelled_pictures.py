@@ -153,3 +153,18 @@ def test_a_full_disk_leaves_no_half_row_and_no_picture_without_one(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert (tmp_path / "labels.csv").read_bytes() == before
     assert len(list(tmp_path.glob("*.png"))) == 40
+
+
+def test_what_is_left_out_of_a_folder_is_counted(tmp_path):
+    write(tmp_path, "seven.png,7\npages.tif,7\n")
+    draw_seven().save(tmp_path / "pages.tif", save_all=True, append_images=[draw_seven()])
+    assert (
+        labelled_pictures.describe_left_out(tmp_path) == "1 later page of TIFF files left out: the first one is read."
+    )
+    draw_seven().save(tmp_path / "unlabelled.png")
+    assert labelled_pictures.describe_left_out(tmp_path).startswith("1 file left out: 1 without a row in labels.csv; ")
+
+
+def test_where_nothing_is_left_out_nothing_is_said(tmp_path):
+    write(tmp_path, "./seven.png,7\n")
+    assert labelled_pictures.describe_left_out(tmp_path) is None

@@ -163,12 +163,18 @@ def any_name() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
 
 
-def prepare_data(data_dir: Path | None, *splits: "Split") -> Path | None:
+def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> Path | None:
     """Make sure that the MNIST files of `splits` can be read, saying what had to be done, and return from where.
 
-    None stands for the copy that ships, as it does for those who load it.
+    None stands for the copy that ships, as it does for those who load it. Says also what is left out of the folder `extra`.
     """
     from mnist_cli.datasets import data_folder, mnist_files
+
+    if extra:
+        from mnist_cli.datasets import labelled_pictures
+
+        if left_out := labelled_pictures.describe_left_out(Path(extra)):
+            say(left_out)
 
     folder = data_folder.prepare(data_dir, [file for split in splits for file in mnist_files.SPLITS[split]])
     if folder.path is None:

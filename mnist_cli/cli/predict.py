@@ -76,7 +76,7 @@ def predict(
     _refuse_contradictions(many, top_k, show, explain, as_json, as_csv)
 
     from mnist_cli.models import backends
-    from mnist_cli.pictures import decode
+    from mnist_cli.pictures import decode, folders
     from mnist_cli.recognition import pipeline, sources
 
     decode.silence_libraries()
@@ -86,6 +86,9 @@ def predict(
         explain.mkdir(parents=True, exist_ok=True)
     any_name()
     names = list(sources.expand(map(str, files)))  # and not paths, which take five times the memory
+    left_out = sum((folders.count_left_out(file) for file in files if os.path.isdir(file)), Counter[str]())
+    if line := folders.describe_left_out(left_out, names):
+        say(line)
     writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
     options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None)
     if not _write(_with_bar(pipeline.recognize(loaded.model, names, options), len(names)), writer, explain):

@@ -95,7 +95,7 @@ def train(
     if checkpoint:
         settings = _made_longer(checkpoint, options)
     place = devices.choose(device, settings.deterministic)
-    data_dir = prepare_data(data_dir, "train", "val")
+    data_dir = prepare_data(data_dir, "train", "val", extra=settings.extra)
     trainer = session.prepare(settings, place, data_dir, checkpoint)
     try:
         if trainer.group.rank > 0:  # one of several processes, and not the one that prints and writes

@@ -21,7 +21,7 @@ from PIL import Image
 from mnist_cli.arrays import Frame, Frames, Picture
 from mnist_cli.errors import DataError, ImageError
 from mnist_cli.files import lock, replacing
-from mnist_cli.pictures import binarize, decode, normalize
+from mnist_cli.pictures import binarize, decode, folders, normalize
 
 LABELS = "labels.csv"
 COLUMNS = ["path", "digit"]
@@ -99,6 +99,18 @@ def load(folder: Path) -> tuple[Frames, NDArray[np.int64]]:
     if not frames:
         raise DataError(f"{folder / LABELS} has no pictures")
     return np.stack(frames), np.array(digits, np.int64)
+
+
+def describe_left_out(folder: Path) -> str | None:
+    """Say which pictures of a folder, and which pages of them, `load` leaves out; None for none.
+
+    Raises DataError for a table that `load` refuses, too.
+    """
+    listed = [os.path.normpath(folder / name) for _, name, _ in _read_rows(folder / LABELS)]
+    names, left_out = folders.find(folder), folders.count_left_out(folder)
+    if unlisted := len(set(map(os.path.normpath, names)) - set(listed)):
+        left_out[f"without a row in {LABELS}"] = unlisted
+    return folders.describe_left_out(left_out, listed)
 
 
 def _read_rows(path: Path) -> Iterator[tuple[str, str, int]]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mnist_cli.arrays import Picture
 from mnist_cli.errors import ImageError
-from mnist_cli.pictures import decode
+from mnist_cli.pictures import decode, folders
 
 CHANNELS = (1, 3)  # grey or red, green, blue
 
@@ -33,22 +33,11 @@ S = TypeVar("S")
 def expand(sources: Iterable[S]) -> Iterator[S | str]:
     """Yield the sources, with the pictures below a folder instead of the folder; a folder without pictures stays."""
     for source in sources:
-        pictures = _pictures_below(source) if isinstance(source, str | PathLike) and os.path.isdir(source) else []
+        pictures = folders.find(source) if isinstance(source, str | PathLike) and os.path.isdir(source) else []
         if pictures:
             yield from pictures
         else:
             yield source
-
-
-def _pictures_below(folder: AnyPath) -> list[str]:
-    """Return the picture files below a folder, hidden ones left out, and the folders that cannot be listed."""
-    names: list[str] = []  # and not paths, which take five times the memory
-    unreadable: list[str] = []
-    for parent, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
-        folders[:] = (name for name in folders if not name.startswith("."))
-        pictures = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in decode.SUFFIXES)
-        names += [os.path.join(parent, name) for name in pictures]
-    return sorted(names + unreadable)
 
 
 def is_one(source: object) -> bool:
