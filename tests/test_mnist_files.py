@@ -69,10 +69,24 @@ def inverted(content):
         (lambda content: content + content[8:], "is an IDX file"),
         (lambda content: gzip.compress(inverted(content)), "is neither MNIST nor another IDX file"),
         (lambda content: gzip.compress(content + bytes(50_000_000)), "is neither MNIST nor another IDX file"),
+        (lambda content: gzip.compress(content) + b"my notes", "is neither MNIST nor another IDX file"),
+        (lambda content: gzip.compress(content)[:10], "is neither MNIST nor another IDX file"),
+        (lambda content: bytes(len(content) + 784) + b"my notes", "is neither MNIST nor another IDX file"),
         (lambda content: b"\x1f\x8b and no archive", "is neither MNIST nor another IDX file"),
         (lambda content: b"my notes", "is neither MNIST nor another IDX file"),
     ],
-    ids=["inverted", "one label corrected", "more labels", "packed", "packed zeros", "no archive", "notes"],
+    ids=[
+        "inverted",
+        "one label corrected",
+        "more labels",
+        "packed",
+        "packed zeros",
+        "packed with notes",
+        "packed nothing",
+        "zeros and notes",
+        "no archive",
+        "notes",
+    ],
 )
 def test_what_may_be_somebodys_own_is_refused_and_left_as_it_is(copy, own, complaint):
     path = mnist_files.raw_dir(copy) / LABELS.name

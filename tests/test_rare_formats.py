@@ -1,4 +1,5 @@
 import io
+import struct
 import subprocess
 import sys
 
@@ -38,6 +39,14 @@ def test_the_picture_is_turned_as_the_camera_was_held(name):
     turned = Image.fromarray(np.rot90(upright[:, :, 0].round().astype(np.uint8)).copy()).convert("RGB")
     read = decode.decode(io.BytesIO(pack(name, turned, exif=exif.tobytes())))
     assert np.abs(read - upright).mean() < 3
+
+
+def test_a_heic_of_more_pixels_than_it_states_is_refused():
+    content = pack("HEIC", draw_seven(600))
+    claim = content.replace(struct.pack(">II", 600, 600), struct.pack(">II", 10, 10))
+    assert claim != content
+    with pytest.raises(ImageError, match="limit exceeded"):
+        decode.decode(io.BytesIO(claim))
 
 
 @pytest.mark.parametrize("name", ["HEIC", "AVIF"])

@@ -161,19 +161,22 @@ def is_damaged_copy(found: bytes, published: bytes) -> bool:
     """Return whether nothing is lost when `published` replaces `found`: each byte of `found` that says something is in it.
 
     That holds for a copy that was cut off (an empty one too), also when the rest was filled with zeros, as after a power
-    cut; for a whole one with less than another image behind it; and for an archive of `.gz`, whole or cut off, that
-    lies under the name of what is in it.
+    cut; for a whole one with less than another image behind it; and for a `.gz` archive of one of these, whole or cut
+    off, under the name of its content. `found` need not be longer than `published` and an image.
 
     It does not hold for a few other bytes in the middle: ten labels that somebody corrected look like ten flipped bits.
     """
     if found.startswith(b"\x1f\x8b"):
+        archive = zlib.decompressobj(wbits=31)
         try:
-            found = zlib.decompressobj(wbits=31).decompress(found, len(published) + IMAGE_BYTES)
+            found = archive.decompress(found, len(published) + IMAGE_BYTES)
         except zlib.error:
             return False
-    if found.startswith(published):
-        return len(found) - len(published) < IMAGE_BYTES
-    return published.startswith(found.rstrip(b"\0"))
+        if not found or archive.unused_data:
+            return False
+    if len(found) >= len(published) + IMAGE_BYTES:  # and what more there may be
+        return False
+    return found.startswith(published) or published.startswith(found.rstrip(b"\0"))
 
 
 def check_replaceable(data_dir: Path, files: Sequence[IdxFile]) -> None:
