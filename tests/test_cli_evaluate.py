@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ def test_a_report_is_written_where_it_was_asked_for(mnist, trained, tmp_path):
     blocked = mnist("evaluate", trained, "--report", "file")
     assert blocked.exit_code == 1
     assert blocked.stderr.startswith("Error: ")
+    assert blocked.stdout == ""  # nothing was measured before it failed
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_report_for_a_folder_that_cannot_be_written_to_fails_before_the_measurement(mnist, trained, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = mnist("evaluate", trained, "--report", "locked")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: locked: Permission denied")
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from urllib.request import urlopen
 
 import pytest
 from conftest import draw_seven
@@ -32,7 +33,7 @@ def serving(folder, *options):
 def test_ctrl_c_stops_it_when_the_requests_in_flight_are_answered(tmp_path):
     draw_seven().save(tmp_path / "seven.png")
     body = (tmp_path / "seven.png").read_bytes()
-    with serving(tmp_path) as (service, address):
+    with serving(tmp_path, "--verbose") as (service, address):
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as client:
             head = f"POST /api/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -50,6 +51,16 @@ def test_ctrl_c_stops_it_when_the_requests_in_flight_are_answered(tmp_path):
     assert re.fullmatch(r"\d\d:\d\d:\d\d  POST /api/predict  200  \d+ ms", lines[0])
     assert lines[1:] == ["Stopped."]
     assert service.returncode == 0
+
+
+@pytest.mark.slow
+def test_requests_are_logged_only_when_asked_for(tmp_path):
+    with serving(tmp_path) as (service, address):
+        with urlopen(f"{address}/healthz", timeout=30) as response:
+            assert response.status == 200
+        service.send_signal(signal.SIGINT)
+        _, told = service.communicate(timeout=30)
+    assert told == "Stopped.\n"
 
 
 @pytest.mark.slow

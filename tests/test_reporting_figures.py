@@ -141,6 +141,17 @@ def test_a_name_in_letters_that_no_font_has_is_no_error(tmp_path):
     assert (tmp_path / "figure.png").exists()
 
 
+def test_the_calibration_has_error_bars_that_are_wider_for_fewer_images():
+    few, many = made([1] * 4, [1, 1, 1, 2], [0.81] * 4), made([1] * 400, [1, 1, 1, 2] * 100, [0.81] * 400)
+    heights = []
+    for answers in (few, many):
+        ((_, _, (bars,)),) = figures.reliability(answers).axes[0].containers
+        (segment,) = bars.get_segments()
+        heights.append(segment[1, 1] - segment[0, 1])
+    assert heights[0] == pytest.approx(0.6534, abs=1e-3)  # Wilson's interval of 3 of 4: 0.3006 to 0.9544
+    assert heights[1] < heights[0] / 5
+
+
 def test_no_axis_goes_far_beyond_all():
     assert figures.accuracies(RESULTS[:1]).axes[0].get_ylim()[1] < 1.01
 

@@ -179,6 +179,7 @@ def test_the_answer_has_its_confidence_ten_bars_and_what_the_model_saw(page):
     shares = [float(text.strip(": >%")) for text in page.locator("#bars .unseen").all_inner_texts()]
     assert len(shares) == 10
     assert shares.index(max(shares)) == 7
+    expect(page.locator("#bars li.most .value")).to_have_text(re.compile(r"^>?9\d%$"))
     seen = ink(page, "#frame")
     assert seen.shape == (28, 28)
     rows = np.flatnonzero(seen.max(axis=1) > 60)
@@ -362,6 +363,18 @@ def test_a_blank_picture_and_a_file_that_is_none_are_told_apart(page, tmp_path):
     (tmp_path / "letter.png").write_text("Dear all")
     page.locator("#choose").set_input_files(tmp_path / "letter.png")
     expect(page.locator("#why")).to_have_text(re.compile("^That is no picture that can be read"))
+
+
+def test_a_failed_upload_clears_the_sheet_and_undo_brings_the_drawing_back(page, tmp_path):
+    draw(page, STROKES[7])
+    expect_digit(page, 7)
+    (tmp_path / "letter.png").write_text("Dear all")
+    page.locator("#choose").set_input_files(tmp_path / "letter.png")
+    expect(page.locator("#why")).to_have_text(re.compile("^That is no picture that can be read"))
+    assert ink(page).max() == 0
+    expect(page.locator("#numeral")).to_have_text("!")
+    page.locator("#undo").click()
+    expect_digit(page, 7)
 
 
 def test_examples_are_the_first_val_image_of_each_digit_and_are_read(page, server, val):

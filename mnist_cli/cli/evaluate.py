@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnist_cli import files
 from mnist_cli.cli import tables
 from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, prepare_data, say
 from mnist_cli.results import p_value, percent
@@ -69,6 +70,8 @@ def evaluate(
     if not checkpoint:
         say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` measures another.")
     members = [backends.load(path, device).model for path in paths]
+    if report:
+        files.check_folder(report)  # now, and not after minutes of measuring
     data_dir = prepare_data(data_dir, "val")
     images, labels = mnist_files.load(data_dir, "val")
     names = [TOGETHER] if ensemble else [str(path) for path in paths]

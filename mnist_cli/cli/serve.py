@@ -54,6 +54,9 @@ def serve(
             show_default="one for each core that this process may use",
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Log a line a request: method, path, status, time.")
+    ] = False,
 ) -> None:
     """Serve a page to draw digits on, and the answers of `mnist predict` over HTTP.
 
@@ -86,7 +89,10 @@ def serve(
         loaded = backends.load(runs.find_checkpoint(checkpoint))
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
         logging.basicConfig(
-            stream=sys.stderr, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", level=logging.INFO
+            stream=sys.stderr,
+            format="%(asctime)s  %(message)s",
+            datefmt="%H:%M:%S",
+            level=logging.INFO if verbose else logging.WARNING,
         )
         config = uvicorn.Config(
             service,

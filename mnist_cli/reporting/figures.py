@@ -23,7 +23,7 @@ from mnist_cli.arrays import CLASSES
 from mnist_cli.config import TrainConfig
 from mnist_cli.evaluation.metrics import Predictions
 from mnist_cli.files import replacing
-from mnist_cli.results import EpochResult, percent
+from mnist_cli.results import EpochResult, Evaluation, percent
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 TEXT, LINE, GRID = "#24292f", "#6e7781", "#d5dae0"  # which a page in another colour replaces, see `to_svg`
@@ -240,12 +240,30 @@ def gallery(answers: Predictions, images: NDArray[np.uint8]) -> Figure:
 
 @styled
 def reliability(answers: Predictions) -> Figure:
-    """Draw accuracy against confidence, which are alike if the model is honest, and how many images there are of each."""
+    """Draw accuracy against confidence, which are alike in a calibrated model, and how many images there are of each.
+
+    The error bars are Wilson's 95 % interval of each accuracy: of few images it is wide.
+    """
     bins = answers.calibration()
+    intervals = [Evaluation(0.0, round(each.images * (1 - each.accuracy)), each.images).interval() for each in bins]
+    errors = [
+        [max(each.accuracy - low, 0.0) for each, (low, _) in zip(bins, intervals, strict=True)],
+        [max(high - each.accuracy, 0.0) for each, (_, high) in zip(bins, intervals, strict=True)],
+    ]
     confidence = [each.confidence for each in bins]
     figure, (axes, below) = draw(size=(6.4, 5.2), rows=(3, 1))
-    axes.plot([0, 1], [0, 1], ":", color=LINE, label="honest")
-    axes.plot(confidence, [each.accuracy for each in bins], "o-", color=BLUE, markersize=4, label="this model")
+    axes.plot([0, 1], [0, 1], ":", color=LINE, label="calibrated")
+    axes.errorbar(
+        confidence,
+        [each.accuracy for each in bins],
+        yerr=errors,
+        fmt="o-",
+        color=BLUE,
+        markersize=4,
+        elinewidth=1,
+        capsize=3,
+        label="this model, with 95 % intervals",
+    )
     axes.set(xlim=(0, 1.01), ylim=(0, 1.03), ylabel="accuracy")
     axes.legend(loc="upper left")
     axes.set_title(f"Confidence, expected calibration error {percent(answers.calibration_error())}", loc="left")

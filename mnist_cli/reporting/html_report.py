@@ -24,7 +24,7 @@ CAPTIONS = {
     "confusion": "Each row is a digit as it was written, each column an answer. Off the diagonal are the errors.",
     "classes": "A digit with a long first bar is overlooked, one with a long second bar is seen where it is not.",
     "reliability": "Of the answers given with 80 % confidence, 80 % should be right. Points below the dotted line are "
-    "promises not kept; the bars show how many images each point stands for.",
+    "overconfident; the vertical lines are 95 % intervals, and the bars below show how many images each point stands for.",
     "coverage": "If somebody looks at the answers that the model is least sure of, the others are this accurate.",
 }
 

@@ -97,6 +97,7 @@ async function open(file) {
     const image = await createImageBitmap(file);
     lay({ file, width: image.width, image: await reduced(image), isDark: brightness(image) < 128 });
   } catch {
+    sheet.clear(); // or the message would seem to be about the drawing before
     show({ failure: "noPicture" });
   }
 }
@@ -148,6 +149,12 @@ const number = (value, options) => new Intl.NumberFormat(language, options).form
 function percent(share) {
   const short = number(Math.min(share, 0.999), { style: "percent", minimumFractionDigits: 1 });
   return share > 0.9995 ? `> ${short}` : short;
+}
+
+/** A share as a percentage without decimals, for which there is room above a bar. */
+function whole(share) {
+  const short = number(Math.min(share, 0.99), { style: "percent", maximumFractionDigits: 0 });
+  return share > 0.995 ? `>${short}` : short;
 }
 
 /** What to say of an answer: the large sign, the line beside it, the sentence below, and what is read aloud. */
@@ -215,7 +222,7 @@ function renderBars(probabilities, isRead) {
     bar.classList.toggle("most", isRead && share === most);
     bar.querySelector(".fill").style.transform = `scaleY(${share})`;
     const value = bar.querySelector(".value");
-    value.textContent = probabilities && share >= 0.005 ? (share > 0.995 ? "> 99" : number(100 * share, { maximumFractionDigits: 0 })) : "";
+    value.textContent = probabilities && share >= 0.005 ? whole(share) : "";
     value.style.bottom = `${100 * share}%`;
     bar.querySelector(".unseen").textContent = probabilities ? `: ${percent(share)}` : "";
   });
