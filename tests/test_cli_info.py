@@ -51,3 +51,15 @@ def test_a_file_that_is_no_checkpoint_is_status_1(mnist, tmp_path, content):
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: a.pt is not a checkpoint")
     assert mnist("info", "none.pt").exit_code == 1
+
+
+def test_a_table_has_each_layer_with_its_output_shape_and_parameters(mnist, trained):
+    table = mnist("info", trained).stdout.split("\n\n")[1].splitlines()
+    assert table[0].split("  ")[0] == "layer"
+    assert table[1].split() == ["1", "linear,", "256", "256", "200,960", "layers.1"]
+    assert table[3].split() == ["3", "linear,", "10", "10", "2,570", "layers.5"]
+    assert table[4].split() == ["all", "269,322"]
+    summary = json.loads(mnist("info", trained, "--json").stdout)["summary"]
+    assert summary[0] == {"name": "1 linear, 256", "output": [256], "parameters": 200_960}
+    shipped = json.loads(mnist("info", "pretrained", "--json").stdout)
+    assert sum(layer["parameters"] for layer in shipped["summary"]) == shipped["parameters"]

@@ -1,4 +1,5 @@
 import csv
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -78,3 +79,30 @@ def test_the_verdict_says_where_it_fails():
     assert "4 as 9 (2 times), 7 as 1 (once)" in verdict
     assert "Of its errors, 1 were made with more than 90 % confidence" in verdict
     assert html_report.describe(made([1], [1])) == "Nowhere: all 1 images were answered right."
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory, answers, val):
+    long = "checkpoints/mlp-20260102-030405-with-a-long-name-of-its-own/last.pt"
+    corrupted = {"brightness": 0.1, "motion_blur": 0.2}
+    measured = [Measured(name, answers, corrupted) for name in (long, "checkpoints/first/best.pt", "pretrained")]
+    return html_report.write(tmp_path_factory.mktemp("compared"), measured, val.images.numpy())
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_the_comparison_fits_its_window(compared, width):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no chromium to look at the page with")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto(compared.as_uri())
+        too_wide = page.evaluate(
+            "[document.documentElement, ...document.querySelectorAll('h1, h2, table, .scroll')]"
+            ".filter(it => it.scrollWidth > it.clientWidth + 1 || it.getBoundingClientRect().right > innerWidth)"
+            ".map(it => it.outerHTML.slice(0, 80))"
+        )
+        browser.close()
+    assert too_wide == []

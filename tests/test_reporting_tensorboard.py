@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import RESULTS
+from tensorboardX import SummaryWriter
 from test_reporting_run import make_report
 
 from mnist_cli.reporting.run import RunReport
@@ -38,22 +39,61 @@ def scalars(folder, tag):
 def test_tensorboard_itself_reads_the_curves(tmp_path, finished):
     with RunReport(tmp_path, finished) as report:
         report.epoch(RESULTS[0])
-        assert scalars(tmp_path, "train_loss") == [(1, 0.5)]  # flushed, before the run ends
+        assert scalars(tmp_path, "1 loss/train") == [(1, 0.5)]  # flushed, before the run ends
         report.epoch(RESULTS[1])
-    assert scalars(tmp_path, "train_loss") == [(1, 0.5), (2, 0.3)]
-    assert scalars(tmp_path, "val_loss") == [(1, 0.4), (2, 0.35)]
-    assert scalars(tmp_path, "val_accuracy") == [(1, 0.9), (2, 0.925)]
-    assert scalars(tmp_path, "held_out_loss") == [(1, 0.45), (2, 0.4)]
-    assert scalars(tmp_path, "learning_rate") == [(1, 0.001), (2, 0.0)]
-    assert scalars(tmp_path / "loss" / "train", "loss") == [(1, 0.5), (2, 0.3)]
-    assert scalars(tmp_path / "loss" / "valid", "loss") == [(1, 0.4), (2, 0.35)]
+    assert scalars(tmp_path, "1 loss/train") == [(1, 0.5), (2, 0.3)]
+    assert scalars(tmp_path, "1 loss/val") == [(1, 0.4), (2, 0.35)]
+    assert scalars(tmp_path, "1 loss/held-out") == [(1, 0.45), (2, 0.4)]
+    assert scalars(tmp_path, "2 accuracy/train") == [(1, 0.85), (2, 0.9)]
+    assert scalars(tmp_path, "2 accuracy/val") == [(1, 0.9), (2, 0.925)]
+    assert scalars(tmp_path, "3 learning rate/learning rate") == [(1, 0.001), (2, 0.0)]
+
+
+def test_what_one_came_for_is_sorted_first_and_the_final_scores_last(tmp_path, finished):
+    make_report(tmp_path, finished)
+    groups = [tag.split("/")[0] for tag in sorted(read(tmp_path).Tags()["scalars"])]
+    assert list(dict.fromkeys(groups)) == [
+        "1 loss",
+        "2 accuracy",
+        "3 learning rate",
+        "4 gradient norm",
+        "5 weight norm",
+        "final",
+    ]
+
+
+def test_a_run_is_one_run_in_the_list(tmp_path, finished):
+    make_report(tmp_path, finished)
+    assert {path.parent for path in tmp_path.rglob("events.out.tfevents*")} == {tmp_path}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_network_is_drawn_without_a_word_of_torch(tmp_path, finished, capfd, recwarn, compiled):
+    if compiled:
+        finished.model.compile(backend="eager")
+    capfd.readouterr()
+    with RunReport(tmp_path, finished) as report:
+        report.finish()
+    _, *told = capfd.readouterr().err.splitlines()
+    assert (told, list(recwarn)) == ([], [])
+    assert read(tmp_path).Graph().node
+
+
+def test_one_line_says_why_there_is_no_drawing_of_the_network(tmp_path, finished, capfd, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no such operator\nand 200 lines more")
+
+    monkeypatch.setattr(SummaryWriter, "add_graph", fail)
+    with RunReport(tmp_path, finished) as report:
+        report.finish()
+    assert capfd.readouterr().err.splitlines()[1:] == ["TensorBoard has no drawing of the network: no such operator"]
 
 
 def test_every_layer_has_its_weights_and_gradients(tmp_path, finished):
     make_report(tmp_path, finished)
-    assert scalars(tmp_path, "weights_norm/layers.1.weight") == [(1, 177.0876), (2, 177.0876)]  # 2 sqrt(7840)
-    assert scalars(tmp_path, "gradients_norm/layers.1.weight") == [(1, 88.5438), (2, 88.5438)]
-    assert {"weights/layers.1.weight", "gradients/layers.1.weight"} <= set(read(tmp_path).Tags()["histograms"])
+    assert scalars(tmp_path, "5 weight norm/1 linear, 10") == [(1, 177.0876), (2, 177.0876)]  # 2 sqrt(7840)
+    assert scalars(tmp_path, "4 gradient norm/1 linear, 10") == [(1, 88.5438), (2, 88.5438)]
+    assert {"5 weights/1 linear, 10", "4 gradients/1 linear, 10"} <= set(read(tmp_path).Tags()["histograms"])
 
 
 @pytest.mark.parametrize("count", [10, 70])
@@ -66,7 +106,7 @@ def test_the_sheet_shows_the_training_images_side_by_side(tmp_path, finished, co
 
 def test_the_hyperparameters_are_kept_with_the_final_scores(tmp_path, finished):
     make_report(tmp_path, finished)
-    assert scalars(tmp_path / "hyperparameters", "final/val_accuracy") == [(0, 0.925)]
+    assert scalars(tmp_path, "final/val_accuracy") == [(2, 0.925)]
 
 
 @pytest.fixture
@@ -105,12 +145,12 @@ def wait_for(is_there, seconds=60):
 @pytest.mark.slow
 def test_the_real_tensorboard_serves_everything_of_a_run(ask):
     scalars = ask("plugin/scalars/tags")
-    assert {"train_loss", "val_loss", "val_accuracy", "learning_rate", "held_out_loss"} <= set(scalars["one"])
-    assert {"weights_norm/layers.1.weight", "gradients_norm/layers.1.weight"} <= set(scalars["one"])
-    assert set(scalars["one/loss/train"]) == {"loss"}
+    assert {"1 loss/train", "1 loss/val", "2 accuracy/val", "1 loss/held-out"} <= set(scalars["one"])
+    assert {"5 weight norm/1 linear, 10", "4 gradient norm/1 linear, 10"} <= set(scalars["one"])
+    assert set(scalars) == {"one"}  # one line in the list of runs
     histograms = set(ask("plugin/histograms/tags")["one"])
-    assert {"weights/layers.1.weight", "gradients/layers.1.weight"} <= histograms
-    assert ask("plugin/histograms/histograms?run=one&tag=gradients/layers.1.weight")
+    assert {"5 weights/1 linear, 10", "4 gradients/1 linear, 10"} <= histograms
+    assert ask(f"plugin/histograms/histograms?run=one&tag={quote('4 gradients/1 linear, 10')}")
     pictures = {"training_images", "val/confusion_matrix", "val/mistakes", "val/reliability"}
     assert set(ask("plugin/images/tags")["one"]) == pictures
     assert set(ask("plugin/pr_curves/tags")["one"]) == {f"digit/{digit}" for digit in range(10)}
@@ -119,7 +159,8 @@ def test_the_real_tensorboard_serves_everything_of_a_run(ask):
     assert embedding["tensorName"] == "last_hidden_layer:00002"
     assert embedding["sprite"]["singleImageDim"] == [28, 28]
     assert ask("plugin/graphs/info")["one"]["run_graph"]
-    assert "final/val_accuracy" in scalars["one/hyperparameters"]
+    assert "final/val_accuracy" in scalars["one"]
+    assert ask("plugin/custom_scalars/layout")["category"][0]["chart"][0]["title"] == "loss"
     (session,) = ask(f"plugin/hparams/session_groups?request={quote(json.dumps(HYPERPARAMETERS))}")["sessionGroups"]
     assert session["hparams"]["model"] == "mlp"
 

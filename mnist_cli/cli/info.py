@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from mnist_cli.cli import tables
 from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, any_name, say
-from mnist_cli.cli.tables import columns
 from mnist_cli.config import to_toml
-from mnist_cli.models import checkpoint_info, pretrained
+from mnist_cli.models import checkpoint_info, layers, pretrained
 from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.results import percent
 from mnist_cli.training import runs
@@ -44,7 +44,10 @@ def info(
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     any_name()
-    typer.echo(json.dumps(_values(header, size, sha256), default=str) if as_json else _lines(header, size, sha256))
+    if as_json:
+        typer.echo(json.dumps(_values(header, size, sha256), default=str))
+    else:
+        _print(header, size, sha256)
 
 
 def _values(header: Header, size: int, sha256: str) -> dict[str, Any]:
@@ -56,6 +59,10 @@ def _values(header: Header, size: int, sha256: str) -> dict[str, Any]:
         "arguments": header.arguments,
         "parameters": header.parameters,
         "layers": header.shapes,
+        "summary": [
+            {"name": layer.name, "output": layer.output, "parameters": layer.parameters}
+            for layer in layers.describe(header.shapes)
+        ],
         "metrics": [_finite(asdict(result)) for result in header.metrics],
         "config": asdict(header.config),
         "versions": header.versions,
@@ -67,7 +74,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
 
 
-def _lines(header: Header, size: int, sha256: str) -> str:
+def _print(header: Header, size: int, sha256: str) -> None:
     facts = [
         ("checkpoint", str(header.path)),
         ("size", f"{size:,} bytes"),
@@ -81,14 +88,19 @@ def _lines(header: Header, size: int, sha256: str) -> str:
         facts += [("val accuracy", percent(last.val_accuracy)), ("val loss", f"{last.val_loss:.4f}")]
     if header.seconds:
         facts.append(("trained for", f"{header.seconds:,.0f} s"))
-    layers = [(name, " x ".join(map(str, shape)) or "1") for name, shape in header.shapes.items()]
-    lines = [
-        columns(facts, left={0, 1}),
-        "",
-        "weights",
-        columns(layers, left={0, 1}, indent=2),
-        "",
-        "configuration",
-        *(f"  {line}" for line in to_toml(header.config).splitlines()),
+    typer.echo(tables.columns(facts, left={0, 1}) + "\n")
+    rows = [
+        (layer.name, _by(layer.output), f"{layer.parameters:,}", layer.prefix)
+        for layer in layers.describe(header.shapes)
     ]
-    return "\n".join(lines)
+    total = ("all", "", f"{header.parameters:,}", "")
+    tables.show([("layer", "output shape", "parameters", "name in the file"), *rows, total], left={0, 1, 3})
+    weights = [(name, _by(shape)) for name, shape in header.shapes.items()]
+    typer.echo("\nweights\n" + tables.columns(weights, left={0, 1}, indent=2))
+    typer.echo("\nconfiguration")
+    typer.echo("\n".join(f"  {line}" for line in to_toml(header.config).splitlines()))
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    """Write a shape as `16 x 12 x 12`."""
+    return " x ".join(map(str, shape)) or "1"

@@ -88,7 +88,9 @@ class RunReport:
         """Add to the log what the finished model makes of the val images."""
         self.bar.stop()
         with self._status("Measuring the model for TensorBoard"):
-            self.board.finish()
+            missing = self.board.finish()
+        if missing:
+            self.console.print(missing, highlight=False, markup=False, soft_wrap=True)
 
     def _status(self, what: str) -> AbstractContextManager[object]:
         """Show what is being done while it is, on a terminal alone."""
