@@ -6,17 +6,18 @@
 7
 """
 
-from collections.abc import Iterable, Sequence
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from mnist_cli import config as configuration
-from mnist_cli.config import PRETRAINED, TrainOptions
+from mnist_cli.config import PRETRAINED, TrainConfig, TrainOptions
 from mnist_cli.datasets import data_folder, mnist_files
-from mnist_cli.errors import ConfigError
+from mnist_cli.errors import ConfigError, StoppedError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
 from mnist_cli.evaluation.metrics import Measured
@@ -29,6 +30,11 @@ from mnist_cli.recognition.result import Result
 from mnist_cli.recognition.sources import AnyPath, Source
 from mnist_cli.results import EpochResult
 from mnist_cli.training import runs
+from mnist_cli.training.runs import Run
+
+if TYPE_CHECKING:
+    from mnist_cli.training.loop import Trainer
+    from mnist_cli.training.session import Reporter
 
 
 class PictureResult(Result):
@@ -120,6 +126,8 @@ class Trained:
 
     path: Path  # of the checkpoint to use
     results: list[EpochResult]  # one for each epoch
+    config: TrainConfig
+    run: Run  # its name and folders
 
     @property
     def val_accuracy(self) -> float:
@@ -148,35 +156,70 @@ def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Reco
 def train(
     *,
     preset: str | None = None,
+    config: AnyPath | TrainConfig | None = None,
+    resume: AnyPath | None = None,
     name: str | None = None,
     overwrite: bool = False,
     device: str | None = None,
     data_dir: AnyPath | None = None,
+    reporter: "Callable[[Run, Trainer], Reporter] | None" = None,
     **options: Unpack[TrainOptions],
 ) -> Trained:
     """Train a classifier and save it after every epoch, as `mnist train` does; `options` are the hyperparameters, fields of TrainConfig.
 
-    Raises ConfigError for an option or value that no run can have, DivergenceError when the loss is no number any more.
+    Nothing is printed unless a `reporter` does; without one the run's folder gets its curves and tables, as always.
+    Ctrl-C and SIGTERM save the run before they end it. In processes that torchrun started the first one writes, and each
+    gets the result.
+
+    Raises ConfigError for an option or value that no run can have, DivergenceError when the loss is no number any more,
+    StoppedError, a KeyboardInterrupt, after a signal, and ProcessError when another process is gone.
     """
     from mnist_cli.models import devices  # and torch with them, which pictures may not need
-    from mnist_cli.reporting.run import RunReport
-    from mnist_cli.training import session
+    from mnist_cli.training import distributed, session
 
     runs.check_name(name)
-    config = configuration.resolve(preset, None, options)
-    place = devices.choose(device, config.deterministic)
+    if resume is not None and (preset or config or name or overwrite or options.keys() - {"epochs"}):
+        raise ConfigError("resume goes on as the run began; of the other options only epochs goes with it")
+    settings = _resolve(preset, config, options) if resume is None else None
+    place = devices.choose(device)
     data = data_folder.prepare(None if data_dir is None else Path(data_dir)).path
-    trainer = session.prepare(config, place, data)
-    run = runs.create(name, config, overwrite)
-    session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
-    return Trained(run.result_path, trainer.results)
+    with distributed.joined(place) as group:
+        if settings:
+            run, trainer = session.begin(settings, name, overwrite, place, data, group)
+        else:
+            path = runs.find_checkpoint(Path(resume or ""), to_resume=True)
+            run, trainer = session.take_up(path, options.get("epochs"), place, data, group)
+        with (
+            devices.deterministic_operations(trainer.config.deterministic),
+            session.stopping_on_signals(trainer) as signals,
+        ):
+            session.train_and_save(trainer, run, reporter or _silent)
+    if trainer.is_stopped:  # by a signal to this process, or to another one of them
+        raise StoppedError(run.last_path, trainer.epoch + 1, signals[0] if signals else signal.SIGTERM)
+    return Trained(run.result_path, trainer.results, trainer.config, run)
+
+
+def _resolve(preset: str | None, config: AnyPath | TrainConfig | None, options: Mapping[str, Any]) -> TrainConfig:
+    """Return the configuration of a new run."""
+    if not isinstance(config, TrainConfig):
+        return configuration.resolve(preset, Path(config) if config else None, options)
+    if preset or options:
+        raise ConfigError("a whole TrainConfig takes no preset and no other values")
+    return config
+
+
+def _silent(run: Run, trainer: "Trainer") -> "Reporter":
+    """Return a reporter that keeps the run's folder and shows nothing."""
+    from mnist_cli.reporting.run import RunReport
+
+    return RunReport(run.log_dir, trainer, quiet=True)
 
 
 def evaluate(
     checkpoint: AnyPath | Sequence[AnyPath] = PRETRAINED,
     *,
     tta: bool = False,
-    corruptions: bool = False,
+    corruptions: bool | Iterable[str] = False,
     device: str | None = None,
     data_dir: AnyPath | None = None,
 ) -> Evaluated:
@@ -187,9 +230,40 @@ def evaluate(
     paths = [checkpoint] if isinstance(checkpoint, str | PathLike) else list(checkpoint)
     if not paths:
         raise ConfigError("there is nothing to evaluate; name a checkpoint")
-    members = [load(path, device=device).model for path in paths]
-    model = interface.as_one(members, tta)
+    return _measure([paths], tta, corruptions, device, data_dir)[0]
+
+
+def compare(
+    checkpoints: Sequence[AnyPath],
+    *,
+    tta: bool = False,
+    corruptions: bool | Iterable[str] = False,
+    device: str | None = None,
+    data_dir: AnyPath | None = None,
+) -> list[Evaluated]:
+    """Measure each of several models on the 10,000 val images, as `mnist evaluate` does; corrupted images are made once.
+
+    Raises what `evaluate` does.
+    """
+    return _measure([[path] for path in checkpoints], tta, corruptions, device, data_dir)
+
+
+def _measure(
+    groups: Sequence[Sequence[AnyPath]],
+    tta: bool,
+    corruptions: bool | Iterable[str],
+    device: str | None,
+    data_dir: AnyPath | None,
+) -> list[Evaluated]:
+    """Measure the models of each group together."""
+    loaded = [[load(path, device=device) for path in paths] for paths in groups]
+    models = [interface.as_one([member.model for member in members], tta) for members in loaded]
     data = data_folder.prepare(None if data_dir is None else Path(data_dir), mnist_files.SPLITS["val"]).path
     frames, labels = mnist_files.load(data, "val")
-    (errors,) = measure([model], frames, labels, CORRUPTIONS if corruptions else ())
-    return Evaluated(", ".join(map(str, paths)), metrics.predict(model, frames, labels), errors)
+    kinds = (CORRUPTIONS if corruptions else ()) if isinstance(corruptions, bool) else corruptions
+    errors = measure(models, frames, labels, kinds)
+    names = [", ".join(str(member.path) for member in members) for members in loaded]
+    return [
+        Evaluated(name, metrics.predict(model, frames, labels), of_model)
+        for name, model, of_model in zip(names, models, errors, strict=True)
+    ]

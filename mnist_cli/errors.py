@@ -4,6 +4,8 @@ MnistError
 ├── ConfigError      a value that no run can have
 ├── DataError        the MNIST files
 ├── DivergenceError  a run whose loss is no longer a number
+├── ProcessError     another of the processes that train together is gone
+│   └── ToldElsewhereError   what went wrong is told by another process
 ├── CheckpointError  a file that should hold a trained model
 ├── ExportError      a model for other programs that would not answer as it should
 └── ImageError       a picture that should hold a digit
@@ -15,6 +17,8 @@ as it does an OSError, and exits with status 1, or 2 for a ConfigError; everythi
 its traceback.
 """
 
+from pathlib import Path
+
 # What is wrong with an input, by the kinds of faults that pydantic knows; Typer and FastAPI check with it.
 INPUT_FAULTS = {
     "int_parsing": "is not a whole number",
@@ -25,6 +29,15 @@ INPUT_FAULTS = {
     "less_than_equal": "is more than {le:g}",
 }
 LONGEST = 200  # characters of what an error of another program says
+
+
+class StoppedError(KeyboardInterrupt):
+    """A signal stopped a training run, which was saved first and can be resumed."""
+
+    def __init__(self, path: Path, epoch: int, number: int) -> None:
+        """Tell where it was saved, in which epoch it was, and the number of the signal."""
+        super().__init__(f"stopped in epoch {epoch}; go on with `mnist train --resume {path}`")
+        self.path, self.epoch, self.number = path, epoch, number
 
 
 class MnistError(Exception):
@@ -41,6 +54,14 @@ class DataError(MnistError):
 
 class DivergenceError(MnistError):
     """A run learns nothing any more: its loss is infinite or not a number."""
+
+
+class ProcessError(MnistError):
+    """Another of the processes that train together has ended, or does not answer."""
+
+
+class ToldElsewhereError(ProcessError):
+    """A run cannot begin or go on; another of its processes says why, so this one need not."""
 
 
 class CheckpointError(MnistError):

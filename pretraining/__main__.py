@@ -99,7 +99,7 @@ def fit(train: Digits, held_out: Digits, config: TrainConfig, device: torch.devi
     model = architectures.build_from(config).to(device)
     model.layers.append(AgainstNothing())
     trainer = Trainer(model, train.to(device), held_out.to(device), config)
-    trainer.augment = Spoiler(trainer.augment, SPOILT)
+    trainer.batches.augment = Spoiler(trainer.batches.augment, SPOILT)
     for result in trainer.epochs():
         print(
             f"{result.epoch}/{config.epochs}  train loss {result.train_loss:.4f}  on held-out pictures: loss "

@@ -30,13 +30,15 @@ class Spoiler:
         """Spoil the `share` of what `augment` returns."""
         self.augment, self.share = augment, share
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return uint8 images (N, 1, 28, 28) like `images`; `generator`, on their device, decides everything random."""
+    def __call__(self, images: Tensor, generator: torch.Generator, part: Tensor | slice = slice(None)) -> Tensor:
+        """Return uint8 images (N, 1, 28, 28) like a `part` of `images`; `generator`, on their device, decides all that is
+        random.
+        """
         augmented = self.augment(images, generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator, device=images.device)))
         chosen = torch.from_numpy(rng.random(len(images)) < self.share).to(images.device)
         spoilt = torch.from_numpy(spoil(augmented[chosen].cpu().numpy(), rng)).to(images.device)
-        return augmented.masked_scatter(chosen.reshape(-1, 1, 1, 1), spoilt)
+        return augmented.masked_scatter(chosen.reshape(-1, 1, 1, 1), spoilt)[part]
 
 
 def spoil(frames: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from conftest import draw_seven
 from mnist_cli.datasets import mnist_files
 from mnist_cli.models import checkpoints
 from mnist_cli.training import loop
+from mnist_cli.training.steps import TrainingStep
 
 QUICK = ("--epochs", "1", "--batch-size", "1000", "--device", "cpu")
 
@@ -84,14 +85,14 @@ def weights_in(path):
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path, monkeypatch, number):
     options = (*QUICK[2:], "--epochs", "2", "--dropout", "0.1")
     assert mnist("train", *options, "--name", "whole").exit_code == 0
-    step, steps = loop.Trainer._step, []
+    step, steps = TrainingStep.__call__, []
 
     def step_and_signal(self, *arguments):
         steps.append(step(self, *arguments))
         if len(steps) == 75:  # in the second epoch of 60 steps
             signal.raise_signal(number)
 
-    monkeypatch.setattr(loop.Trainer, "_step", step_and_signal)
+    monkeypatch.setattr(TrainingStep, "__call__", step_and_signal)
     stopped = mnist("train", *options, "--name", "one")
     assert stopped.exit_code == 128 + number
     assert "Stopped in epoch 2. Go on with:\n" in stopped.stderr
@@ -135,7 +136,7 @@ def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
     assert done.exit_code == 2
     assert "has all its 2 epochs; train longer with --epochs 4" in done.stderr
     done = mnist("train", "--resume", "checkpoints/one/last.pt", "--epochs", "1")
-    assert "has 2 epochs; train longer with --epochs 4" in done.stderr
+    assert "has 2 epochs already, more than --epochs 1; train longer with --epochs 4" in done.stderr
 
 
 def test_resume_takes_no_other_hyperparameter(mnist, trained):

@@ -13,7 +13,7 @@ def train_briefly(train, config, device="cpu", capturing=True):
     """Return the results and weights of training with captured steps, or without."""
     digits = train[:1_000].to(torch.device(device))  # the last of 16 batches is a smaller one
     trainer = Trainer(architectures.build_from(config).to(device), digits, digits, config)
-    trainer._capturing = capturing
+    trainer.step.captures = capturing
     return [result.train_loss for result in trainer.epochs()], list(trainer.model.parameters())
 
 

@@ -27,10 +27,10 @@ def test_a_device_that_is_not_there_is_named(name):
         devices.choose(name)
 
 
-def test_deterministic_forbids_what_varies(monkeypatch):
-    switched = []
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", switched.append)
+def test_operations_that_vary_are_forbidden_only_as_long_as_that_is_wanted(monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    devices.choose("cpu", deterministic=True)
-    assert switched == [True]
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    for wanted in (False, True):
+        with devices.deterministic_operations(wanted):
+            assert torch.are_deterministic_algorithms_enabled() is wanted
+            assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if wanted else None)
+        assert not torch.are_deterministic_algorithms_enabled()

@@ -8,8 +8,7 @@ from mnist_cli.config import Optimizer, TrainConfig, resolve
 from mnist_cli.errors import DivergenceError
 from mnist_cli.models import architectures
 from mnist_cli.results import EpochResult
-from mnist_cli.training import calibration, loop, losses, optimizers
-from mnist_cli.training.distributed import Group
+from mnist_cli.training import calibration, loop, losses
 from mnist_cli.training.loop import Trainer
 
 PLAIN = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "augment": "none"}
@@ -178,27 +177,6 @@ def test_the_brier_score_is_the_squared_distance_from_the_target():
     assert losses.loss_of(logits, labels, "mse").item() == pytest.approx(distance.square().sum().item(), rel=1e-5)
 
 
-def rates(schedule, warmup, *points):
-    config = TrainConfig(learning_rate=1.0, schedule=schedule, warmup=warmup)
-    return pytest.approx([optimizers.step_size(config, done) for done in points])
-
-
-def test_schedules():
-    assert rates("constant", 0, 0, 0.5, 0.99) == [1, 1, 1]
-    assert rates("step", 0, 0, 0.5, 0.75) == [1, 0.1, 0.01]
-    assert rates("cosine", 0, 0, 0.5, 1) == [1, 0.5, 0]
-    assert rates("one_cycle", 0.2, 0, 0.1, 0.2, 0.6, 1) == [0.01, 0.5, 1, 0.5, 0]
-    assert rates("constant", 0.4, 0.2, 0.4, 0.7) == [0.5, 1, 1]
-
-
-def test_weight_decay_leaves_biases_and_norms_alone():
-    model = architectures.build("cnn", 0, hidden=(4, 4))
-    decayed, spared = optimizers.make_optimizer(model, TrainConfig(weight_decay=0.3)).param_groups
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0)
-    assert {tensor.ndim for tensor in decayed["params"]} == {2, 4}
-    assert {tensor.ndim for tensor in spared["params"]} == {1}
-
-
 def test_clipping_bounds_the_gradient(train):
     trainer = make_trainer(train[:64], train[:10], epochs=1, gradient_clip=1e-3)
     list(trainer.epochs())
@@ -238,7 +216,7 @@ def test_the_best_epoch_and_the_patience_with_the_others(val, losses, best, lost
         trainer.results = [result(epoch, loss) for epoch, loss in enumerate(losses, start=1)]
         trainer.epoch = len(losses)
         assert (trainer.best() is trainer.results[-1]) is best
-        assert trainer.has_lost_patience() is (lost and patience == 2)
+        assert trainer.is_stopped_early is (lost and patience == 2)
 
 
 def test_without_held_out_images_no_epoch_is_best(val):
@@ -253,18 +231,6 @@ def test_the_held_out_loss_is_measured_on_the_held_out_images(train):
     done = next(trainer.epochs())
     trainer.model.temperature.fill_(1)
     assert done.held_out_loss == loop.evaluate(trainer.model, train[1_000:1_200]).loss
-
-
-def test_the_processes_of_a_group_share_every_batch_and_augment_differently(train):
-    config = TrainConfig(batch_size=64, augment="affine")
-    shares = [Trainer(architectures.build_from(config), train[:1_000], train[:10], config) for _ in range(3)]
-    for rank, trainer in enumerate(shares):
-        trainer.group = Group(rank, 3)
-    for number, parts in enumerate(zip(*(trainer._batches() for trainer in shares), strict=True)):
-        batches, counts = zip(*parts, strict=True)
-        assert set(counts) == {sum(len(batch) for batch in batches)} == {40 if number == 15 else 64}
-    amounts = [next(trainer._batches())[0].images for trainer in shares]
-    assert not torch.equal(amounts[0][:21], amounts[1][:21])
 
 
 @pytest.mark.slow

@@ -126,6 +126,5 @@ TESTED_WITH_OTHERS = {
     "classification": "test_predictions",
     "interface": "test_backends",
     "losses": "test_loop",
-    "optimizers": "test_loop",
     "version": "test_cli",
 }

@@ -17,6 +17,10 @@ CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="linear", hidden=(), epochs=2, train_size=300, holdout=100, augment="none")
 
 
+def report(run, trainer):
+    return RunReport(run.log_dir, trainer)
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -26,7 +30,7 @@ def run(tmp_path, monkeypatch):
 def test_a_run_leaves_its_checkpoints_and_its_metrics(run, data_dir):
     trainer = session.prepare(CONFIG, CPU, data_dir)
     assert (len(trainer.train), len(trainer.held_out), len(trainer.val)) == (300, 100, 10_000)
-    session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
+    session.train_and_save(trainer, run, report)
     assert len(checkpoints.load(run.last_path).metrics) == 2
     assert len(checkpoints.load(run.best_path).metrics) == trainer.best().epoch
     with (run.log_dir / "metrics.csv").open() as file:
@@ -53,7 +57,7 @@ def test_a_run_goes_on_where_its_checkpoint_left_off(run, data_dir):
 def test_a_run_that_is_stopped_is_saved_where_it_is(run, data_dir):
     trainer = session.prepare(CONFIG, CPU, data_dir)
     trainer.stop()
-    session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
+    session.train_and_save(trainer, run, report)
     assert trainer.is_stopped
     assert checkpoints.load(run.last_path).trainer["batch"] == 1
 
@@ -63,5 +67,5 @@ def test_a_run_that_diverges_says_what_is_kept(run, data_dir):
     with torch.no_grad():
         trainer.model.layers[1].weight.fill_(float("nan"))
     with pytest.raises(DivergenceError, match="there is nothing to keep"):
-        session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
+        session.train_and_save(trainer, run, report)
     assert not run.checkpoint_dir.exists()

@@ -1,6 +1,8 @@
 """`mnist evaluate`: measure checkpoints on the val images."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +15,8 @@ from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mnist_cli.arrays import Frames
-    from mnist_cli.evaluation.metrics import Measured, Predictions
-    from mnist_cli.models.interface import Model
+    from mnist_cli.api import Evaluated
+    from mnist_cli.evaluation.metrics import Predictions
 
 TOGETHER = "ensemble"  # what several models are called that are measured as one
 
@@ -62,25 +60,20 @@ def evaluate(
     Reports loss and accuracy, each digit's scores and the commonest confusions; several checkpoints are compared in a
     table. A model is rebuilt from its checkpoint alone, and none of the images was trained on.
     """
-    from mnist_cli.datasets import mnist_files
-    from mnist_cli.evaluation import metrics
-    from mnist_cli.models import backends, interface
+    from mnist_cli import api
 
     paths = [runs.find_checkpoint(name) for name in checkpoint] if checkpoint else [runs.find_checkpoint(None)]
     if not checkpoint:
         say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` measures another.")
-    members = [backends.load(path, device).model for path in paths]
     if report:
         files.check_folder(report)  # now, and not after minutes of measuring
     data_dir = prepare_data(data_dir, "val")
-    images, labels = mnist_files.load(data_dir, "val")
-    names = [TOGETHER] if ensemble else [str(path) for path in paths]
-    together = [interface.as_one(group, tta) for group in ([members] if ensemble else [[member] for member in members])]
-    corrupted = _measure_corrupted(together, images, labels) if corruptions else [{} for _ in together]
-    measured = [
-        metrics.Measured(name, metrics.predict(model, images, labels), errors)
-        for name, model, errors in zip(names, together, corrupted, strict=True)
-    ]
+    kinds = _corruptions_with_progress() if corruptions else ()
+    if ensemble:
+        together = api.evaluate(paths, tta=tta, corruptions=kinds, device=device, data_dir=data_dir)
+        measured = [replace(together, name=TOGETHER)]
+    else:
+        measured = api.compare(paths, tta=tta, corruptions=kinds, device=device, data_dir=data_dir)
     if as_json:
         for model in measured:
             typer.echo(json.dumps(_values(model, measured[0]), allow_nan=False))
@@ -89,28 +82,27 @@ def evaluate(
         if corruptions:
             _print_corruptions(measured)
     if report:
+        from mnist_cli.datasets import mnist_files
         from mnist_cli.reporting import html_report
 
+        images, _ = mnist_files.load(data_dir, "val")
         say(
-            f"{html_report.write(report, measured, images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}."
+            f"{html_report.write(report, [*measured], images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}."
         )
 
 
-def _measure_corrupted(
-    together: "list[Model]", images: "Frames", labels: "NDArray[np.uint8]"
-) -> list[dict[str, float]]:
-    """Return the error of each model on the images with each corruption, showing how far it is."""
+def _corruptions_with_progress() -> Iterable[str]:
+    """Return the names of all corruptions, showing how far it is while they are gone through."""
     from rich.console import Console
     from rich.progress import track
 
-    from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
+    from mnist_cli.evaluation.corruptions import CORRUPTIONS
 
     console = Console(stderr=True)
-    names = track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal)
-    return measure(together, images, labels, names)
+    return track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal)
 
 
-def _values(model: "Measured", first: "Measured") -> dict[str, Any]:
+def _values(model: "Evaluated", first: "Evaluated") -> dict[str, Any]:
     """Return all that was measured, with how probable so large a difference from the `first` model is by chance."""
     from mnist_cli.evaluation import metrics
 
@@ -142,7 +134,7 @@ def _print_scores(answers: "Predictions") -> None:
         typer.echo(tables.columns(rows, left={0}, indent=4))
 
 
-def _print_comparison(measured: "list[Measured]") -> None:
+def _print_comparison(measured: "list[Evaluated]") -> None:
     """Print a row for each model, with McNemar's test of whether it differs from the first."""
     from mnist_cli.evaluation import metrics
 
@@ -165,7 +157,7 @@ def _print_comparison(measured: "list[Measured]") -> None:
     typer.echo("p: how probable so large a difference from the first is by chance (McNemar's exact test)")
 
 
-def _print_corruptions(measured: "list[Measured]") -> None:
+def _print_corruptions(measured: "list[Evaluated]") -> None:
     """Print the errors on corrupted images, a column for each model, and how they compare with clean images."""
     rows = [(name, [percent(model.corrupted[name]) for model in measured]) for name in measured[0].corrupted]
     rows.append(("mean", [percent(model.mean_corrupted_error) for model in measured]))

@@ -1,9 +1,7 @@
 """`mnist train`: teach a model, keep its checkpoint and its curves."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+import os
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,13 +11,14 @@ import typer
 from mnist_cli import config as configuration
 from mnist_cli.cli.console import DataDir, Device, command, prepare_data, say
 from mnist_cli.cli.options import with_hyperparameters
-from mnist_cli.config import TrainConfig, means_pretrained
-from mnist_cli.errors import ConfigError
-from mnist_cli.training import runs
+from mnist_cli.config import means_pretrained
+from mnist_cli.errors import ConfigError, StoppedError, ToldElsewhereError
+from mnist_cli.training import early_stopping, runs
 
 if TYPE_CHECKING:
-    from mnist_cli.models.checkpoints import Checkpoint
+    from mnist_cli.api import Trained
     from mnist_cli.training.loop import Trainer
+    from mnist_cli.training.session import Reporter
 
 
 @with_hyperparameters
@@ -82,88 +81,66 @@ def train(
         )
     if overwrite and not name:
         raise typer.BadParameter("--overwrite needs the --name of the run to replace.")
+    settings = None if resume else configuration.resolve(preset, config, options)
+    longer: configuration.TrainOptions = {"epochs": options["epochs"]} if resume and "epochs" in options else {}
     runs.check_name(name)
-    settings = configuration.resolve(preset, config, options)
 
-    from mnist_cli.models import checkpoints, devices
-    from mnist_cli.reporting.run import RunReport
-    from mnist_cli.training import distributed, session
+    from mnist_cli import api
 
     if resume and means_pretrained(resume):
         raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")
-    checkpoint = checkpoints.load(runs.find_checkpoint(resume, to_resume=True)) if resume else None
-    if checkpoint:
-        settings = _made_longer(checkpoint, options)
-    place = devices.choose(device, settings.deterministic)
-    data_dir = prepare_data(data_dir, "train", "val", extra=settings.extra)
-    trainer = session.prepare(settings, place, data_dir, checkpoint)
+    data_dir = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
     try:
-        if trainer.group.rank > 0:  # one of several processes, and not the one that prints and writes
-            with _stopping_on_signals(trainer):
-                list(trainer.epochs())
-            return
-        run = runs.take_up(checkpoint.path) if checkpoint else runs.create(name, settings, overwrite)
-        say(f"Training {settings.model} on {place} as {run.name}.")
-        with _stopping_on_signals(trainer) as signals:
-            session.train_and_save(trainer, run, RunReport(run.log_dir, trainer))
-    finally:
-        distributed.leave()
-    if trainer.is_stopped:
-        say(f"Stopped in epoch {trainer.epoch + 1}. Go on with:")
-        say("  " + command("train", "--resume", run.last_path))
-        raise typer.Exit(128 + (signals[0] if signals else signal.SIGTERM))  # which another process of ours got
-    if trainer.has_lost_patience():
-        say(f"Stopped after {trainer.config.patience} epochs without a better held-out loss.")
-    if best := trainer.best():
-        say(f"{run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
-    finished = run.result_path
-    typer.echo(finished)
+        trained = api.train(
+            config=settings,
+            resume=resume,
+            name=name,
+            overwrite=overwrite,
+            device=device,
+            data_dir=data_dir,
+            reporter=_on_terminal,
+            **longer,
+        )
+    except StoppedError as stopped:
+        say(f"Stopped in epoch {stopped.epoch}. Go on with:")
+        say("  " + command("train", "--resume", stopped.path))
+        raise typer.Exit(128 + stopped.number) from None
+    except ToldElsewhereError:
+        raise typer.Exit(1) from None
+    if os.environ.get("RANK", "0") == "0":
+        _tell(trained, device, data_dir, report)
+
+
+def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
+    """Return what shows a run on the terminal and keeps its folder."""
+    from mnist_cli.reporting.run import RunReport
+
+    say(f"Training {trainer.config.model} on {trainer.device} as {run.name}.")
+    return RunReport(run.log_dir, trainer)
+
+
+def _tell(trained: "Trained", device: str | None, data_dir: Path | None, report: bool) -> None:
+    """Print what came of a run, and what to do next; write its report, if that is wanted."""
+    if early_stopping.is_due(trained.results, trained.config.patience):
+        say(f"Stopped after {trained.config.patience} epochs without a better held-out loss.")
+    if best := early_stopping.best_of(trained.results):
+        say(f"{trained.run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
+    typer.echo(trained.path)
+    log_dir = trained.run.log_dir
     if report:
-        say(f"{_write_report(finished, trainer, run.log_dir)} shows where it fails.")
+        say(f"{_write_report(trained.path, device, data_dir, log_dir)} shows where it fails.")
     say("Next, try:")
-    say("  " + command("evaluate", finished))
-    say("  " + command("predict", "--checkpoint", finished, "YOUR-PICTURE.png"))
+    say("  " + command("evaluate", trained.path))
+    say("  " + command("predict", "--checkpoint", trained.path, "YOUR-PICTURE.png"))
     if find_spec("tensorboard"):
-        say(f"  tensorboard --logdir {run.log_dir.parent}")
+        say("  " + shlex.join(["tensorboard", "--logdir", str(log_dir.parent)]))
 
 
-def _made_longer(checkpoint: "Checkpoint", options: dict[str, Any]) -> TrainConfig:
-    """Return the configuration of a run that is to be taken up again."""
-    settings = replace(checkpoint.config, **options)
-    done = len(checkpoint.metrics)
-    if done >= settings.epochs:
-        has = f"all its {done}" if done == settings.epochs else f"{done}"
-        raise ConfigError(f"{checkpoint.path} has {has} epochs; train longer with --epochs {2 * done}")
-    return settings
-
-
-def _write_report(path: Path, trainer: "Trainer", folder: Path) -> Path:
+def _write_report(path: Path, device: str | None, data_dir: Path | None, folder: Path) -> Path:
     """Write into `folder` what the model in the checkpoint at `path` makes of the val images."""
-    from mnist_cli.evaluation import metrics
-    from mnist_cli.models import checkpoints
+    from mnist_cli import api
+    from mnist_cli.datasets import mnist_files
     from mnist_cli.reporting import html_report
 
-    images, labels = trainer.val.arrays()
-    answers = metrics.predict(checkpoints.load(path).model.to(trainer.device), images, labels)
-    return html_report.write(folder, [metrics.Measured(str(path), answers)], images)
-
-
-@contextmanager
-def _stopping_on_signals(trainer: "Trainer") -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM finish the step instead of breaking it; yields the list of signals that came.
-
-    A second Ctrl-C is not waited for.
-    """
-    received: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        received.append(number)
-        trainer.stop()
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    measured = api.evaluate(path, device=device, data_dir=data_dir)
+    return html_report.write(folder, [measured], mnist_files.load(data_dir, "val")[0])

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -10,10 +12,8 @@ from mnist_cli.errors import ConfigError
 DEVICES = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
-def choose(name: str | None, deterministic: bool = False) -> torch.device:
+def choose(name: str | None) -> torch.device:
     """Return the device of that name, or the best there is: CUDA, else MPS, else the CPU.
-
-    With `deterministic`, operations whose result varies from run to run are refused from now on.
 
     Raises ConfigError when there is no such device on this machine.
     """
@@ -31,7 +31,19 @@ def choose(name: str | None, deterministic: bool = False) -> torch.device:
         raise ConfigError(
             f"there is no device {name!r} here; of cpu, cuda, cuda:1 and mps the best here is {best}"
         ) from error
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
-        torch.use_deterministic_algorithms(True)
     return device
+
+
+@contextmanager
+def deterministic_operations(wanted: bool) -> Iterator[None]:
+    """Refuse operations whose result varies from run to run, if that is wanted, for the length of a `with` block."""
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

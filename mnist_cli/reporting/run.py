@@ -32,11 +32,11 @@ class ImagesPerSecond(ProgressColumn):
 class RunReport:
     """Shows a run while it goes on and keeps its folder: metrics.csv, pictures, TensorBoard; use it in a `with` block."""
 
-    def __init__(self, log_dir: Path, trainer: Trainer) -> None:
-        """Report on the epochs that `trainer` has before it."""
+    def __init__(self, log_dir: Path, trainer: Trainer, quiet: bool = False) -> None:
+        """Report on the epochs that `trainer` has before it; `quiet` keeps the folder and prints nothing."""
         self.log_dir, self.trainer = log_dir, trainer
         self.epochs, images = trainer.config.epochs, len(trainer.train)
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=quiet)
         self.bar = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
@@ -45,7 +45,7 @@ class RunReport:
             console=self.console,
             refresh_per_second=5,
             transient=True,
-            disable=not self.console.is_terminal,  # a pipe gets the rows alone
+            disable=quiet or not self.console.is_terminal,  # a pipe gets the rows alone
         )
         self.task = self.bar.add_task(
             "train",

@@ -54,14 +54,16 @@ class Augmenter:
             fields = torch.cat([fields, bumps[:, 0]])
         self.fields = fields.flatten(1).to(device)  # (3 or 3 + 25, 784)
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return uint8 images (N, 1, 28, 28) like `images`, each sampled through its own field.
+    def __call__(self, images: Tensor, generator: torch.Generator, chosen: Tensor | slice = slice(None)) -> Tensor:
+        """Return uint8 images (N, 1, 28, 28) like the `chosen` ones of `images`, each sampled through its own field.
 
-        `generator` is on the device of the images and decides all amounts.
+        `generator` is on the device of the images and decides the amounts of all of them, so that an image becomes the
+        same whichever others are chosen with it.
         """
         if self.strength == Strength():
-            return images
-        amounts = self._draw(len(images), generator)  # (N, 2, fields): how much of each field moves x and y
+            return images[chosen]
+        amounts = self._draw(len(images), generator)[chosen]  # (N, 2, fields): how much of each field moves x and y
+        images = images[chosen]
         grid = (amounts @ self.fields).reshape(-1, 2, FRAME, FRAME).permute(0, 2, 3, 1)
         return functional.grid_sample(images.float(), grid, align_corners=False).round_().to(torch.uint8)
 

@@ -1,49 +1,116 @@
 """Several processes that train one model, as torchrun starts them: what each has to know of the others.
 
-Alone, a process is a group of one, and nothing here costs anything.
+A process on its own is a group of one, and nothing here costs it anything.
 """
 
 import os
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, distributed
+
+from mnist_cli.errors import ProcessError, ToldElsewhereError
+
+T = TypeVar("T")
+
+# How long the others may take to answer; what one does alone (saving, drawing, compiling) takes less.
+TIMEOUT = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a run, and which of them this is."""
+    """The processes of a run, and which of them this is.
 
-    rank: int = 0  # 0 is the one that prints and writes
+    Every method has to be called by all of them, in the same order. Each raises ProcessError when another process has
+    ended, or does not answer for TIMEOUT.
+    """
+
+    rank: int = 0  # the process of rank 0 is the one that prints and writes
     size: int = 1
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """Return `model` with its gradients averaged over the processes at every step."""
-        return DistributedDataParallel(model) if self.size > 1 else model
 
     def sum(self, value: Tensor) -> Tensor:
         """Replace `value` by its sum over the processes, and return it."""
         if self.size > 1:
-            distributed.all_reduce(value)
+            with self._naming_who_is_missing():
+                distributed.all_reduce(value)
         return value
 
+    def sum_all(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each of several floating-point tensors on one device by its sum, in one exchange."""
+        if self.size == 1 or not tensors:
+            return
+        flat = self.sum(torch.cat([tensor.flatten() for tensor in tensors]))
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
     def any(self, value: bool) -> bool:
-        """Say whether `value` is true in any process."""
+        """Return whether `value` is true in any process."""
         return value if self.size == 1 else bool(self.sum(torch.tensor(int(value))).item())
 
+    def gather(self, value: T) -> list[T]:
+        """Return the `value` of every process, by rank."""
+        values = [value] * self.size
+        if self.size > 1:
+            with self._naming_who_is_missing():
+                distributed.all_gather_object(values, value)
+        return values
 
-def join(device: torch.device) -> Group:
-    """Join the other processes that torchrun started, if it did: over nccl on CUDA, else over gloo."""
+    def together(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns here, once it has returned in every process.
+
+        Raises what it raised here, or ToldElsewhereError when it raised something in another process only.
+        """
+        try:
+            result = work()
+        except Exception:
+            self.any(True)
+            raise
+        if self.any(False):
+            raise ToldElsewhereError("another process of this run could not begin, and says why")
+        return result
+
+    @contextmanager
+    def _naming_who_is_missing(self) -> Iterator[None]:
+        """Raise what torch says of a connection as a ProcessError."""
+        try:
+            yield
+        except RuntimeError as error:
+            # Its frames hold the process group, whose threads have to end before Python does; see `joined`.
+            traceback.clear_frames(error.__traceback__)
+            others = [rank for rank in range(self.size) if rank != self.rank]
+            who = f"rank {others[0]}" if len(others) == 1 else "another process"
+            minutes = TIMEOUT.total_seconds() / 60
+            what = f"has not answered for {minutes:g} minutes" if "imed out" in str(error) else "ended"
+            raise ProcessError(f"{who} of this run {what}") from error
+
+
+ALONE = Group()
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Group]:
+    """Join the other processes that torchrun started, if it did, for the length of a `with` block.
+
+    They talk over nccl on CUDA, else over gloo. At the end each waits for the others, unless an error ends the block, and
+    the threads that did the talking are ended: one that still lets go of a tensor while Python shuts down would abort
+    the process. Nothing may keep the process group alive beyond the block, as DistributedDataParallel would.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Group()
+        yield ALONE
+        return
     # gloo beside nccl, for what is on the CPU.
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-    return Group(distributed.get_rank(), size)
-
-
-def leave() -> None:
-    """Part from the other processes, if there were any."""
-    if distributed.is_available() and distributed.is_initialized():
+    backends = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backends, timeout=TIMEOUT)
+    try:
+        group = Group(distributed.get_rank(), size)
+        yield group
+        group.any(False)
+    finally:
         distributed.destroy_process_group()

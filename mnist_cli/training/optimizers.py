@@ -1,19 +1,22 @@
 """The optimizers, and how the learning rate goes through a run."""
 
+import inspect
 import math
+from typing import Any
 
 import torch
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.models.architectures import Classifier
+from mnist_cli.models.checkpoints import is_whole
 
 # What each optimizer remembers of every parameter, and cannot do without.
 KEPT: dict[str, set[str]] = {"sgd": set(), "adam": {"step", "exp_avg", "exp_avg_sq"}, "rmsprop": {"step", "square_avg"}}
 KEPT["adamw"] = KEPT["adam"]
 
 
-def step_size(config: TrainConfig, done: float) -> float:
-    """Return the learning rate when the share `done` of a run, 0 to 1, is over."""
+def learning_rate_at(done: float, config: TrainConfig) -> float:
+    """Return the learning rate of the schedule when the fraction `done` of a run, 0 to 1, is over."""
     warmup = config.warmup
     if done < warmup:
         return config.learning_rate * max(done / warmup, 0.01)
@@ -24,23 +27,31 @@ def step_size(config: TrainConfig, done: float) -> float:
     return config.learning_rate * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
 
 
-def keep_the_compiler_out() -> None:
-    """Spare torch.optim the import of torch's compiler, a second or more.
+class _Uncompiled:
+    """The methods of an optimizer without a wrapper that imports torch's compiler, which takes a second or more.
 
-    It imports it only to mark some methods of optimizers as not to be compiled, on their first call, and looks for the
-    marked method in an attribute; nothing here compiles an optimizer, so each method can be its own marked one. On a
-    torch that does this another way the attribute is without effect.
+    The wrapper only keeps them from being compiled, and nothing here compiles an optimizer.
     """
-    optimizer = torch.optim.Optimizer
-    for method in (optimizer.add_param_group, optimizer.zero_grad, optimizer.state_dict, optimizer.load_state_dict):
-        plain = getattr(method, "__wrapped__", None)
-        if plain is not None:
-            vars(plain).setdefault("__dynamo_disable", plain)
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class _Sgd(_Uncompiled, torch.optim.SGD): ...
+
+
+class _Adam(_Uncompiled, torch.optim.Adam): ...
+
+
+class _AdamW(_Uncompiled, torch.optim.AdamW): ...
+
+
+class _RmsProp(_Uncompiled, torch.optim.RMSprop): ...
 
 
 def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer of `config`, with weight decay on the weights of layers only."""
-    keep_the_compiler_out()
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -50,10 +61,39 @@ def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimi
     match config.optimizer:
         # fused: one call updates all parameters, not a dozen for each.
         case "sgd":
-            return torch.optim.SGD(groups, rate, config.momentum, nesterov=config.momentum > 0, fused=True)
+            return _Sgd(groups, rate, config.momentum, nesterov=config.momentum > 0, fused=True)
         case "adam":
-            return torch.optim.Adam(groups, rate, fused=True, capturable=on_cuda)
+            return _Adam(groups, rate, fused=True, capturable=on_cuda)
         case "adamw":
-            return torch.optim.AdamW(groups, rate, fused=True, capturable=on_cuda)
+            return _AdamW(groups, rate, fused=True, capturable=on_cuda)
         case "rmsprop":
-            return torch.optim.RMSprop(groups, rate, momentum=config.momentum, capturable=on_cuda)
+            return _RmsProp(groups, rate, momentum=config.momentum, capturable=on_cuda)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let `optimizer` go on with another learning rate."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def load_state(optimizer: torch.optim.Optimizer, kind: str, state: dict[str, Any]) -> None:
+    """Give `optimizer`, which is of this `kind`, what the `state_dict` of such a one says of each parameter.
+
+    Raises an error when it is not that of the same parameters.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, values in dict(state["state"]).items():
+        if not values.keys() >= KEPT[kind]:
+            raise ValueError(f"the state of its {kind} lacks something")
+        for name, value in values.items():
+            if value is None and name not in KEPT[kind]:
+                continue
+            shape = torch.Size() if name == "step" else parameters[number].shape
+            if value is None or value.shape != shape or not value.is_floating_point() or not is_whole(value):
+                raise ValueError(f"the {name} of its {kind} is not that of its parameters")
+    # The state alone: the settings beside it are those of the device that it was saved on.
+    settings = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state["state"], "param_groups": settings})

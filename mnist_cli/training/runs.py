@@ -44,13 +44,17 @@ class Run:
 
     @property
     def log_dir(self) -> Path:
-        """The folder of the TensorBoard events."""
-        return RUNS_DIR / self.name
+        """The folder of the curves, beside that of the checkpoints; absolute unless it is below the current folder."""
+        folder = Path(os.path.abspath(self.checkpoint_dir))
+        root = folder.parents[1] if folder.parent.name == CHECKPOINTS_DIR.name else folder.parent
+        log_dir = root / RUNS_DIR / self.name
+        return log_dir.relative_to(Path.cwd()) if log_dir.is_relative_to(Path.cwd()) else log_dir
 
 
 def of(checkpoint_path: Path) -> Run:
     """Return the run that a checkpoint belongs to."""
-    return Run(checkpoint_path.parent.name, checkpoint_path.parent)
+    folder = checkpoint_path.parent
+    return Run(Path(os.path.abspath(folder)).name, folder)
 
 
 def take_up(checkpoint_path: Path) -> Run:
@@ -119,7 +123,13 @@ def release(run: Run) -> None:
             temporary.unlink()
         run.checkpoint_dir.rmdir()
         shutil.rmtree(run.log_dir)
-    _unlock(run)
+    unlock(run)
+
+
+def unlock(run: Run) -> None:
+    """Let others have the run as it is."""
+    if run.descriptor is not None:
+        os.close(run.descriptor)
 
 
 def remove(run: Run) -> None:
@@ -132,7 +142,7 @@ def remove(run: Run) -> None:
         if run.log_dir.exists():
             shutil.rmtree(run.log_dir)
     finally:
-        _unlock(locked)
+        unlock(locked)
 
 
 def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Run:
@@ -184,7 +194,7 @@ def _claim(run: Run, overwrite: bool = False) -> Run | None:
     if claimed is None:
         return None
     if not overwrite and (any(run.checkpoint_dir.glob("[!.]*")) or (run.log_dir / "metrics.csv").exists()):
-        _unlock(claimed)
+        unlock(claimed)
         return None
     try:
         shutil.rmtree(run.log_dir, ignore_errors=True)
@@ -205,8 +215,3 @@ def _locked(run: Run) -> Run | None:
         return replace(run, descriptor=descriptor)
     os.close(descriptor)
     return None
-
-
-def _unlock(run: Run) -> None:
-    if run.descriptor is not None:
-        os.close(run.descriptor)

@@ -1,18 +1,33 @@
 """A training run, from its configuration to its checkpoint."""
 
+import hashlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import torch
 
-from mnist_cli.config import TrainConfig
+from mnist_cli.config import TrainConfig, to_toml
 from mnist_cli.datasets import dataset, labelled_pictures
-from mnist_cli.errors import CheckpointError, DivergenceError, first_line
+from mnist_cli.datasets.dataset import Digits
+from mnist_cli.errors import (
+    CheckpointError,
+    ConfigError,
+    DivergenceError,
+    ProcessError,
+    ToldElsewhereError,
+    first_line,
+)
 from mnist_cli.models import architectures, checkpoints
 from mnist_cli.models.checkpoints import Checkpoint
 from mnist_cli.results import EpochResult
-from mnist_cli.training import distributed, runs
+from mnist_cli.training import runs
+from mnist_cli.training.distributed import ALONE, Group
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.runs import Run
 
@@ -58,7 +73,11 @@ def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
 
 
 def prepare(
-    config: TrainConfig, device: torch.device, data_dir: Path | None, checkpoint: Checkpoint | None = None
+    config: TrainConfig,
+    device: torch.device,
+    data_dir: Path | None,
+    checkpoint: Checkpoint | None = None,
+    group: Group = ALONE,
 ) -> Trainer:
     """Bring model and digits together on a device, where `checkpoint` left off if there is one."""
     train_digits, held_out = dataset.select(dataset.load(data_dir, "train"), config)
@@ -70,30 +89,158 @@ def prepare(
         dataset.load(data_dir, "val").to(device),
         config,
         held_out.to(device) if held_out else None,
-        distributed.join(device),
+        group,
     )
     if checkpoint:
         resume(checkpoint, trainer)
     return trainer
 
 
-def train_and_save(trainer: Trainer, run: Run, reporter: Reporter) -> None:
-    """Train to the end, or until the trainer is stopped, with a checkpoint and a report after every epoch."""
+def begin(
+    config: TrainConfig,
+    name: str | None,
+    overwrite: bool,
+    device: torch.device,
+    data_dir: Path | None,
+    group: Group = ALONE,
+) -> tuple[Run, Trainer]:
+    """Return a new run, whose folders the first process of `group` has made, and what trains it in this process.
+
+    Raises ConfigError when the name is taken, or when the processes do not have the same configuration and data.
+    """
+    trainer = group.together(lambda: prepare(config, device, data_dir, group=group))
+    _check_alike(trainer)
+    return _by_first(group, lambda: runs.create(name, config, overwrite)), trainer
+
+
+def take_up(
+    path: Path, epochs: int | None, device: torch.device, data_dir: Path | None, group: Group = ALONE
+) -> tuple[Run, Trainer]:
+    """Return the run of the checkpoint at `path`, and what goes on with it, to `epochs` if they are given.
+
+    The run is locked before it is read, so no other program can have moved it on in between.
+
+    Raises ConfigError when it has all these epochs, or another program goes on with it.
+    """
+    run = _by_first(group, lambda: runs.take_up(path))
     try:
-        with reporter as report:
-            for result in trainer.epochs(report.advance):
-                save(run.last_path, trainer)
-                if result is trainer.best():
-                    save(run.best_path, trainer)
-                elif not trainer.held_out:
-                    run.best_path.unlink(missing_ok=True)  # that of a run which this one replaced
-                report.epoch(result)
-            if trainer.is_stopped:
-                save(run.last_path, trainer)
-            else:
-                report.finish()
+
+        def load() -> Trainer:
+            checkpoint = checkpoints.load(path)
+            return prepare(_made_longer(checkpoint, epochs), device, data_dir, checkpoint, group)
+
+        trainer = group.together(load)
+        _check_alike(trainer)
+    except BaseException:
+        if group.rank == 0:
+            runs.unlock(run)
+        raise
+    return run, trainer
+
+
+def train_and_save(trainer: Trainer, run: Run, make_reporter: Callable[[Run, Trainer], Reporter]) -> None:
+    """Train to the end, or until the trainer is stopped; the first process saves and reports after every epoch."""
+    try:
+        if trainer.group.rank == 0:
+            with make_reporter(run, trainer) as report:
+                _train_and_report(trainer, run, report)
+        else:
+            for _ in trainer.epochs():
+                pass
     except DivergenceError as error:
+        if trainer.group.rank > 0:
+            raise ToldElsewhereError(str(error)) from error
         kept = f"{run.last_path} holds epoch {trainer.epoch}" if trainer.results else "there is nothing to keep"
         raise DivergenceError(f"{error}; {kept}") from error
+    except ProcessError as error:
+        can_go_on = run.last_path.exists()
+        advice = f"go on with `mnist train --resume {run.last_path}`" if can_go_on else "no epoch was saved, begin anew"
+        raise ProcessError(f"{error}; {advice}") from error
     finally:
-        runs.release(run)
+        if trainer.group.rank == 0:
+            runs.release(run)
+
+
+@contextmanager
+def stopping_on_signals(trainer: Trainer) -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM finish the step instead of breaking it; yields the list of signals that came.
+
+    A second Ctrl-C is not waited for. Outside the main thread, where Python has no signals, nothing is changed.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        trainer.stop()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _train_and_report(trainer: Trainer, run: Run, report: Reporter) -> None:
+    for result in trainer.epochs(report.advance):
+        save(run.last_path, trainer)
+        if result is trainer.best():
+            save(run.best_path, trainer)
+        elif not trainer.held_out:
+            run.best_path.unlink(missing_ok=True)  # that of a run which this one replaced
+        report.epoch(result)
+    if trainer.is_stopped:
+        save(run.last_path, trainer)
+    else:
+        report.finish()
+
+
+def _made_longer(checkpoint: Checkpoint, epochs: int | None) -> TrainConfig:
+    """Return the configuration of a run that is to be taken up again, for so many epochs if they are given."""
+    planned, done = checkpoint.config.epochs, len(checkpoint.metrics)
+    longer = f"train longer with --epochs {2 * done}"
+    if epochs is not None and epochs <= done:
+        more = f"more than --epochs {epochs}" if epochs < done else "as --epochs says"
+        rest = f"leave --epochs out to go on to its {planned}" if done < planned else longer
+        raise ConfigError(f"{checkpoint.path} has {done} epochs already, {more}; {rest}")
+    if epochs is None and done >= planned:
+        raise ConfigError(f"{checkpoint.path} has all its {done} epochs; {longer}")
+    return replace(checkpoint.config, epochs=epochs or planned)
+
+
+def _check_alike(trainer: Trainer) -> None:
+    """Raise ConfigError unless all processes have the same configuration, data and weights: else each would wait for ever."""
+    group = trainer.group
+    if group.size == 1:
+        return
+    fingerprints = group.gather(_fingerprint(trainer))
+    others = [rank for rank, fingerprint in enumerate(fingerprints) if fingerprint != fingerprints[0]]
+    if others:
+        message = (
+            f"rank {others[0]} of this run has another configuration, other data or another checkpoint than rank 0; "
+            "start all with the same command and files"
+        )
+        raise ConfigError(message) if group.rank == 0 else ToldElsewhereError(message)
+
+
+def _fingerprint(trainer: Trainer) -> str:
+    """Return a hash of all that decides what a training run comes to."""
+    hashed = hashlib.sha256(f"{to_toml(trainer.config)}{trainer.epoch} {trainer.batch}".encode())
+    tensors = list(trainer.model.state_dict().values())
+    for digits in (trainer.train, trainer.val, trainer.held_out):
+        if isinstance(digits, Digits):
+            tensors += [digits.images, digits.labels]
+    for tensor in tensors:
+        hashed.update(tensor.cpu().contiguous().numpy())
+    return hashed.hexdigest()
+
+
+def _by_first(group: Group, claim: Callable[[], Run]) -> Run:
+    """Return the run that the first process claims, in all of them."""
+    run = group.together(lambda: claim() if group.rank == 0 else None)
+    name, folder = group.gather((run.name, run.checkpoint_dir) if run else ("", Path()))[0]
+    return run or Run(name, folder)

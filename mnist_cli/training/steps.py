@@ -1,0 +1,84 @@
+"""A step of training: the gradient of a batch's loss, and the weights moved along it."""
+
+import inspect
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from mnist_cli.config import TrainConfig
+from mnist_cli.datasets.dataset import Digits
+from mnist_cli.models.architectures import Classifier
+from mnist_cli.training.cuda_graph import GraphedStep
+from mnist_cli.training.distributed import ALONE, Group
+from mnist_cli.training.losses import loss_of
+from mnist_cli.training.optimizers import make_optimizer, set_learning_rate
+
+
+class TrainingStep:
+    """Trains a model on one batch at a call, and sums up the loss and the images that it classified right.
+
+    The sums stay on the device: asking for a number at every step would wait for the GPU each time. They are those of
+    this process.
+    """
+
+    def __init__(self, model: Classifier, config: TrainConfig, example: Digits, group: Group = ALONE) -> None:
+        """Prepare to train `model` in place on batches like `example`, on its device."""
+        self.model, self.config, self.group = model, config, group
+        self.device = example.labels.device
+        self.parameters = list(model.parameters())
+        self.optimizer = make_optimizer(model, config)
+        # `step` without torch's wrappers, which import the compiler and open a range for the profiler at every call.
+        self._update = inspect.unwrap(type(self.optimizer).step)
+        if config.compile:
+            model.compile()
+        self.loss_sum = torch.zeros((), device=self.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._slot = Digits(example.images.clone(), example.labels.clone())  # the batch that a captured step reads
+        self._captured = GraphedStep(lambda: self._learn(self._slot, config.batch_size))
+        self.captures = self.device.type == "cuda" and group.size == 1 and not config.compile
+
+    def __call__(self, batch: Digits, images: int, learning_rate: float) -> None:
+        """Move the weights once along the gradient of the mean loss over the `images` that the processes have together."""
+        set_learning_rate(self.optimizer, learning_rate)
+        if self.captures and len(batch) == len(self._slot) == self.config.batch_size:
+            self._slot.images.copy_(batch.images)
+            self._slot.labels.copy_(batch.labels)
+            self._captured()
+        else:
+            self._learn(batch, images)
+
+    def reset_sums(self) -> None:
+        """Begin the sums anew."""
+        self.loss_sum.zero_()
+        self.correct.zero_()
+
+    def synchronize_statistics(self) -> None:
+        """Give each process's batch norms the mean of the statistics that all have gathered of their parts."""
+        if self.group.size > 1:
+            named = self.model.named_buffers()
+            running = [tensor for name, tensor in named if name.endswith(("running_mean", "running_var"))]
+            for statistics in running:
+                statistics /= self.group.size
+            self.group.sum_all(running)
+
+    def _learn(self, batch: Digits, images: int) -> None:
+        """Do the arithmetic of a step, all of it on the device."""
+        self.model.zero_grad()
+        with self._precision():
+            logits = self.model(batch.images)
+        loss = loss_of(logits.float(), batch.labels, self.config.loss, self.config.label_smoothing)
+        (loss * (1 / images)).backward()
+        if self.group.size > 1:
+            self.group.sum_all([parameter.grad for parameter in self.parameters if parameter.grad is not None])
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+        with torch.no_grad():
+            self._update(self.optimizer)
+        self.loss_sum += loss.detach()
+        self.correct += (logits.argmax(dim=1) == batch.labels).sum()
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Return the context in which the network computes."""
+        if self.config.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
