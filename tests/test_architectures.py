@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_cli.errors import ConfigError
+from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.models import architectures
 
 IMAGES = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
@@ -76,3 +76,10 @@ def test_an_unknown_activation_is_named_with_the_choices():
 def test_an_unknown_model_is_named_with_the_choices():
     with pytest.raises(ConfigError, match=r"no model 'resnet'.*mlp"):
         architectures.build("resnet")
+
+
+def test_logits_that_are_no_numbers_are_an_error():
+    model = architectures.build("linear")
+    nn.init.constant_(model.layers[1].weight, 1e38)
+    with pytest.raises(CheckpointError, match="logits are infinite or not numbers"):
+        model.logits(IMAGES.numpy())

@@ -77,7 +77,7 @@ def test_half_an_onnx_file_is_told(tmp_path, size):
     path = tmp_path / "model.onnx"
     path.write_bytes(pretrained.ONNX.read_bytes()[:size])
     with pytest.raises(
-        CheckpointError, match=r"model.onnx is not a model that `mnist export` made, or a damaged one: .+"
+        CheckpointError, match=r"model.onnx is not a model that `mnist export` made, or it is corrupted: .+"
     ):
         backends.load(path)
 
@@ -85,7 +85,7 @@ def test_half_an_onnx_file_is_told(tmp_path, size):
 def test_a_missing_onnx_file_and_a_huge_one_are_told(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"no file .*`mnist export`"):
         backends.load(tmp_path / "none.onnx")
-    monkeypatch.setattr(backends, "LARGEST", 1_000)
+    monkeypatch.setattr(backends, "MAX_ONNX_BYTES", 1_000)
     with pytest.raises(CheckpointError, match="more than 1,000 bytes"):
         backends.load(shutil.copy(pretrained.ONNX, tmp_path / "model.onnx"))
 
@@ -127,11 +127,14 @@ def saying(key, value):
         (loop, "it has loops or functions"),
         (floats, "it does not take uint8 images"),
         (wordless, "it gives no logits"),
-        (numberless, "its logits are not numbers"),
+        (numberless, "logits are infinite or not numbers"),
         (saying("least_score", "much"), "could not convert string to float: 'much'"),
-        (saying("least_score", "nan"), "what it says of itself cannot be"),
-        (saying("val_accuracy", "nan"), "what it says of itself cannot be"),
-        (saying("val_accuracy", "7"), "what it says of itself cannot be"),
+        (saying("least_score", "nan"), "invalid metadata"),
+        (saying("val_accuracy", "nan"), "invalid metadata"),
+        (saying("val_accuracy", "7"), "invalid metadata"),
+        (saying("temperature", "-1"), "invalid metadata: its temperature is -1"),
+        (saying("pixel_std", "0"), "invalid metadata: its pixel_std is 0"),
+        (saying("parameters", "9" * 5000), "invalid metadata"),
     ],
 )
 def test_a_stranger_s_onnx_file_is_refused_in_a_sentence(tmp_path, change, why):

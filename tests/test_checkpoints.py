@@ -291,3 +291,36 @@ def test_a_pickle_that_asks_for_gigabytes_is_refused_before_it_gets_them(trained
             bad.writestr(name, b"\x80\x02}r\xff\xff\xff\x7f." if name.endswith("data.pkl") else content)
     with pytest.raises(CheckpointError, match="does not number its items one by one"):
         checkpoints.load(tmp_path / "bad.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("temperature", 0.0, "its temperature is 0, and not above 0"),
+        ("temperature", -1.0, "its temperature is -1, and not above 0"),
+        ("pixel_std", 0.0, "its pixel_std is 0, and not above 0"),
+        ("least_score", torch.nan, "its least_score has values that are infinite, not numbers or beyond"),
+        ("layers.1.bias", 3e38, "its layers.1.bias has values that are infinite, not numbers or beyond"),
+    ],
+)
+def test_values_that_no_model_has_are_refused_when_it_is_loaded(trained, tmp_path, name, value, why):
+    weights = torch.load(trained, weights_only=True)["weights"]
+    weights[name] = torch.full_like(weights[name], value)
+    with pytest.raises(CheckpointError, match=why):
+        checkpoints.load(change(trained, tmp_path / "odd.pt", weights=weights))
+
+
+def test_two_tensors_of_one_storage_are_loaded(trained, tmp_path):
+    """As torch writes a view and what it is a view of."""
+    weights = torch.load(trained, weights_only=True)["weights"]
+    both = torch.cat([weights["layers.1.bias"], weights["layers.3.bias"]])
+    weights["layers.1.bias"], weights["layers.3.bias"] = both[:256], both[256:]
+    model = checkpoints.load(change(trained, tmp_path / "views.pt", weights=weights)).model
+    assert torch.equal(model.layers[1].bias, checkpoints.load(trained).model.layers[1].bias)
+    assert torch.equal(model.layers[3].bias, checkpoints.load(trained).model.layers[3].bias)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(CheckpointError, match=r"pipe\.pt is not a checkpoint: this is a pipe or a device"):
+        checkpoints.load(tmp_path / "pipe.pt")

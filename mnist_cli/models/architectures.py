@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mnist_cli.arrays import ANYTHING, CLASSES, FRAME, Frames, Logits
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError
+from mnist_cli.models.interface import checked
 
 PIXELS = FRAME**2
 # Mean and standard deviation of the pixels of the 60,000 training images, in units of 0 = paper .. 255 = ink.
@@ -58,12 +59,15 @@ class Classifier(nn.Module):
 
     @torch.inference_mode()
     def logits(self, frames: Frames) -> Logits:
-        """Return logits (N, 10) for frames (N, 1, 28, 28), both numpy arrays, in evaluation mode."""
+        """Return logits (N, 10) for frames (N, 1, 28, 28), both numpy arrays, in evaluation mode.
+
+        Raises CheckpointError when they are not finite.
+        """
         was_training = self.training
         self.eval()
         logits: Logits = self(torch.from_numpy(frames).to(self.pixel_mean.device)).cpu().numpy()
         self.train(was_training)
-        return logits
+        return checked(logits)
 
     def features(self, images: Tensor) -> Tensor:
         """Return what the last layer sees of uint8 images (N, 1, 28, 28): the last hidden layer's values, (N, width)."""

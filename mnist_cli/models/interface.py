@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol, SupportsFloat
 import numpy as np
 
 from mnist_cli.arrays import ANYTHING, Frames, Logits
+from mnist_cli.errors import CheckpointError
 
 BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 
@@ -20,6 +21,13 @@ class Model(Protocol):
 
     def logits(self, frames: Frames) -> Logits:
         """Return the logits (N, 10) of frames (N, 1, 28, 28); their softmax are the probabilities of the digits."""
+
+
+def checked(logits: Logits) -> Logits:
+    """Return logits as they are; raises CheckpointError when some are infinite or not numbers, which predict nothing."""
+    if not np.isfinite(logits).all():
+        raise CheckpointError("the model's logits are infinite or not numbers; choose another --checkpoint")
+    return logits
 
 
 def logits_of(model: Model, images: Frames) -> Logits:

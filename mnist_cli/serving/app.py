@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from mnist_cli.datasets.labelled_pictures import Corrections
-from mnist_cli.errors import input_fault
+from mnist_cli.errors import MnistError, input_fault
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
@@ -183,6 +183,11 @@ async def _refuse_parameter(request: Request, error: Exception) -> Response:
     return refuse(422, f"the parameter {first['loc'][-1]} is wrong: {fault}; see /docs")
 
 
+async def _fail(request: Request, error: Exception) -> Response:
+    """Answer with the sentence of an error that whoever runs the service can mend, such as an unusable model."""
+    return refuse(500, str(error))
+
+
 async def _let_go(request: Request, error: Exception) -> Response:
     """Return the response to a sender who disconnected, which nobody receives."""
     return Response(status_code=400)
@@ -192,4 +197,5 @@ _HANDLERS: dict[Any, Any] = {
     StarletteHTTPException: _refuse,
     RequestValidationError: _refuse_parameter,
     ClientDisconnect: _let_go,
+    MnistError: _fail,
 }

@@ -180,7 +180,8 @@ class Trainer:
         val, held_out_loss = evaluate(self.model, self.val, self.config.loss, self.group), None
         if self.held_out:
             held_out_loss = evaluate(self.model, self.held_out, self.config.loss, self.group).loss
-            fit_temperature(self.model, self.held_out)
+            if math.isfinite(held_out_loss):
+                fit_temperature(self.model, self.held_out)
         return EpochResult(
             self.epoch,
             train_loss,

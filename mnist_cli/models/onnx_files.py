@@ -1,0 +1,202 @@
+"""What an ONNX file may hold: the operators, attributes and types that `mnist export` writes, and work within limits.
+
+Whatever protobuf or onnxruntime would make of anything else, they are not given it.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto
+
+MAX_FIELDS = 200_000  # of the file, with those of all messages in it; 100 layers of 8-bit numbers have half as many
+MAX_NODES = 3_000  # 100 layers of 8-bit numbers have 1,500
+MAX_VALUES = 200_000  # between two nodes, for one image; a hidden layer of 1,388 channels of 12x12
+MAX_OPERATIONS = 1_000_000_000  # multiplications for one image; the model that ships has 5,000,000
+OPSET = 22
+
+# The fields of each message; all others are refused: functions, training, other files, sparse tensors, graphs in nodes.
+FIELDS = {
+    "ModelProto": "ir_version opset_import producer_name producer_version domain model_version doc_string graph "
+    "metadata_props",
+    "OperatorSetIdProto": "domain version",
+    "StringStringEntryProto": "key value",
+    "GraphProto": "node name initializer doc_string input output value_info metadata_props",
+    "NodeProto": "input output name op_type domain attribute doc_string metadata_props",
+    "AttributeProto": "name doc_string type f i s floats ints",
+    "TensorProto": "dims data_type float_data int32_data int64_data raw_data name doc_string metadata_props",
+    "ValueInfoProto": "name type doc_string metadata_props",
+    "TypeProto": "tensor_type denotation",
+    "Tensor": "elem_type shape",
+    "TensorShapeProto": "dim",
+    "Dimension": "dim_value dim_param denotation",
+}
+ALLOWED = {message: frozenset(names.split()) for message, names in FIELDS.items()}
+REASONS = {
+    **dict.fromkeys(("external_data", "data_location"), "its weights are in other files"),
+    **dict.fromkeys(
+        ("g", "graphs", "functions", "ref_attr_name"), "it has loops or functions, which no classifier needs"
+    ),
+}
+
+WINDOW = "auto_pad dilations group kernel_shape pads strides"
+OPERATORS = {  # and their attributes
+    "BatchNormalization": "epsilon momentum training_mode",
+    "Cast": "to saturate",
+    "Conv": WINDOW,
+    "DequantizeLinear": "axis block_size",
+    "Div": "",
+    "Gelu": "approximate",
+    "Gemm": "alpha beta transA transB",
+    "LeakyRelu": "alpha",
+    "MaxPool": f"{WINDOW} ceil_mode storage_order",
+    "QuantizeLinear": "axis block_size saturate output_dtype precision",
+    "Relu": "",
+    "Reshape": "allowzero",
+    "Sigmoid": "",
+    "Softmax": "axis",
+    "Sub": "",
+    "Tanh": "",
+}
+BYTES: dict[int, int] = {  # of a number, of each type that weights and shapes have
+    TensorProto.FLOAT: 4,
+    TensorProto.INT8: 1,
+    TensorProto.UINT8: 1,
+    TensorProto.INT32: 4,
+    TensorProto.INT64: 8,
+}
+
+
+def check(content: bytes) -> None:
+    """Raise ValueError, or what protobuf and onnx raise for broken files, unless `mnist export` could have made this."""
+    fields = islice(_fields(memoryview(content), ModelProto.DESCRIPTOR), MAX_FIELDS + 1)
+    if sum(1 for _ in fields) > MAX_FIELDS:
+        raise ValueError(f"it has more than {MAX_FIELDS:,} fields")
+    model = onnx.load_model_from_string(content)
+    if [(entry.domain, entry.version) for entry in model.opset_import] != [("", OPSET)]:
+        raise ValueError(f"its operators are not those of ONNX's version {OPSET}")
+    if len(model.graph.node) > MAX_NODES:
+        raise ValueError(f"it has {len(model.graph.node):,} nodes")
+    for node in model.graph.node:
+        allowed = OPERATORS.get(node.op_type)
+        if node.domain or allowed is None or not {one.name for one in node.attribute} <= set(allowed.split()):
+            raise ValueError(f"it has an operator {node.op_type!r} of a kind that no exported model has")
+    for tensor in model.graph.initializer:
+        _check_tensor(tensor)
+    _check_work(model)
+
+
+def _fields(data: memoryview, message: Any) -> Iterator[None]:
+    """Yield once for each field of an encoded message and of those in it; raise ValueError for one that is not allowed.
+
+    Format: https://protobuf.dev/programming-guides/encoding/.
+    """
+    place = 0
+    while place < len(data):
+        key, place = _varint(data, place)
+        kind = key & 7
+        if kind not in {0, 1, 2, 5}:
+            raise ValueError("it is not in protobuf's format")
+        size, place = {1: (8, place), 5: (4, place)}.get(kind) or _varint(data, place)
+        inside = data[place : place + size] if kind else None  # a varint has been read already
+        if inside is not None and len(inside) != size:
+            raise ValueError("it ends too early")
+        place += size if kind else 0
+        field = message.fields_by_number.get(key >> 3)
+        if field is None or field.name not in ALLOWED[message.name]:
+            name = field.name if field else f"field {key >> 3}"
+            raise ValueError(REASONS.get(name, f"it has {name} in a {message.name}, as no exported model has"))
+        yield
+        if field.message_type and inside is not None:
+            yield from _fields(inside, field.message_type)
+
+
+def _varint(data: memoryview, place: int) -> tuple[int, int]:
+    """Return the number at a place, of seven bits a byte, and the place behind it."""
+    number = 0
+    for shift in range(0, 70, 7):
+        if place >= len(data):
+            raise ValueError("it ends too early")
+        byte = data[place]
+        place += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, place
+    raise ValueError("it is not in protobuf's format")
+
+
+def _check_tensor(tensor: TensorProto) -> None:
+    """Raise ValueError unless a tensor has as many numbers as its shape says."""
+    if tensor.data_type not in BYTES or len(tensor.dims) > 4 or any(side < 0 for side in tensor.dims):
+        raise ValueError(f"its tensor {tensor.name!r} is of a kind that no exported model has")
+    stored = len(tensor.raw_data) / BYTES[tensor.data_type]
+    stored += len(tensor.float_data) + len(tensor.int32_data) + len(tensor.int64_data)
+    if stored != math.prod(tensor.dims):
+        raise ValueError(f"its tensor {tensor.name!r} has fewer numbers than it says, or more")
+
+
+def _check_work(model: ModelProto) -> None:
+    """Raise ValueError for a model whose memory or work is not that of a few million weights, whatever its nodes do.
+
+    Its shapes are inferred for two and for three images: what is between the nodes has to grow with them or not at all.
+    """
+    two, three = _shapes(model, 2), _shapes(model, 3)
+    weights = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
+    constants = operations = 0
+    for node in model.graph.node:
+        for name in node.output:
+            if name not in two or name not in three:
+                raise ValueError(f"the shape of {name!r} in it cannot be told")
+            values, more = math.prod(two[name]), math.prod(three[name])
+            if values == more:
+                constants += values
+            elif 3 * values != 2 * more or values > 2 * MAX_VALUES:
+                raise ValueError(
+                    f"it computes {values // 2:,} values at once, more than any model that was trained here"
+                )
+        operations += math.prod(two[node.output[0]]) * _operations(node, two)
+    if constants > 2 * weights:
+        raise ValueError("it computes more constants than it has weights")
+    if operations > 2 * MAX_OPERATIONS:
+        raise ValueError(f"it needs {operations // 2:,} multiplications for an image")
+
+
+def _operations(node: NodeProto, shapes: dict[str, list[int]]) -> int:
+    """Return how many multiplications each value that a node computes takes, about."""
+    if node.op_type == "Conv":
+        return math.prod(shapes[node.input[1]][1:])
+    if node.op_type == "Gemm":
+        return max(shapes[node.input[0]])
+    return math.prod(math.prod(attribute.ints) for attribute in node.attribute if attribute.name == "kernel_shape")
+
+
+def _shapes(model: ModelProto, images: int) -> dict[str, list[int]]:
+    """Return the shape of all that is computed from so many images.
+
+    The shapes in the file are not looked at, and of the weights only their shapes.
+    """
+    bare = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    bare.graph.name = "shapes"
+    bare.graph.node.extend(model.graph.node)
+    for value in model.graph.input:
+        shape = [images, *(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])]
+        bare.graph.input.append(onnx.helper.make_tensor_value_info(value.name, TensorProto.UINT8, shape))
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.INT64:  # a shape to give to something
+            bare.graph.initializer.append(tensor)
+        else:
+            bare.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    for value in model.graph.output:
+        bare.graph.output.append(onnx.helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None))
+    inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True).graph
+    values = (*inferred.input, *inferred.value_info, *inferred.output)
+    shapes = {
+        value.name: value.type.tensor_type.shape.dim for value in values if value.type.tensor_type.HasField("shape")
+    }
+    return {
+        name: [dim.dim_value for dim in dims]
+        for name, dims in shapes.items()
+        if all(dim.HasField("dim_value") for dim in dims)
+    }
