@@ -1,8 +1,10 @@
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import mnist_cli
 from mnist_cli.cli import app, console
 from mnist_cli.datasets import mnist_files
 from mnist_cli.errors import CheckpointError
+
+ROOT = str(Path(mnist_cli.__file__).parent.parent)
 
 
 def test_version(mnist):
@@ -173,3 +177,37 @@ def test_without_a_checkpoint_the_newest_run_is_looked_at_and_named(mnist, train
         assert "checkpoints/first/last.pt" in done.stderr
     monkeypatch.setenv("MNIST_CHECKPOINT", "pretrained")
     assert json.loads(mnist("info", "--json").stdout)["path"] == "pretrained"
+
+
+def program(*arguments, folder, **environment):
+    """Run the program in a process of its own, with the encoding of its streams."""
+    command = [sys.executable, "-m", "mnist_cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, cwd=folder, env={**os.environ, **environment}, check=False)
+
+
+def test_a_stream_takes_names_that_its_encoding_does_not_have(tmp_path):
+    draw_seven().save(tmp_path / "数字.png")
+    done = program("predict", "数字.png", "--csv", folder=tmp_path, PYTHONIOENCODING="cp1252", PYTHONPATH=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert b"\n\\u6570\\u5b57.png,7," in done.stdout.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudoterminals")
+@pytest.mark.parametrize("options", [[], ["--csv"], ["--json"]])
+def test_no_name_steers_a_terminal(tmp_path, options):
+    import pty
+
+    name = b"\x1b]0;title\x07\xc2\x9b2J\xe2\x80\xae\x9b.png"  # ESC, C1 in UTF-8, bidi override, a byte that is C1 alone
+    draw_seven().save(os.path.join(os.fsencode(tmp_path), name))
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover
+        os.chdir(tmp_path)
+        os.environ["PYTHONPATH"] = ROOT
+        os.execv(sys.executable, [sys.executable, "-m", "mnist_cli", "predict", *options, os.fsdecode(name)])
+    text = b""
+    with suppress(OSError):
+        while more := os.read(terminal, 65_536):
+            text += more
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert b"title" in text
+    assert not any(sign in text for sign in (b"\x1b]", b"\x07", b"\xc2\x9b", b"\xe2\x80\xae", b"\x9b.png"))

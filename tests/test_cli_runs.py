@@ -5,12 +5,14 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from test_checkpoints import change
 from test_imports import HEAVY, modules_after
 
+from mnist_cli.cli.runs import Row
 from mnist_cli.models import checkpoints
 from mnist_cli.training import runs
 
@@ -261,3 +263,16 @@ def test_what_differs_between_two_runs_is_shown_and_nothing_else(three):
 def test_a_run_may_be_called_like_a_command(three, tmp_path):
     (tmp_path / "checkpoints/plain").rename(tmp_path / "checkpoints/diff")
     assert listed(three("runs", "list", "diff", "--json")) == ["diff"]
+
+
+def test_a_file_time_that_is_no_date_is_left_out():
+    late = SimpleNamespace(stat=lambda: SimpleNamespace(st_mtime=2.0**38))  # in the year 10,680, as some disks allow
+    assert Row(SimpleNamespace(last_path=late), is_used=False).saved is None
+
+
+def test_runs_of_any_name_are_drawn(two, tmp_path):
+    for name in (b"\xff", "数字".encode(), b"$x_{$", b"\x1b[31m"):
+        shutil.copytree(
+            os.fsencode(tmp_path / "checkpoints/first"), os.fsencode(tmp_path / "checkpoints") + b"/" + name
+        )
+    assert two("runs", "--plot", "all.png").exit_code == 0

@@ -1,5 +1,6 @@
 """What the commands share: the two streams, the options all of them have, and the one place where errors are shown."""
 
+import codecs
 import errno
 import io
 import os
@@ -17,6 +18,7 @@ from mnist_cli import cores
 from mnist_cli.cli.usage import explaining
 from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError, MnistError
+from mnist_cli.names import encode_any, printable
 from mnist_cli.results import percent
 
 if TYPE_CHECKING:
@@ -118,10 +120,18 @@ def _is_debugging() -> bool:
 
 
 def _open_streams() -> None:
-    """Put the null device where a stream is closed: Python has None there, and the next file would get its number."""
+    """Make the streams take all that is written to them.
+
+    Where one is closed Python has None, and the next file would get its number: there the null device is put. And names
+    may be no text in any encoding, or have characters that that of a stream does not have.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    codecs.register_error("any_name", encode_any)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="any_name")
 
 
 def _show_os_error(error: OSError) -> None:
@@ -130,18 +140,18 @@ def _show_os_error(error: OSError) -> None:
     show_error(f"{place}{error.strerror or error}{hint}")
 
 
-def printable(text: object) -> str:
-    """Return `text` on one line whatever a file is called: what would steer the terminal is spelled out."""
-    line = str(text)
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in line)
-
-
 def show_error(message: str) -> None:
     """Print one line that begins with a red word."""
     # Not with `err=True`, which looks for the stream itself, past a progress bar that makes room for the line.
     typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {printable(message)}", file=sys.stderr)
+
+
+def print_answer(text: str, end: str = "\n") -> None:
+    """Print on stdout; a terminal gets nothing that steers it, and other programs the bytes of every name."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(printable, text.split("\n")))
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
 
 
 def say(message: str) -> None:
@@ -155,12 +165,6 @@ def command(*arguments: object) -> str:
     as_called = [sys.executable, "-m", "mnist_cli"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     program = ["mnist"] if shutil.which("mnist") else as_called
     return shlex.join([*program, *map(str, arguments)])
-
-
-def any_name() -> None:
-    """Let the names of files be printed that are no text in any encoding: as they are."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> Path | None:

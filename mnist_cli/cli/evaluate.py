@@ -10,7 +10,7 @@ import typer
 
 from mnist_cli import files
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, prepare_data, say
+from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, prepare_data, print_answer, say
 from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
 
@@ -76,7 +76,7 @@ def evaluate(
         measured = api.compare(paths, tta=tta, corruptions=kinds, device=device, data_dir=data_dir)
     if as_json:
         for model in measured:
-            typer.echo(json.dumps(_values(model, measured[0]), allow_nan=False))
+            print_answer(json.dumps(_values(model, measured[0]), allow_nan=False))
     else:
         _print_comparison(measured) if len(measured) > 1 else _print_scores(measured[0].answers)
         if corruptions:
@@ -122,16 +122,16 @@ def _print_scores(answers: "Predictions") -> None:
         ("errors", f"{evaluation.errors:,} of {evaluation.images:,}"),
         ("calibration", f"{percent(answers.calibration_error())} expected error of the confidence"),
     ]
-    typer.echo(tables.columns(facts, left={0, 1}) + "\n")
+    print_answer(tables.columns(facts, left={0, 1}) + "\n")
     scores = [
         (str(one.digit), percent(one.precision), percent(one.recall), percent(one.f1), f"{one.images:,}")
         for one in answers.classes()
     ]
     tables.show([("digit", "precision", "recall", "F1", "images"), *scores], left=set())
     if confusions := answers.commonest_confusions():
-        typer.echo("\ncommonest confusions")
+        print_answer("\ncommonest confusions")
         rows = [(f"{one.truth} as {one.answer}", f"{one.times:,} times") for one in confusions]
-        typer.echo(tables.columns(rows, left={0}, indent=4))
+        print_answer(tables.columns(rows, left={0}, indent=4))
 
 
 def _print_comparison(measured: "list[Evaluated]") -> None:
@@ -154,7 +154,7 @@ def _print_comparison(measured: "list[Evaluated]") -> None:
             )
         )
     tables.show(rows, left={len(rows[0]) - 1})
-    typer.echo("p: how probable so large a difference from the first is by chance (McNemar's exact test)")
+    print_answer("p: how probable so large a difference from the first is by chance (McNemar's exact test)")
 
 
 def _print_corruptions(measured: "list[Evaluated]") -> None:
@@ -165,5 +165,5 @@ def _print_corruptions(measured: "list[Evaluated]") -> None:
     ratios = [model.mean_corrupted_error / model.clean_error if model.clean_error else None for model in measured]
     rows.append(("mean / clean", ["-" if ratio is None else f"{ratio:.1f}" for ratio in ratios]))
     names = ["error"] if len(measured) == 1 else [f"model {number}" for number in range(1, len(measured) + 1)]
-    typer.echo("\nerrors on corrupted images (MNIST-C)")
+    print_answer("\nerrors on corrupted images (MNIST-C)")
     tables.show([("corruption", *names), *((name, *cells) for name, cells in rows)], left={0})

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import CHECKPOINT, DataDir, prepare_data, say
+from mnist_cli.cli.console import CHECKPOINT, DataDir, prepare_data, print_answer, say
 from mnist_cli.errors import ConfigError, missing
 from mnist_cli.results import percent
 from mnist_cli.training import runs
@@ -71,7 +71,7 @@ def export(
     content, found = exports.make(loaded, format, images, labels, calibration)
     with replacing(path) as file:
         file.write(content)
-    typer.echo(path)
+    print_answer(str(path))
     if int8:
         say(f"val accuracy {percent(found.accuracy)}; the checkpoint has {percent(found.accuracy_before)}.")
     else:

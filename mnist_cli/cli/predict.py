@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mnist_cli.cli.console import Device, ModelToUse, any_name, describe_model, say, show_error
+from mnist_cli.cli.console import Device, ModelToUse, describe_model, say, show_error
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.errors import ConfigError
 from mnist_cli.recognition.result import Result
@@ -84,7 +84,6 @@ def predict(
     say(describe_model(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
-    any_name()
     names = list(sources.expand(map(str, files)))  # and not paths, which take five times the memory
     left_out = sum((folders.count_left_out(file) for file in files if os.path.isdir(file)), Counter[str]())
     if line := folders.describe_left_out(left_out, names):

@@ -13,12 +13,13 @@ import typer
 from typer.core import TyperGroup
 
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import CHECKPOINT, any_name, printable, say
+from mnist_cli.cli.console import CHECKPOINT, print_answer, say
 from mnist_cli.cli.usage import Command
 from mnist_cli.config import CHECKPOINTS_DIR, TrainConfig
 from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.models import checkpoint_info
 from mnist_cli.models.checkpoint_info import Header
+from mnist_cli.names import one_line, printable
 from mnist_cli.results import percent
 from mnist_cli.training import runs as training_runs
 from mnist_cli.training.runs import Run, find
@@ -43,9 +44,12 @@ class Row:
     error: str | None = None
 
     @property
-    def saved(self) -> datetime:
-        """When the last epoch was saved, to the second."""
-        return datetime.fromtimestamp(int(self.run.last_path.stat().st_mtime)).astimezone()
+    def saved(self) -> datetime | None:
+        """When the last epoch was saved, to the second; None for a time of a file that is no date, after the year 9999."""
+        try:
+            return datetime.fromtimestamp(int(self.run.last_path.stat().st_mtime)).astimezone()
+        except (ValueError, OverflowError, OSError):
+            return None
 
     @property
     def size(self) -> int:
@@ -76,7 +80,7 @@ def _names() -> list[str]:
 
 # The order of the rows, the first one first; what is not known comes last.
 ORDERS: dict[Sort, Callable[[Row], Any]] = {
-    "saved": lambda row: -row.saved.timestamp(),
+    "saved": lambda row: -row.run.last_path.stat().st_mtime,
     "name": lambda row: row.run.name,
     "accuracy": lambda row: -((row.result and row.result.val_accuracy) or 0.0),
     "epochs": lambda row: -(row.last.epochs if row.last else 0),
@@ -123,10 +127,9 @@ def list_runs(
     rows.sort(key=ORDERS[sort])
     if best:
         rows = [_best(rows)]
-    any_name()
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(_values(row)))
+            print_answer(json.dumps(_values(row)))
     elif rows:
         _print_table(rows)
     for row in rows:
@@ -165,7 +168,6 @@ def differences(
     names = list(dict.fromkeys([*facts[0], *facts[1]]))
     rows = [(name, facts[0].get(name, ""), facts[1].get(name, "")) for name in names]
     rows = [row for row in rows if row[1] != row[2]]
-    any_name()
     if rows:
         tables.show([("", one, other), *rows], left={0, 1, 2})
     else:
@@ -218,7 +220,7 @@ def _values(row: Row) -> dict[str, Any]:
         "val_accuracy": result.val_accuracy if result else None,
         "held_out_loss": result.metrics[-1].held_out_loss if result and result.metrics else None,
         "seconds": last.seconds if last else None,
-        "saved": row.saved.isoformat(),
+        "saved": row.saved.isoformat() if row.saved else None,
         "size": row.size,
         "config": asdict(last.config) if last else None,
         "error": row.error,
@@ -257,9 +259,9 @@ def _cells(row: Row, settings: Sequence[str]) -> tuple[str, ...]:
     values = _settings(row.last.config) if row.last else {}
     return (
         USED if row.is_used else "",
-        printable(row.run.name),
+        one_line(row.run.name),
         *_scores(row.last, row.result),
-        f"{row.saved:%Y-%m-%d %H:%M}",
+        f"{row.saved:%Y-%m-%d %H:%M}" if row.saved else "",
         f"{row.size / 1e6:.1f} MB",
         *(values.get(name, "") for name in settings),
     )

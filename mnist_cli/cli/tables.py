@@ -4,9 +4,8 @@ import sys
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
-from mnist_cli.cli.console import printable
+from mnist_cli.cli.console import print_answer
+from mnist_cli.names import one_line, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +22,7 @@ def show(rows: Sequence[Cells], left: Container[int], styles: Sequence[str] = ()
     each row below the headings.
     """
     if not sys.stdout.isatty():
-        typer.echo(columns(rows, left))
+        print_answer(columns(rows, left))
         return
     from rich.console import Console
     from rich.text import Text
@@ -31,7 +30,7 @@ def show(rows: Sequence[Cells], left: Container[int], styles: Sequence[str] = ()
     headings, *body = rows
     drawn = empty()
     for number, heading in enumerate(headings):
-        drawn.add_column(heading, justify="left" if number in left else "right", overflow="fold")
+        drawn.add_column(Text(printable(heading)), justify="left" if number in left else "right", overflow="fold")
     for number, row in enumerate(body):
         drawn.add_row(*(Text(printable(cell)) for cell in row), style=styles[number] if styles else "")
     Console().print(drawn)
@@ -47,10 +46,11 @@ def empty() -> "Table":
 
 def columns(rows: Sequence[Cells], left: Container[int], indent: int = 0) -> str:
     """Return rows of cells as lines in which the columns line up, those whose numbers are in `left` on their left sides."""
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
 
     def line(row: Cells) -> str:
-        places = enumerate(zip(map(printable, row), widths, strict=True))
+        places = enumerate(zip(row, widths, strict=True))
         gap = " " * GAP
         return gap.join(cell.ljust(width) if place in left else cell.rjust(width) for place, (cell, width) in places)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli import config as configuration
-from mnist_cli.cli.console import DataDir, Device, command, prepare_data, say
+from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say
 from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.config import means_pretrained
 from mnist_cli.errors import ConfigError, StoppedError, ToldElsewhereError
@@ -125,7 +125,7 @@ def _tell(trained: "Trained", device: str | None, data_dir: Path | None, report:
         say(f"Stopped after {trained.config.patience} epochs without a better held-out loss.")
     if best := early_stopping.best_of(trained.results):
         say(f"{trained.run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
-    typer.echo(trained.path)
+    print_answer(str(trained.path))
     log_dir = trained.run.log_dir
     if report:
         say(f"{_write_report(trained.path, device, data_dir, log_dir)} shows where it fails.")

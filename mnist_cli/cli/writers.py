@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import typer
-
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import printable
+from mnist_cli.cli.console import print_answer
 from mnist_cli.cli.tables import GAP
+from mnist_cli.names import one_line, printable
 from mnist_cli.recognition.result import Result, likeliest
 from mnist_cli.results import percent
 
@@ -42,8 +41,8 @@ class LineWriter:
 
     def write(self, results: list[Result]) -> None:
         """Print the results."""
-        lines = [f"{printable(result.path)}: {self._line(result)}\n" for result in results if not result.error]
-        typer.echo("".join(lines), nl=False)
+        lines = [f"{one_line(result.path)}: {self._line(result)}\n" for result in results if not result.error]
+        print_answer("".join(lines), end="")
 
     def _line(self, result: Result) -> str:
         if result.digits:
@@ -61,7 +60,7 @@ class JsonWriter:
     def write(self, results: list[Result]) -> None:
         """Print the results."""
         lines = [json.dumps(result.to_dict(self.top_k, self.many), allow_nan=False) + "\n" for result in results]
-        typer.echo("".join(lines), nl=False)
+        print_answer("".join(lines), end="")
 
 
 class CsvWriter:
@@ -147,7 +146,7 @@ def _print_row(cells: Iterable[object]) -> None:
     """Print one row of CSV; None is an empty cell."""
     row = io.StringIO()
     csv.writer(row, lineterminator="\n").writerow(cells)
-    typer.echo(row.getvalue(), nl=False)
+    print_answer(row.getvalue(), end="")
 
 
 def _csv_cells(prediction: "Prediction | None", reason: str | None) -> list[object]:

@@ -23,6 +23,7 @@ from mnist_cli.arrays import CLASSES
 from mnist_cli.config import TrainConfig
 from mnist_cli.evaluation.metrics import Predictions
 from mnist_cli.files import replacing
+from mnist_cli.names import printable
 from mnist_cli.results import EpochResult, Evaluation, percent
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -86,7 +87,7 @@ def plot(
     """
     for name, (along, up) in curves.items():
         style = (styles or {}).get(name, {})
-        axes.plot(along, up, label=name, marker="o" if len(along) <= 15 else None, markersize=3.5, **style)
+        axes.plot(along, up, label=_label(name), marker="o" if len(along) <= 15 else None, markersize=3.5, **style)
     axes.set(xlabel=x, ylabel=y)
     if log:
         axes.set_yscale("log")
@@ -167,6 +168,11 @@ def accuracies(results: Sequence[EpochResult], config: TrainConfig | None = None
 
 
 @styled
+def _label(name: str) -> str:
+    """Return any name as text that can be drawn; between two $ it would be a formula."""
+    return printable(name).replace("$", r"\$")
+
+
 def comparison(
     runs: Mapping[str, Sequence[EpochResult]],
     title: str = "Runs compared on the val images",

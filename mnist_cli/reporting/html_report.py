@@ -14,6 +14,7 @@ from mnist_cli.arrays import CLASSES, Frames
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.metrics import Measured, Predictions
 from mnist_cli.files import replacing
+from mnist_cli.names import printable
 from mnist_cli.reporting import figures
 from mnist_cli.results import p_value, percent
 from mnist_cli.version import __version__
@@ -45,7 +46,7 @@ def write(folder: Path, measured: list[Measured], images: Frames) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mnist_cli", "reporting"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    title = f"What {measured[0].name if len(measured) == 1 else f'{len(measured)} models'} made of {len(images):,} val images"
+    title = f"What {printable(measured[0].name) if len(measured) == 1 else f'{len(measured)} models'} made of {len(images):,} val images"
     page = environment.get_template("report.html").render(
         title=title, version=__version__, models=models, percent=percent, p_value=p_value
     )
@@ -68,7 +69,7 @@ def _values(model: Measured, drawn: Mapping[str, Figure], first: Measured | None
     """Return what the page shows of a model; of the second and further ones also how they differ from the `first`."""
     return {
         **model.answers.summary(),
-        "name": model.name,
+        "name": printable(model.name),
         "verdict": describe(model.answers),
         "p_value": metrics.mcnemar(first.answers, model.answers) if first else None,
         "figures": [
