@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import Any, Literal, TypedDict
 
 from mnist_cli.errors import ConfigError
+from mnist_cli.files import open_regular
 from mnist_cli.hyperparameters import LONGEST, declared, did_you_mean, hyperparameter, nearest, option_of
 
 DATA_DIR = Path("data")
@@ -256,7 +257,8 @@ class TrainOptions(TypedDict, total=False):
 
 MOST_LAYERS = 100
 MOST_WEIGHTS = 100_000_000  # between fully connected layers; with its optimizer such a network takes 1.6 GB
-LARGEST_FILE = 1_000_000  # bytes of a configuration
+MAX_CONFIG_BYTES = 20_000  # one of 100 layers has 2,000
+MAX_DOTS = 100  # in a line; names have none, a path may have some
 
 # Named sets of values. `original` is what introductory tutorials do, less their mistakes.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -347,14 +349,18 @@ def _refuse_without_effect(
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the names and values in a TOML file; raises ConfigError when it is none."""
-    if not path.is_file() or path.stat().st_size > LARGEST_FILE:
-        raise ConfigError(
-            f"{path} is not a TOML file such as runs/NAME/config.toml: it is no file, or a very large one"
-        )
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
-        raise ConfigError(f"{path} is not a TOML file such as runs/NAME/config.toml: {error}") from error
+        with open_regular(path) as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise ValueError(f"it has more than {MAX_CONFIG_BYTES:,} bytes")
+        # The work of the parser grows with the square of the dots in a key.
+        if any(line.count(b".") > MAX_DOTS for line in content.split(b"\n")):
+            raise ValueError(f"it has a line with more than {MAX_DOTS} dots")
+        return tomllib.loads(content.decode())
+    except (OSError, ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} is not a TOML file such as runs/NAME/config.toml: {why}") from error
 
 
 def to_toml(config: TrainConfig) -> str:

@@ -28,7 +28,7 @@ def open_regular(path: Path) -> BinaryIO:
     os.close(descriptor)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "this is a pipe or a device, and no file", str(path))
+    raise OSError(errno.EINVAL, "this is not a file but a pipe or a device", str(path))
 
 
 @contextmanager

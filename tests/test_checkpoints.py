@@ -322,5 +322,7 @@ def test_two_tensors_of_one_storage_are_loaded(trained, tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
-    with pytest.raises(CheckpointError, match=r"pipe\.pt is not a checkpoint: this is a pipe or a device"):
+    with pytest.raises(
+        CheckpointError, match=r"pipe\.pt is not a checkpoint: this is not a file but a pipe or a device"
+    ):
         checkpoints.load(tmp_path / "pipe.pt")

@@ -1,4 +1,5 @@
 import math
+import os
 from itertools import product
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -143,7 +144,7 @@ def test_a_file_made_to_exhaust_the_parser_is_no_configuration(tmp_path, content
 
 
 def test_a_device_is_no_configuration():
-    with pytest.raises(ConfigError, match="it is no file"):
+    with pytest.raises(ConfigError, match="not a file but a pipe or a device"):
         resolve(None, Path("/dev/zero"), {})
 
 
@@ -247,3 +248,25 @@ def test_the_options_that_editors_complete_are_the_hyperparameters_with_their_ty
     told = get_type_hints(TrainOptions)
     del told["hidden"]  # any sequence will do
     assert told == kinds
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("a." * 9_000 + "b = 1", "a line with more than 100 dots"),  # whose parsing would take gigabytes
+        ("[" + "a." * 9_000 + "b]", "a line with more than 100 dots"),
+        ("#" * 30_000, "more than 20,000 bytes"),
+    ],
+)
+def test_a_configuration_that_would_take_long_to_parse_is_refused(tmp_path, content, why):
+    (tmp_path / "deep.toml").write_text(content)
+    with pytest.raises(ConfigError, match=why):
+        config.read_toml(tmp_path / "deep.toml")
+
+
+def test_a_configuration_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(
+        ConfigError, match=r"pipe\.toml is not a TOML file .*: this is not a file but a pipe or a device"
+    ):
+        config.read_toml(tmp_path / "pipe.toml")

@@ -1,8 +1,10 @@
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
+from mnist_cli import files
 from mnist_cli.files import lock, replacing
 
 
@@ -57,3 +59,24 @@ def test_who_waits_for_a_lock_gets_it_when_it_is_free(tmp_path):
         order.append("mine")
     waiting.join()
     assert order == ["mine", "theirs"]
+
+
+def test_only_files_are_opened_for_reading(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+    with files.open_regular(tmp_path / "file") as file:
+        assert file.read() == b"content"
+    with pytest.raises(IsADirectoryError):
+        files.open_regular(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="a pipe or a device"):
+            files.open_regular(path)
+
+
+def test_two_programs_with_one_process_id_do_not_share_a_temporary_file(tmp_path):
+    """As in two containers that share a folder."""
+    with files.replacing(tmp_path / "a") as one, files.replacing(tmp_path / "a") as other:
+        assert one.name != other.name
+        one.write(b"one")
+        other.write(b"other")
+    assert (tmp_path / "a").read_bytes() == b"one"

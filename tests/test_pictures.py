@@ -202,7 +202,7 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="this is a folder"):
         decode.read(tmp_path)
-    with pytest.raises(ImageError, match="not a file"):
+    with pytest.raises(ImageError, match="not a file but a pipe"):
         decode.read(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match=r"xxx\.png: "):
         decode.read(tmp_path / ("x" * 300 + ".png"))

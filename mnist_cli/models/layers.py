@@ -30,7 +30,7 @@ def describe(shapes: Mapping[str, Shape]) -> list[Layer]:
             number, kind, output = number + 1, "linear", (units,)
         else:
             number, side = number + 1, _side_after_convolution(number, side)
-            kind, output = f"conv {weight[2]}x{weight[3]}", (units, side, side)
+            kind, output = f"conv {'x'.join(map(str, weight[2:]))}", (units, side, side)
         learned = sum(math.prod(shape) for name, shape in tensors.items() if name in {"weight", "bias"})
         layers.append(Layer(f"{number} {kind}, {units}", output, learned, prefix))
     return layers

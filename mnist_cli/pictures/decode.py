@@ -4,7 +4,7 @@ import ctypes
 import io
 import logging
 import math
-import stat
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,17 +18,19 @@ from PIL import ExifTags, Image, ImageStat, UnidentifiedImageError, _imaging
 
 from mnist_cli.arrays import Picture
 from mnist_cli.errors import FormatError, ImageError, TooLargeError
-from mnist_cli.pictures import rare_formats
+from mnist_cli.files import open_regular
+from mnist_cli.pictures import limits, rare_formats
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 MAX_PIXELS = 100_000_000  # a picture with more is refused before it is decoded
-MAX_WEBP_PIXELS = 60_000_000  # the decoders of WebP, AVIF and HEIC keep several copies of a picture
+# Of formats whose decoders keep several copies of a picture.
+MAX_PIXELS_OF = {"WEBP": 30_000_000, "AVIF": 60_000_000, "HEIF": 60_000_000}
 MAX_FILE_BYTES = 400_000_000  # about the size of an uncompressed picture of MAX_PIXELS
 SMALL_FILE_BYTES = 65_536  # a file with fewer is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
-STRIP_PIXELS = 4_000_000  # are converted at a time
+STRIP_PIXELS = 3_000_000  # are converted at a time
 SAMPLE_SIZE = 1_000  # px, the sides to which a transparent picture is reduced to choose its background
 # The inverse of each orientation of the camera, by its number in Exif. Not Pillow's `exif_transpose`, which copies the
 # whole decoded image before it is reduced.
@@ -72,17 +74,16 @@ def read_unnamed(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
             content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
             _check_size(len(content))
             return decode(io.BytesIO(content), longest)
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("this is a folder; name the files in it" if path.is_dir() else "this is not a file")
-        _check_size(status.st_size)
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
+            _check_size(os.fstat(file.fileno()).st_size)
             # Pillow reads a few bytes at a time, which for a small file takes as long as decoding it.
             start = file.read(SMALL_FILE_BYTES)
             if len(start) < SMALL_FILE_BYTES:
                 return decode(io.BytesIO(start), longest)
             file.seek(0)
             return decode(file, longest)
+    except IsADirectoryError as error:
+        raise ImageError("this is a folder; name the files in it") from error
     except FileNotFoundError as error:
         raise ImageError("there is no such file") from error
     except PermissionError as error:
@@ -105,10 +106,13 @@ def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, max_pixels: int =
     Raises FormatError when there is none, TooLargeError when it has more than `max_pixels`, else ImageError when it is
     corrupted.
     """
+    limits.check_tiff(file)
     with _reported(max_pixels), Image.open(file, formats=(*FORMATS, *rare_formats.openers(file))) as image:
-        limit = min(max_pixels, MAX_WEBP_PIXELS) if image.format in {"WEBP", "AVIF", "HEIF"} else max_pixels
+        limit = min(max_pixels, MAX_PIXELS_OF.get(image.format or "", max_pixels))
         if image.width * image.height > limit:
             raise _too_large(limit)
+        if image.format in {"JPEG", "MPO"}:
+            limits.check_scans(file, image.width * image.height)
         if longest:
             image.draft(None, (longest, longest))  # lets a JPEG decode straight to a smaller size
         return to_array(image, longest)
