@@ -152,3 +152,18 @@ def test_a_name_that_is_neither_a_file_nor_a_run_is_an_error_and_a_path_stays():
             runs.find_checkpoint(name)
     assert runs.find_checkpoint("elsewhere/last.pt") == Path("elsewhere/last.pt")
     assert runs.find_checkpoint("none.pt") == Path("none.pt")
+
+
+def test_the_curves_of_a_run_are_found_from_its_checkpoint_in_whichever_folder_one_is(tmp_path, monkeypatch):
+    run = runs.create("one", CONFIG)
+    run.last_path.touch()
+    runs.release(run)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    taken_up = runs.take_up(Path("../checkpoints/one/last.pt"))
+    assert taken_up.log_dir == tmp_path / "runs/one"  # absolute, since it is not below this folder
+    runs.release(taken_up)
+    monkeypatch.chdir(tmp_path / "checkpoints/one")
+    taken_up = runs.take_up(Path("last.pt"))
+    assert (taken_up.name, taken_up.log_dir) == ("one", tmp_path / "runs/one")
+    runs.release(taken_up)

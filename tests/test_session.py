@@ -7,7 +7,7 @@ from conftest import draw_seven
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets.labelled_pictures import Corrections
-from mnist_cli.errors import DivergenceError
+from mnist_cli.errors import ConfigError, DivergenceError
 from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode
 from mnist_cli.reporting.run import RunReport
@@ -69,3 +69,20 @@ def test_a_run_that_diverges_says_what_is_kept(run, data_dir):
     with pytest.raises(DivergenceError, match="there is nothing to keep"):
         session.train_and_save(trainer, run, report)
     assert not run.checkpoint_dir.exists()
+
+
+def test_a_run_is_locked_before_it_is_read_and_free_again_when_it_cannot_go_on(run, data_dir):
+    trainer = session.prepare(CONFIG, CPU, data_dir)
+    next(trainer.epochs())
+    session.save(run.last_path, trainer)
+    run.last_path.with_name("garbage.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ConfigError, match="another program goes on with"):  # and not that it is no checkpoint
+        session.take_up(run.last_path.with_name("garbage.pt"), None, CPU, data_dir)
+    runs.release(run)
+    with pytest.raises(
+        ConfigError, match="has 1 epochs already, as --epochs says; leave --epochs out to go on to its 2"
+    ):
+        session.take_up(run.last_path, 1, CPU, data_dir)
+    taken_up, trainer = session.take_up(run.last_path, None, CPU, data_dir)
+    assert (taken_up.log_dir, trainer.epoch) == (run.log_dir, 1)
+    runs.release(taken_up)
