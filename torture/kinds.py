@@ -6,7 +6,7 @@ import time
 import traceback
 from pathlib import Path
 
-from torture import Kind, Skipped, faults, kills, network, options, pictures, strangers
+from torture import Kind, Skipped, bombs, faults, kills, network, options, pictures, strangers
 
 KINDS = [
     Kind("kills while training", kills.training, whole=30, share=1),
@@ -26,6 +26,10 @@ KINDS = [
     Kind("damaged checkpoints", strangers.damaged, whole=3_000, share=40),
     Kind("checkpoints with a wrong value", strangers.changed, whole=3_000, share=40),
     Kind("checkpoints with code, bombs and devices", strangers.planted, whole=1_000, share=20),
+    Kind("small checkpoints that ask for much", bombs.checkpoints_that_ask, whole=5_000, share=30),
+    Kind("small ONNX files that ask for much", bombs.onnx_that_asks, whole=5_000, share=30),
+    Kind("small pictures that ask for much", bombs.pictures_that_ask, whole=2_000, share=20),
+    Kind("small configurations that ask for much", bombs.toml_that_asks, whole=2_000, share=30),
     Kind("damaged IDX files", strangers.damaged_idx, whole=5_000, share=200),
     Kind("damaged configurations", strangers.damaged_toml, whole=5_000, share=200),
 ]

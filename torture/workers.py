@@ -8,26 +8,36 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from torture import Outcomes
 from torture.program import fork
 
-SECONDS = 60  # of the processor for one input
 WAITED = 600  # seconds for one input by the clock, also on a machine that is busy with other work
-MEMORY = 1 << 30  # bytes above what the process has before the first input
 RESERVE = 2 << 30  # bytes beyond that until the system gives no more, so that other work is left alone
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one input may take."""
+
+    seconds: int = 60  # of the processor
+    memory: int = 1 << 30  # bytes above what the process has before the first input
+
 
 Check = Callable[[int, int, Path], str | None]  # of a seed and a number, in a folder: what failed
 
+ORDINARY = Limit()
 
-def check_all(check: Check, count: int, seed: int, folder: Path) -> Outcomes:
+
+def check_all(check: Check, count: int, seed: int, folder: Path, limit: Limit = ORDINARY) -> Outcomes:
     """Yield the outcome of each number below `count`; one that ends the process is a failure."""
     number = 0
     while number < count:
         ours, theirs = multiprocessing.Pipe()
-        process = fork(_work, check, range(number, count), seed, folder, theirs)
+        process = fork(_work, check, range(number, count), seed, folder, limit, theirs)
         theirs.close()
         try:
             ours.recv()
@@ -40,20 +50,20 @@ def check_all(check: Check, count: int, seed: int, folder: Path) -> Outcomes:
                 number += 1
         except EOFError:
             process.join()
-            hung = {-signal.SIGPROF: f"it computed for {SECONDS} s", -signal.SIGALRM: f"it hung for {WAITED} s"}
+            hung = {-signal.SIGPROF: f"it computed for {limit.seconds} s", -signal.SIGALRM: f"it hung for {WAITED} s"}
             why = hung.get(process.exitcode or 0, f"exit status {process.exitcode}")
             yield f"number {number} of seed {seed}: the process ended, {why}"
             number += 1
         process.join()
 
 
-def _work(check: Check, numbers: range, seed: int, folder: Path, answers: Connection) -> None:
+def _work(check: Check, numbers: range, seed: int, folder: Path, limit: Limit, answers: Connection) -> None:
     """Try inputs one by one."""
     check(seed, 0, folder)  # which imports and loads what all of them need
     for ending in (signal.SIGALRM, signal.SIGPROF):  # which end the process wherever it is, also inside a decoder
         signal.signal(ending, signal.SIG_DFL)
     before = _memory("VmRSS")
-    resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + MEMORY + RESERVE, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + limit.memory + RESERVE, resource.RLIM_INFINITY))
     answers.send("ready")
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
@@ -61,7 +71,7 @@ def _work(check: Check, numbers: range, seed: int, folder: Path, answers: Connec
         for number in numbers:
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             signal.alarm(WAITED)
-            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, limit.seconds)
             try:
                 failure = check(seed, number, folder)
             except BaseException:
@@ -69,7 +79,7 @@ def _work(check: Check, numbers: range, seed: int, folder: Path, answers: Connec
             signal.alarm(0)
             signal.setitimer(signal.ITIMER_PROF, 0)
             more = _memory("VmHWM") - before
-            if more > MEMORY:
+            if more > limit.memory:
                 failure = f"took {more / 1e6:,.0f} MB; {failure or 'it was right otherwise'}"
             if said.seek(0, os.SEEK_END):
                 said.seek(0)

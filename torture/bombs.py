@@ -1,0 +1,196 @@
+"""Small files that ask for much: each is answered or refused within the limits that SECURITY.md promises."""
+
+import io
+import random
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from mnist_cli import config
+from mnist_cli.errors import MnistError
+from mnist_cli.models import backends, checkpoint_info, checkpoints, onnx_files
+from mnist_cli.pictures import decode, limits
+from torture import Outcomes
+from torture.strangers import good
+from torture.workers import Limit, check_all
+
+FILE = Limit(seconds=2, memory=200_000_000)
+PICTURE = Limit(seconds=5, memory=500_000_000)
+
+# Pieces of pickles: containers, references, names, numbers without an end.
+PIECES = (
+    b"}", b"]", b")", b"(", b"N", b"\x85", b"\x86", b"a", b"s", b"t", b"u", b"e", b"q\0", b"h\0", b"}q\0", b"]q\1", b"h\1", b"h\1h\1\x86",
+    b"K\1", b"G" + bytes(8), b"X\4\0\0\0name", b"X\xff\xff\xff\x7f", b"\x8f", b"\x8b\0\xff\xff\0", b"0", b"2", b"ccollections\nOrderedDict\n", b"R",
+    b"r\xff\xff\xff\x7f", b"J\xff\xff\xff\xff", b"Q", b"b", b"\x8c\1x", b"\x94",
+)  # fmt: skip
+
+
+def pickled(generator: random.Random) -> bytes:
+    """Return pieces, each repeated up to a million times."""
+    parts = [
+        generator.choice(PIECES) * generator.choice((1, 1, 2, 100, 10_000, 1_000_000))
+        for _ in range(generator.randrange(1, 12))
+    ]
+    return b"\x80\x02" + b"".join(parts)[:9_000_000] + b"."
+
+
+def ambiguous(generator: random.Random) -> bytes:
+    """Return two checkpoints in one file, or one with something before, between or behind its parts."""
+    one, other = good("linear"), good("mlp")
+    place = generator.randrange(len(one))
+    end = one[-22:]
+    return generator.choice(
+        (
+            one + other,
+            one + other[: generator.randrange(22, len(other))] + end,
+            other[:-22] + one,
+            one[:place] + bytes(generator.randrange(1, 10_000)) + one[place:],
+            one[:-6] + struct.pack("<L", generator.randrange(len(one))) + one[-2:],
+            one[:-98] + other[-98:],
+        )
+    )
+
+
+def check_checkpoint(seed: int, number: int, folder: Path) -> str | None:
+    """Read such a checkpoint: its metadata, and then all of it."""
+    generator = random.Random(f"{seed}/{number}")
+    path = folder / "last.pt"
+    if number % 2:
+        path.write_bytes(ambiguous(generator))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("last/data.pkl", pickled(generator))
+            archive.writestr("last/data/0", bytes(4))
+    for read in (checkpoint_info.read, checkpoints.load):
+        try:
+            read(path)
+            return "it was read"
+        except MnistError as error:
+            if str(path) not in str(error) or "weights_only" in str(error):
+                return f"its sentence is {str(error)[:300]!r}"
+    return None
+
+
+def node(generator: random.Random, number: int) -> object:
+    """Return a node of an operator that is allowed, with any inputs and attributes."""
+    kind = generator.choice(list(onnx_files.OPERATORS))
+    sizes = [generator.choice((0, 1, 2, 3, 28, 1_000, 1 << 20, 1 << 40)) for _ in range(4)]
+    choices = {
+        **dict.fromkeys(("kernel_shape", "strides", "dilations"), sizes[:2]),
+        "pads": sizes,
+        "group": sizes[0],
+        "axis": generator.choice((-1, 0, 1, 9)),
+        "to": generator.choice((1, 2, 7)),
+        **dict.fromkeys(("alpha", "beta"), 1.0),
+        **dict.fromkeys(("transA", "transB", "allowzero"), generator.randrange(2)),
+    }
+    names = [name for name in onnx_files.OPERATORS[kind].split() if name in choices and generator.random() < 0.7]
+    inputs = [generator.choice(("x", "w", "v", "shape", f"y{number - 1}")) for _ in range(generator.randrange(1, 4))]
+    return helper.make_node(kind, inputs, [f"y{number}"], **{name: choices[name] for name in names})
+
+
+def check_onnx(seed: int, number: int, folder: Path) -> str | None:
+    """Read an ONNX file of allowed operators put together at random; one that is opened has to predict something."""
+    generator = random.Random(f"{seed}/{number}")
+    count = generator.choice((1, 2, 5, 300))
+    weights = {
+        "w": np.ones(generator.choice(((2_000, 1, 1, 1), (10, 784), (2_000, 1), (1, 2_000))), np.float32),
+        "v": np.ones(generator.choice(((1, 2_000), (10,), (50, 50, 1, 1))), np.float32),
+        "shape": np.array(generator.choice(([-1, 784], [-1, 1, 1], [1, -1], [0, 1 << 30]))),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["x"], to=TensorProto.FLOAT),
+            *(node(generator, number) for number in range(count)),
+            helper.make_node("Relu", [f"y{count - 1}"], ["logits"]),
+        ],
+        "graph",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    path = folder / "model.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_files.OPSET)], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+    try:
+        logits = backends.load(path).model.logits(np.zeros((64, 1, 28, 28), np.uint8))
+    except MnistError as error:
+        return None if str(path) in str(error) or "logits" in str(error) else f"its sentence is {str(error)[:300]!r}"
+    return None if logits.shape == (64, 10) else f"its logits are {logits.shape}"
+
+
+def tiff(generator: random.Random) -> bytes:
+    """Return a TIFF whose tags are any numbers."""
+    numbers = (0, 1, 2, 16, 300, 10_000, 32_768, 10_000_000, (1 << 32) - 1)
+    tags = (256, 257, 258, 259, 262, 273, 277, 278, 279, 322, 323, 324, 325)
+    entries = [
+        struct.pack("<HHLL", tag, generator.choice((3, 4)), 1, generator.choice(numbers) & 0xFFFFFFFF) for tag in tags
+    ]
+    if generator.random() < 0.3:
+        entries[5] = struct.pack("<HHLL", 273, 4, generator.choice((100_000, 2_000_000)), 8)
+    return (
+        struct.pack("<2sHLH", b"II", 42, 8, len(entries)) + b"".join(entries) + bytes(generator.choice((4, 9_000_000)))
+    )
+
+
+def jpeg(generator: random.Random) -> bytes:
+    """Return a JPEG that is drawn in many passes."""
+    side = generator.choice((16, 400, 3_000))
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 50).save(file, "JPEG", progressive=True, quality=5)
+    content = file.getvalue()
+    place = content.rindex(limits.START_OF_SCAN)
+    times = generator.choice((1, 10, 50, 1_000, 100_000))
+    scan = content[place:-2]
+    return content[:-2] + scan * min(times, 9_000_000 // len(scan)) + content[-2:]
+
+
+def check_picture(seed: int, number: int, folder: Path) -> str | None:
+    """Read such a picture."""
+    generator = random.Random(f"{seed}/{number}")
+    path = folder / "picture.bin"
+    path.write_bytes((tiff, jpeg)[number % 2](generator))
+    decode.silence_libraries()
+    try:
+        decode.read(path)
+    except MnistError as error:
+        return None if str(path) in str(error) else f"its sentence is {str(error)[:300]!r}"
+    return None
+
+
+def check_toml(seed: int, number: int, folder: Path) -> str | None:
+    """Read a configuration of much the same again and again."""
+    generator = random.Random(f"{seed}/{number}")
+    pieces = ("a.", "[", "{a=", "[[a]]\n", "[a]\n", "'''", "9", "\\u0041", "a = 1\n", '"".', "#\n", " ", "\n", "x=[1,")
+    parts = [generator.choice(pieces) * generator.choice((1, 10, 1_000, 9_000, 1_000_000)) for _ in range(5)]
+    path = folder / "config.toml"
+    path.write_text("".join(parts)[:9_000_000])
+    try:
+        config.resolve(None, path, {})
+    except MnistError as error:
+        return None if str(path) in str(error) or "--" in str(error) else f"its sentence is {str(error)[:300]!r}"
+    return None
+
+
+def checkpoints_that_ask(count: int, seed: int, folder: Path) -> Outcomes:
+    """Checkpoints of odd pickles and odd zips."""
+    yield from check_all(check_checkpoint, count, seed, folder, FILE)
+
+
+def onnx_that_asks(count: int, seed: int, folder: Path) -> Outcomes:
+    """ONNX files of allowed operators, put together at random."""
+    yield from check_all(check_onnx, count, seed, folder, FILE)
+
+
+def pictures_that_ask(count: int, seed: int, folder: Path) -> Outcomes:
+    """TIFFs of odd tags and JPEGs of many passes."""
+    yield from check_all(check_picture, count, seed, folder, PICTURE)
+
+
+def toml_that_asks(count: int, seed: int, folder: Path) -> Outcomes:
+    """Configurations of much the same again and again."""
+    yield from check_all(check_toml, count, seed, folder, FILE)
