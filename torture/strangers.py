@@ -44,9 +44,8 @@ def digits() -> Digits:
 @functools.cache
 def good(name: str) -> bytes:
     """Return a checkpoint of a small run, with all that a longer one has."""
-    settings = config.resolve(
-        None, None, {"model": name, "epochs": 2, "hidden": [] if name == "linear" else [8], "holdout": 5}
-    )
+    hidden = {} if name == "linear" else {"hidden": [8]}
+    settings = config.resolve(None, None, {"model": name, "epochs": 2, "holdout": 5, **hidden})
     trainer = loop.Trainer(architectures.build_from(settings), digits(), digits(), settings, digits())
     next(trainer.epochs())
     with tempfile.TemporaryDirectory() as folder:
