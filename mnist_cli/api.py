@@ -14,6 +14,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mnist_cli import config as configuration
 from mnist_cli.config import PRETRAINED, TrainConfig, TrainOptions
 from mnist_cli.datasets import data_folder, mnist_files
@@ -111,7 +114,27 @@ class Recognizer(LoadedModel):
 
 @dataclass(frozen=True)
 class Evaluated(Measured):
-    """What a model said of the val images."""
+    """What a model predicted for the val images."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The digit in each image, (N,)."""
+        return self.answers.labels
+
+    @property
+    def predictions(self) -> NDArray[np.int64]:
+        """The predicted digit of each image, (N,)."""
+        return self.answers.digits
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """The probability of each digit for each image, (N, 10)."""
+        return self.answers.probabilities
+
+    @property
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """How often each digit (the row) was predicted as each (the column), (10, 10)."""
+        return self.answers.confusion_matrix()
 
     def _repr_png_(self) -> bytes:
         """Show itself in a notebook: what was taken for what."""
@@ -216,7 +239,7 @@ def _silent(run: Run, trainer: "Trainer") -> "Reporter":
 
 
 def evaluate(
-    checkpoint: AnyPath | Sequence[AnyPath] = PRETRAINED,
+    checkpoint: AnyPath | LoadedModel | Sequence[AnyPath | LoadedModel] = PRETRAINED,
     *,
     tta: bool = False,
     corruptions: bool | Iterable[str] = False,
@@ -225,16 +248,18 @@ def evaluate(
 ) -> Evaluated:
     """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
 
+    A model is what `load` returns, which stays on its device, or whatever `load` takes.
+
     Raises CheckpointError for a file that holds no model, ConfigError when none is named or there is no such device.
     """
-    paths = [checkpoint] if isinstance(checkpoint, str | PathLike) else list(checkpoint)
-    if not paths:
+    named = [checkpoint] if isinstance(checkpoint, str | PathLike | LoadedModel) else list(checkpoint)
+    if not named:
         raise ConfigError("there is nothing to evaluate; name a checkpoint")
-    return _measure([paths], tta, corruptions, device, data_dir)[0]
+    return _measure([named], tta, corruptions, device, data_dir)[0]
 
 
 def compare(
-    checkpoints: Sequence[AnyPath],
+    checkpoints: Sequence[AnyPath | LoadedModel],
     *,
     tta: bool = False,
     corruptions: bool | Iterable[str] = False,
@@ -245,18 +270,18 @@ def compare(
 
     Raises what `evaluate` does.
     """
-    return _measure([[path] for path in checkpoints], tta, corruptions, device, data_dir)
+    return _measure([[one] for one in checkpoints], tta, corruptions, device, data_dir)
 
 
 def _measure(
-    groups: Sequence[Sequence[AnyPath]],
+    groups: Sequence[Sequence[AnyPath | LoadedModel]],
     tta: bool,
     corruptions: bool | Iterable[str],
     device: str | None,
     data_dir: AnyPath | None,
 ) -> list[Evaluated]:
     """Measure the models of each group together."""
-    loaded = [[load(path, device=device) for path in paths] for paths in groups]
+    loaded = [[one if isinstance(one, LoadedModel) else load(one, device=device) for one in group] for group in groups]
     models = [interface.as_one([member.model for member in members], tta) for members in loaded]
     data = data_folder.prepare(None if data_dir is None else Path(data_dir), mnist_files.SPLITS["val"]).path
     frames, labels = mnist_files.load(data, "val")

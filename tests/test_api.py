@@ -176,6 +176,21 @@ def test_the_data_is_where_the_commands_have_it(tmp_path, monkeypatch, trained):
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
+def test_a_loaded_model_is_measured_and_its_predictions_are_arrays(trained, data_dir, val):
+    loaded = mnist.load(trained)
+    measured = mnist.evaluate(loaded, data_dir=data_dir)
+    assert (measured.name, measured.accuracy) == (str(trained), loaded.val_accuracy)
+    assert (measured.labels == val.labels.numpy()).all()
+    assert measured.predictions.shape == (10_000,)
+    assert measured.probabilities.shape == (10_000, 10)
+    assert (measured.probabilities.argmax(axis=1) == measured.predictions).all()
+    assert (measured.predictions == measured.labels).mean() == measured.accuracy
+    matrix = measured.confusion_matrix
+    assert matrix.shape == (10, 10)
+    assert matrix[7, 9] == ((measured.labels == 7) & (measured.predictions == 9)).sum()
+    assert mnist.evaluate([loaded, "pretrained"], data_dir=data_dir).name == f"{trained}, pretrained"
+
+
 def test_nothing_cannot_be_measured():
     with pytest.raises(ConfigError, match="name a checkpoint"):
         mnist.evaluate([])

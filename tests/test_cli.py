@@ -211,3 +211,11 @@ def test_no_name_steers_a_terminal(tmp_path, options):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert b"title" in text
     assert not any(sign in text for sign in (b"\x1b]", b"\x07", b"\xc2\x9b", b"\xe2\x80\xae", b"\x9b.png"))
+
+
+def test_a_status_line_is_shown_on_a_terminal_and_erased_and_a_pipe_gets_nothing():
+    ours, theirs = os.openpty()
+    code = "from mnist_cli.cli.console import status\nwith status('Loading torch'): pass"
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
+    assert os.read(ours, 1_000).decode() == "Loading torch …\r\x1b[2K"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stderr == b""

@@ -1,4 +1,5 @@
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -78,3 +79,21 @@ def test_a_missing_extra_says_what_to_type(mnist, trained, monkeypatch):
 def test_a_file_that_is_no_checkpoint_is_told(mnist):
     done = mnist("export", "none.pt")
     assert (done.exit_code, done.stderr) == (1, "Error: there is no file none.pt; `mnist train` makes checkpoints\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_no_warning_of_torch_is_shown(trained, tmp_path, data_dir, format):
+    code = (
+        "import sys\n"
+        "sys.modules['torchvision'] = None  # not installed, which torch has four lines about\n"
+        "from mnist_cli.cli import app\n"
+        "app(sys.argv[1:])"
+    )
+    shutil.copy(trained, tmp_path / "last.pt")
+    options = ["export", "last.pt", "--format", format, "--data-dir", str(data_dir)]
+    command = [sys.executable, "-c", code, *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, second = done.stderr.splitlines()
+    assert first == "Exporting takes some seconds."
+    assert second.startswith("It answers 10,000 val images as the checkpoint does")

@@ -21,6 +21,15 @@ def test_any_picture_has_an_explanation_of_the_same_size(shape):
     assert (image.mode, image.size) == ("RGB", explanations.SIZE)
 
 
+def test_the_file_and_the_model_are_named_in_the_corner_and_a_long_name_is_cut_to_fit():
+    picture = np.full((28, 28, 1), 128, np.float32)
+    corner = (explanations.SIZE[0] // 2, 0, explanations.SIZE[0], 60)
+    assert count(explanations.draw(picture, FOUR).crop(corner), explanations.MUTED) == 0
+    assert count(explanations.draw(picture, FOUR, "seven.png · pretrained").crop(corner), explanations.MUTED) > 100
+    long = explanations.draw(picture, FOUR, "x" * 500 + ".png")
+    assert count(long.crop((0, 0, explanations.SIZE[0] // 2 - 60, 60)), explanations.MUTED) == 0
+
+
 def test_a_bar_is_as_long_as_its_digit_is_likely():
     image = explanations.draw(np.zeros((28, 28, 1), np.float32), FOUR).crop((1010, explanations.TOP, 1340, 410))
     assert count(image, explanations.WINNER) == pytest.approx(3 * count(image, explanations.BAR), rel=0.02)

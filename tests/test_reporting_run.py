@@ -54,3 +54,11 @@ def test_a_run_without_an_epoch_has_no_pictures(tmp_path, finished):
     with RunReport(tmp_path, finished):
         pass
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_the_end_says_on_a_terminal_what_is_being_done(tmp_path, capsys, monkeypatch, finished):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    make_report(tmp_path, finished)
+    output = capsys.readouterr().err
+    assert "Measuring the model for TensorBoard …" in output
+    assert "Drawing the curves …" in output

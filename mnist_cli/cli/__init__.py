@@ -16,6 +16,7 @@ from mnist_cli.cli.evaluate import evaluate
 from mnist_cli.cli.export import export
 from mnist_cli.cli.info import info
 from mnist_cli.cli.predict import predict
+from mnist_cli.cli.samples import samples
 from mnist_cli.cli.serve import serve
 from mnist_cli.cli.train import train
 from mnist_cli.cli.usage import Command
@@ -36,6 +37,7 @@ app.add_typer(runs.app, name="runs")
 app.command(cls=Command)(info)
 app.command(cls=Command)(export)
 app.command(cls=Command)(serve)
+app.command(cls=Command)(samples)
 
 
 def _show_version(wanted: bool) -> None:

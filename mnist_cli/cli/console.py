@@ -8,6 +8,8 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -158,6 +160,19 @@ def say(message: str) -> None:
     """Print one line about what is going on; of several processes that torchrun started, only the first does."""
     if os.environ.get("RANK", "0") == "0":
         typer.echo(printable(message), err=True)
+
+
+@contextmanager
+def status(what: str) -> Iterator[None]:
+    """Show what is being done while a block runs, on a terminal alone; a pipe gets nothing."""
+    is_shown = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
+    if is_shown:
+        typer.echo(f"{what} …", nl=False, err=True)
+    try:
+        yield
+    finally:
+        if is_shown:
+            typer.echo("\r\x1b[2K", nl=False, err=True)  # to the beginning of the line, which is erased
 
 
 def command(*arguments: object) -> str:

@@ -12,6 +12,7 @@ import typer
 from mnist_cli.cli.console import Device, ModelToUse, describe_model, say, show_error
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.errors import ConfigError
+from mnist_cli.names import printable
 from mnist_cli.recognition.result import Result
 from mnist_cli.training import runs
 
@@ -90,7 +91,8 @@ def predict(
         say(line)
     writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
     options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None)
-    if not _write(_with_bar(pipeline.recognize(loaded.model, names, options), len(names)), writer, explain):
+    results = _with_bar(pipeline.recognize(loaded.model, names, options), len(names))
+    if not _write(results, writer, explain, loaded.path):
         raise typer.Exit(1)
 
 
@@ -107,7 +109,7 @@ def _refuse_contradictions(
             raise ConfigError(f"{option} is about one digit a picture, so it does not go with --many")
 
 
-def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None) -> bool:
+def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None, model: Path) -> bool:
     """Write all results, those that are errors to stderr, and return whether every picture could be read."""
     saved: Counter[str] = Counter()
     all_read = True
@@ -117,7 +119,7 @@ def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None
                 show_error(f"{result.path}: {result.error}")
                 all_read = False
             elif explain:
-                _explain(result, explain, saved)
+                _explain(result, explain, saved, model)
         writer.write(results)
     return all_read
 
@@ -150,14 +152,15 @@ def _with_bar(batches: Iterator[list[Result]], files: int) -> Iterator[list[Resu
             bar.advance(task, len(results))
 
 
-def _explain(result: Result, folder: Path, saved: "Counter[str]") -> None:
-    """Save an image for a picture under its name; `saved` counts how many there are of each name."""
+def _explain(result: Result, folder: Path, saved: "Counter[str]", model: Path) -> None:
+    """Save an image for a picture under its name, with that of the `model`; `saved` counts how many have each name."""
     from mnist_cli.files import replacing
     from mnist_cli.reporting import explanations
 
     if result.path and result.picture is not None and result.prediction:
         with replacing(_free_path(folder, result.path, saved)) as file:
-            explanations.draw(result.picture, result.prediction).save(file, "PNG")
+            source = printable(f"{result.path} · {model}")
+            explanations.draw(result.picture, result.prediction, source).save(file, "PNG")
 
 
 def _free_path(folder: Path, picture: Path, saved: "Counter[str]") -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli import config as configuration
-from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say
+from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say, status
 from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.config import means_pretrained
 from mnist_cli.errors import ConfigError, StoppedError, ToldElsewhereError
@@ -85,7 +85,11 @@ def train(
     longer: configuration.TrainOptions = {"epochs": options["epochs"]} if resume and "epochs" in options else {}
     runs.check_name(name)
 
-    from mnist_cli import api
+    with status("Loading torch"):
+        from mnist_cli import api
+        from mnist_cli.models import devices
+
+    devices.silence_compiler()
 
     if resume and means_pretrained(resume):
         raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")

@@ -1,5 +1,6 @@
 """Where tensors live and are computed."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +11,11 @@ import torch
 from mnist_cli.errors import ConfigError
 
 DEVICES = re.compile(r"cpu|mps|cuda(:\d+)?")
+
+
+def silence_compiler() -> None:
+    """Keep torch's compiler from warning that there is no CUDA here, once for each compiled network."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 def choose(name: str | None) -> torch.device:

@@ -6,6 +6,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -101,7 +102,7 @@ def make(
 
 def to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
     """Return the model in ONNX: uint8 `images` (N, 1, 28, 28) in, `logits` and `probabilities` (N, 10) out."""
-    with warnings.catch_warnings(action="ignore"):
+    with _quiet():
         program = torch.onnx.export(
             WithProbabilities(checkpoint.model),
             _example(),
@@ -121,7 +122,7 @@ def to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
 def to_pt2(checkpoint: Checkpoint) -> bytes:
     """Return the model as a file for `torch.export.load`, with the same input and outputs as `to_onnx`."""
     content = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):
+    with _quiet():
         program = torch.export.export(WithProbabilities(checkpoint.model), _example(), dynamic_shapes=_any_number())
         torch.export.save(program, content, extra_files=_facts(checkpoint))
     return content.getvalue()
@@ -143,12 +144,9 @@ def quantized(model: onnx.ModelProto, images: Frames) -> onnx.ModelProto:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
-        logging.disable(logging.WARNING)  # it recommends a preparation for models larger than ours
-        try:
+        with _quiet():
             # Weights of 7 bits: on processors without VNNI the sums of products of 8 bits overflow and are clipped.
             quantization.quantize_static(model, path, Batches(), per_channel=True, reduce_range=True)
-        finally:
-            logging.disable(logging.NOTSET)
         return onnx.load_model(path)
 
 
@@ -170,6 +168,19 @@ def compare(after: Logits, original: Model, images: Frames, labels: NDArray[np.u
         accuracy=float((after.argmax(axis=1) == labels).mean()),
         accuracy_before=float((before.argmax(axis=1) == labels).mean()),
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the warnings of torch and onnxruntime from the user: about deprecated insides, about a torchvision that is
+    not installed and not needed, about a preparation for models larger than ours.
+    """
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _example() -> tuple[Tensor]:

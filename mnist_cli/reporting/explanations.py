@@ -31,11 +31,15 @@ WINNER, BAR, TRACK = "#2f7f86", "#a9c3c6", "#e9e8e2"
 DOUBT = "#bd7b3c"  # of a verdict that names no digit
 
 
-def draw(picture: Picture, prediction: Prediction) -> Image.Image:
-    """Return the explanation of a prediction for `picture`, as an RGB image."""
+def draw(picture: Picture, prediction: Prediction, source: str = "") -> Image.Image:
+    """Return the explanation of a prediction for `picture`, as an RGB image.
+
+    `source` is written into its corner: the name of the file and of the model.
+    """
     page = Image.new("RGB", SIZE, BACKGROUND)
     pen = ImageDraw.Draw(page)
     _write_verdict(pen, prediction)
+    pen.text((SIZE[0] - MARGIN, MARGIN // 2), _shortened(source, pen), MUTED, _font(16), anchor="ra")
     blank = np.zeros((FRAME, FRAME), np.float32)
     ink = blank if prediction.ink is None else np.pad(prediction.ink, max(prediction.ink.shape) // 10)
     frame = blank if prediction.frame is None else prediction.frame[0]
@@ -124,6 +128,16 @@ def _draw_bars(pen: ImageDraw.ImageDraw, left: int, prediction: Prediction) -> N
         pen.text((left + PANEL, middle), percent(probability, 1), colour, _font(16), anchor="rm")
         if length := round(probability * (end - start)):
             pen.rectangle((start, middle - 7, start + length, middle + 7), WINNER if likeliest else BAR)
+
+
+def _shortened(text: str, pen: ImageDraw.ImageDraw) -> str:
+    """Return the end of a text, as much as fits into half of the image."""
+    room = SIZE[0] / 2
+    if pen.textlength(text, _font(16)) <= room:
+        return text
+    while pen.textlength(f"…{text}", _font(16)) > room:
+        text = text[1:]
+    return f"…{text}"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
