@@ -161,7 +161,7 @@ class Trained:
         """Show itself in a notebook: how the loss fell."""
         from mnist_cli.reporting import figures
 
-        return figures.to_png(figures.losses(self.results))
+        return figures.to_png(figures.losses(self.results, self.config))
 
 
 def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Recognizer:
