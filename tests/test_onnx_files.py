@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mnist_cli.models import architectures, exports, onnx_files
-from mnist_cli.models.backends import BUNDLED
+from mnist_cli.models import architectures, exports, onnx_files, pretrained
 
 
 def exported(name, hidden, activation="relu", int8=False):
@@ -34,7 +33,7 @@ def test_what_is_exported_may_be_read(name, hidden, activation, int8):
 
 
 def test_the_model_that_ships_may_be_read():
-    onnx_files.check(BUNDLED.read_bytes())
+    onnx_files.check(pretrained.ONNX.read_bytes())
 
 
 def model_of(*nodes, weights=()):

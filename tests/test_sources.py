@@ -96,7 +96,20 @@ def test_a_folder_stands_for_the_pictures_below_it_in_the_place_of_the_folder(tm
         (iter([]), False),
         (".", False),
     ],
-    ids=str,
+    ids=[
+        "name",
+        "bytes",
+        "Pillow",
+        "2-d",
+        "3-d",
+        "4-d",
+        "tensor",
+        "array of five",
+        "tensor of five",
+        "list",
+        "iterator",
+        "folder",
+    ],
 )
 def test_one_picture_is_told_from_many(source, is_one):
     assert sources.is_one(source) == is_one
