@@ -92,10 +92,12 @@ def _without_frame(picture: Picture, colour: NDArray[Any]) -> Picture:
     reach = max(3, round(MAX_FRAME * min(like.shape)))
     sides = [side[:reach].mean(axis=1) >= 0.5 for side in (like, like[::-1], like.T, like.T[::-1])]
     top, bottom, left, right = (int(side.argmin()) if not side.all() else reach for side in sides)
-    inner = picture[top : len(picture) - bottom, left : picture.shape[1] - right]
-    if reach in (top, bottom, left, right) or not top + bottom + left + right or not inner.size:
+    if reach in (top, bottom, left, right) or not top + bottom + left + right:
         return picture
-    return np.pad(inner, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    inner = picture[top : len(picture) - bottom, left : picture.shape[1] - right]
+    # Without ink in it, what the border surrounds is the ink.
+    is_blank = not inner.size or bool((np.abs(inner - _border(inner)[1]).max(axis=2) <= 2 * MIN_CONTRAST).all())
+    return picture if is_blank else np.pad(inner, ((top, bottom), (left, right), (0, 0)), mode="edge")
 
 
 def _sloping_paper(

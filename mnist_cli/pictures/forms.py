@@ -25,6 +25,7 @@ LOOSE = 0.3  # of the height of a box: up to three parts in it that are smaller 
 
 # Dividers between numbers.
 DIVIDER_HEIGHT = 1.2  # times the height of digits: dividers are taller
+MAX_DIVIDER = 3.0  # times that height: what are so much smaller than a line are no digits beside it
 DIVIDER_BEND = 0.8  # px, standard deviation of a divider from a straight line
 DIVIDER_SLOPE = 0.03  # by which the slopes of two dividers of a page differ at most
 DIVIDER_WIDTH = 0.6  # of the width of the digits' strokes: a single divider is thinner, else it may be a 1
@@ -42,8 +43,9 @@ def without_frames(ink: Ink) -> Ink:
     """Return the ink without the boxes, rules and dividers of forms, and without the table around a sheet."""
     page = np.zeros_like(ink)
     parts = _without_surroundings(connected(ink), ink.shape)
-    height = typical_height([part for part in parts if part.height >= MIN_HEIGHT])
-    for part in _without_dividers(parts, height):
+    parts = _without_dividers(parts)
+    height = typical_height(parts)
+    for part in parts:
         target = page[part.top :, part.left :][: part.height, : part.width]
         across, down = _straight(part.ink > 0, 1, height), _straight(part.ink > 0, 0, height)
         rest = part.ink > 0
@@ -59,9 +61,8 @@ def without_frames(ink: Ink) -> Ink:
 def _without_surroundings(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:
     """Return the parts without those that the edge of the picture cuts off for longer than a digit could be."""
     cut = [_lengths_at_the_edge(part, shape) for part in parts]
-    tall = [part for part in parts if part.height >= MIN_HEIGHT]
     inside = [part for part, lengths in zip(parts, cut, strict=True) if not lengths.any()]
-    height = typical_height([part for part in inside if part.height >= MIN_HEIGHT] or tall)
+    height = typical_height(inside or parts)
     sides = np.array([shape[1], shape[1], shape[0], shape[0]])
     whole = np.where(height < LESS_TALL * sides, WHOLE_SIDE * sides, np.inf)
     limits = np.minimum(CUT_OFF * max(height, MIN_HEIGHT), whole)
@@ -77,31 +78,34 @@ def _lengths_at_the_edge(part: Part, shape: tuple[int, ...]) -> NDArray[np.int64
     return np.array([np.count_nonzero(ink[: BORDER - gap].any(axis=0)) if gap < BORDER else 0 for gap, ink in edges])
 
 
-def _without_dividers(parts: list[Part], height: float) -> list[Part]:
+def _without_dividers(parts: list[Part]) -> list[Part]:
     """Return the parts without straight upright lines, taller than digits, that are parallel or thinner than a pen's."""
-    lines = {index: line for index, part in enumerate(parts) if (line := _upright_line(part, height))}
-    digits = [part for index, part in enumerate(parts) if index not in lines and part.height >= height / LIKE]
-    if not lines or not digits:
-        return parts
-    pen = float(np.median([stroke_width(part.ink) for part in digits]))
-    slopes = np.array([slope for slope, _ in lines.values()])
-    parallel = (np.abs(slopes[:, None] - slopes) <= DIVIDER_SLOPE).sum(axis=1) > 1
-    dividers = {
-        index
-        for (index, (_, width)), several in zip(lines.items(), parallel, strict=True)
-        if several or width < DIVIDER_WIDTH * pen
+    lines = {index: line for index, part in enumerate(parts) if (line := _upright_line(part))}
+    others = [part for index, part in enumerate(parts) if index not in lines]
+    height = typical_height(others)
+    tall = {
+        index: line
+        for index, line in lines.items()
+        if height < parts[index].height / DIVIDER_HEIGHT < MAX_DIVIDER * height
     }
+    if not tall:
+        return parts
+    pen = float(np.median([stroke_width(part.ink) for part in others if part.height >= height / LIKE]))
+    slopes = np.array([slope for slope, _ in tall.values()])
+    parallel = (np.abs(slopes[:, None] - slopes) <= DIVIDER_SLOPE).sum(axis=1) > 1
+    thin = np.array([width for _, width in tall.values()]) < DIVIDER_WIDTH * pen
+    dividers = {index for index, is_divider in zip(tall, parallel | thin, strict=True) if is_divider}
     return [part for index, part in enumerate(parts) if index not in dividers]
 
 
-def _upright_line(part: Part, height: float) -> tuple[float, float] | None:
+def _upright_line(part: Part) -> tuple[float, float] | None:
     """Return the slope (px to the right per px downwards) and width, px, of a part that is a straight line, or None."""
-    if part.height < DIVIDER_HEIGHT * height or part.width > part.height / 3:
+    if part.height < MIN_HEIGHT or part.width > part.height / 3:
         return None
-    rows = np.arange(part.height)
     weights = part.ink.sum(axis=1)
     if not weights.all():
         return None
+    rows = np.arange(part.height)
     middles = part.ink @ np.arange(part.width) / weights
     slope, start = np.polyfit(rows, middles, 1)
     bend = float(np.std(middles - (start + slope * rows)))

@@ -53,7 +53,7 @@ def connected(ink: Ink, gap: int = 0) -> list[Part]:
 
 def typical_height(parts: Sequence[Part]) -> float:
     """Return the height, px, that most of the parts have, where tall ones count for more than specks; 0 for none."""
-    heights = np.array([part.height for part in parts], dtype=np.float64)
+    heights = np.array([part.height for part in parts if part.height >= MIN_HEIGHT], dtype=np.float64)
     if not len(heights):
         return 0.0
     similar = np.abs(np.log(heights[:, None] / heights)) <= np.log(LIKE)

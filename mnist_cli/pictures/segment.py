@@ -23,11 +23,12 @@ from mnist_cli.arrays import Ink, Levels, Picture
 from mnist_cli.pictures.binarize import MIN_CONTRAST, difference_from_paper
 from mnist_cli.pictures.cleanup import flatten, reflectance
 from mnist_cli.pictures.forms import without_frames
-from mnist_cli.pictures.parts import MIN_HEIGHT, Part, connected, joined, size, typical_height
+from mnist_cli.pictures.parts import MIN_HEIGHT, Part, connected, joined, size, stroke_width, typical_height
 from mnist_cli.pictures.threshold import otsu_threshold
 
 MAX_PAGE_SIDE = 2_500  # px, the longer side to which a larger page is reduced
 LIGHT_WINDOW = 0.12  # of the longer side of a page: what is wider than this is a shadow
+MIN_LIGHT_WINDOW = 30  # px, below which it may be no wider than a stroke, so that the picture is taken as it is, too
 SMOOTHING = 0.7  # px, the standard deviation of the blur before the threshold
 NOISE = 5  # standard deviations of the noise by which ink differs from the paper
 MAD_TO_DEVIATION = 1.5  # of normal noise: its standard deviation is 1.48 times its median absolute deviation
@@ -36,6 +37,12 @@ BIMODAL = (
 )
 PALE = 0.3  # of the typical darkness of ink: what is paler is paper
 STRONG = 0.5  # of the darkest ink: what is paler may be the soft edges where digits touch, or the lines of graph paper
+
+# Broken strokes.
+MANY_PIECES = 10  # parts of ink, from which on strokes may be broken
+GAP = 1.5  # times the width of the strokes: shorter gaps are closed
+MAX_GAP = 0.03  # of the longer side of the page
+PIECES_JOINED = 2  # parts, on average, that become one thereby, if it is to be tried
 
 # Lines of digits.
 SIMILAR = 0.4  # of the height of its neighbour: a part smaller than this is a piece of something, or a comma
@@ -67,6 +74,7 @@ class Binarization:
     ink: Ink
     factor: int  # px of the picture, in each direction, to one of the ink
     size: tuple[int, int]  # width and height of the picture
+    gap: int = 0  # px up to which ink belongs together though a gap parts it
 
     def box(self, part: Part) -> tuple[int, int, int, int]:
         """Return where in the picture a part is: x, y, width, height."""
@@ -97,10 +105,14 @@ def binarizations(picture: Picture) -> Iterator[Binarization]:
     levels, uneven = difference_from_paper(picture)
     lights = [levels, -levels]
     if uneven:  # under a shadow, ink may well be on the side with less of it
-        lights = [reflectance(picture, LIGHT_WINDOW), *(flatten(light, LIGHT_WINDOW) for light in lights)]
+        plain = lights if max(levels.shape) * LIGHT_WINDOW < MIN_LIGHT_WINDOW else []
+        flat = [flatten(light, LIGHT_WINDOW) for light in lights]
+        lights = [reflectance(picture, LIGHT_WINDOW), *flat, *plain]
     for light in lights:
         for ink in _inks(light):
             yield Binarization(ink, factor, (width, height))
+            if gap := _usual_gap(ink):
+                yield Binarization(ink, factor, (width, height), gap)
 
 
 def _inks(levels: Levels) -> Iterator[Ink]:
@@ -122,6 +134,16 @@ def _inks(levels: Levels) -> Iterator[Ink]:
                 yield darker
 
 
+def _usual_gap(ink: Ink) -> int:
+    """Return the gaps, px, to close in strokes that a threshold broke into many pieces; 0 if it did not."""
+    parts = connected(ink)
+    if len(parts) < MANY_PIECES:
+        return 0
+    gap = 2 * max(1, round(GAP * stroke_width(ink) / 2))
+    too_wide = gap > MAX_GAP * max(ink.shape)
+    return 0 if too_wide or len(connected(ink, gap)) > len(parts) / PIECES_JOINED else gap
+
+
 def _noise(levels: Levels) -> float:
     """Return the standard deviation of the noise of the paper, which most of a page is, but not of a tight crop."""
     usual = np.abs(levels - np.median(levels))
@@ -135,9 +157,9 @@ def _noise(levels: Levels) -> float:
     return MAD_TO_DEVIATION * float(np.median(usual))
 
 
-def lines(ink: Ink) -> list[list[Part]]:
+def lines(ink: Ink, gap: int = 0) -> list[list[Part]]:
     """Return the parts of each line of a page, lines from top to bottom and their parts from left to right."""
-    parts = [part for part in connected(ink) if part.height * part.width >= MIN_HEIGHT]
+    parts = [part for part in connected(ink, gap) if part.height * part.width >= MIN_HEIGHT]
     if not parts:
         return []
     parts.sort(key=lambda part: part.left + part.width / 2)

@@ -17,10 +17,10 @@ from mnist_cli.pictures import binarize, normalize
 from mnist_cli.recognition.predictions import NO_INK, Prediction, classify_frames, reject
 
 MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
-LATER_PENALTY = (
-    4.0  # log-odds that all but a trusted first candidate lose: of many candidates of a cat, one looks like a digit
-)
+LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose, as of many of a cat one looks like a digit
 CUT_OFF = 0.4  # of the outline of its ink: a first candidate that touches it along more than this may be a shadow
+ONE_DIGIT = 6.0  # energy score from which on ink is one digit; that of 210 pairs of digits was 5.5 at most
+MIN_NEIGHBOUR = 0.4  # of the height of the tallest: ink beside it that is as tall may be a digit of its own
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 
 
@@ -39,20 +39,41 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     for index, others in zip(unsure, _classify_options(model, [list(options[index]) for index in unsure]), strict=True):
         candidates[index] += others
     best = [reject(model, _choose(some), min_confidence) if some else NO_INK for some in candidates]
-    return [_look_for_several(model, picture, prediction) for picture, prediction in zip(pictures, best, strict=True)]
+    return [
+        replace(prediction, reason="several digits")
+        if _may_be_several(some, prediction) and _shows_several(model, picture)
+        else prediction
+        for picture, some, prediction in zip(pictures, candidates, best, strict=True)
+    ]
 
 
-def _look_for_several(model: Model, picture: Picture, prediction: Prediction) -> Prediction:
-    """Return the prediction, or "several digits" where ink that is wider than tall is no digit, but digits side by side."""
-    ink = prediction.ink
-    if prediction.reason != "not a digit" or ink is None or ink.shape[0] > ink.shape[1]:
-        return prediction
+def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
+    """Return whether a picture may show several digits: no sure one, and its ink has a gap or is wider than tall."""
+    ink = candidates[0].ink if candidates else None
+    if ink is None or prediction.score >= ONE_DIGIT:
+        return False
+    if prediction.reason == "not a digit" and ink.shape[0] <= ink.shape[1]:
+        return True
+    return _has_a_gap(ink) or _has_a_gap(ink.T)
 
+
+def _has_a_gap(ink: Ink) -> bool:
+    """Return whether empty columns part the ink so that on both sides it is more than a piece of a stroke."""
+    inked = ink > 0
+    columns = np.flatnonzero(inked.any(axis=0))
+    gaps = np.flatnonzero(np.diff(columns) > 1)
+    if not gaps.size:
+        return False
+    heights = [np.count_nonzero(side.any(axis=1)) for side in np.split(inked[:, columns], gaps + 1, axis=1)]
+    return bool(sorted(heights)[-2] >= MIN_NEIGHBOUR * max(heights))
+
+
+def _shows_several(model: Model, picture: Picture) -> bool:
+    """Return whether each symbol that is found in a picture is a digit, and there is more than one."""
     from mnist_cli.recognition import detection  # imports scipy, which is slow and which most pictures do not need
 
     digits = detection.find_digits(model, picture)
-    is_row = len(digits) > 1 and not any(digit.prediction.reason for digit in digits)
-    return replace(prediction, reason="several digits") if is_row else prediction
+    return len(digits) > 1 and not any(digit.prediction.reason for digit in digits)
 
 
 def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_cli.arrays import Picture
 from mnist_cli.models.interface import Model
@@ -19,6 +20,9 @@ SYMBOL_BONUS = 1.0  # log-odds that each symbol adds when the binarizations of a
 NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
 MIN_HEIGHT = 0.4  # of the height of the digits: what is smaller is a speck
 BATCH = 1_024  # candidates in one forward pass
+AGREEMENT = 0.5  # times the log of the fraction of binarizations in which a symbol is found: what it adds to its worth
+SURE_SCORE = 5.0  # energy score from which on a digit is one, however small it is
+SURE_CONFIDENCE = 0.9  # the probability of a digit that is sure
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,53 @@ class Detection:
     line: int = 0  # the number of its line, from the top
 
 
+Symbols = list[tuple[Detection, float]]  # the symbols of a page, each with its worth in log-odds
+Found = NDArray[np.bool_]
+
+
 def find_digits(model: Model, picture: Picture, min_confidence: float = 0.0) -> list[Detection]:
     """Return the digits of a picture in reading order, with a reason for each symbol among them that is not a digit.
 
     Boxes are in the pixels of `picture`, which should not be reduced, since a digit on a page is small.
     """
     results = [_find(model, binarized, min_confidence) for binarized in segment.binarizations(picture)]
-    best = max(results, key=lambda symbols: sum(worth for _, worth in symbols), default=[])
-    return [detection for detection, _ in best]
+    results = [symbols for symbols in results if symbols]
+    total = [sum(worth for _, worth in symbols) for symbols in results]
+    agreed = [sum(np.log(_agreement(symbols, results))) for symbols in results]
+    best = max(
+        zip(total, agreed, results, strict=True), key=lambda one: one[0] + AGREEMENT * one[1], default=(0, 0, [])
+    )
+    return [detection for detection, _ in best[2]]
 
 
-def _find(model: Model, binarized: Binarization, min_confidence: float) -> list[tuple[Detection, float]]:
+def is_sure(prediction: Prediction) -> bool:
+    """Return whether a prediction is a digit without doubt and by its shape, which a 1 shares with any straight line."""
+    sure = prediction.reason is None and prediction.score >= SURE_SCORE and prediction.confidence >= SURE_CONFIDENCE
+    return sure and prediction.digit != 1
+
+
+def _agreement(symbols: Symbols, results: list[Symbols]) -> NDArray[np.float64]:
+    """Return in which fraction of the results each symbol is found, in the same place and as the same digit."""
+    agreement: NDArray[np.float64] = np.mean([_found_in(symbols, others) for others in results], axis=0)
+    return agreement
+
+
+def _found_in(symbols: Symbols, others: Symbols) -> Found:
+    """Return which symbols are among the others: boxes of which the intersection is more than half of the union."""
+    x, y, width, height = np.array([symbol.box for symbol, _ in symbols]).T[:, :, None]
+    other_x, other_y, other_width, other_height = np.array([symbol.box for symbol, _ in others]).T[:, None]
+    across = np.minimum(x + width, other_x + other_width) - np.maximum(x, other_x)
+    down = np.minimum(y + height, other_y + other_height) - np.maximum(y, other_y)
+    intersection = across.clip(0) * down.clip(0)
+    same_place = intersection > (width * height + other_width * other_height - intersection) / 2
+    digit, other = (np.array([symbol.prediction.digit or 0 for symbol, _ in some]) for some in (symbols, others))
+    found: Found = (same_place & (digit[:, None] == other)).any(axis=1)
+    return found
+
+
+def _find(model: Model, binarized: Binarization, min_confidence: float) -> Symbols:
     """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
-    lines = [segment.candidates(line) for line in segment.lines(binarized.ink)]
+    lines = [segment.candidates(line) for line in segment.lines(binarized.ink, binarized.gap)]
     frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
     batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
     classified = chain.from_iterable(batches)
@@ -52,8 +90,8 @@ def _find(model: Model, binarized: Binarization, min_confidence: float) -> list[
         worth = {candidate: _worth(model, candidate, prediction) for candidate, prediction in predictions.items()}
         symbols = []
         for candidate in segment.best_path(worth):
-            if not candidate.small:
-                prediction = reject(model, replace(predictions[candidate], ink=candidate.part.ink), min_confidence)
+            prediction = reject(model, replace(predictions[candidate], ink=candidate.part.ink), min_confidence)
+            if not candidate.small or is_sure(prediction):
                 box = binarized.box(candidate.part)
                 symbols.append((Detection(box, prediction, number), worth[candidate] + SYMBOL_BONUS))
         detections.append(symbols)
@@ -68,8 +106,8 @@ def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
     return max(math.log(prediction.confidence) - no_digit, NOT_A_DIGIT) - candidate.cost
 
 
-def _without_specks(lines: list[list[tuple[Detection, float]]]) -> list[tuple[Detection, float]]:
-    """Return the symbols in lines that have digits, and that are not tiny next to the line with the most ink."""
+def _without_specks(lines: list[Symbols]) -> Symbols:
+    """Return the symbols in lines that have digits, and that are sure or not tiny next to the line with the most ink."""
     heights = [[symbol.box[3] for symbol, _ in line if symbol.prediction.reason != "not a digit"] for line in lines]
     main = max(heights, key=sum, default=[])
     return [
@@ -77,6 +115,6 @@ def _without_specks(lines: list[list[tuple[Detection, float]]]) -> list[tuple[De
         for line, digits in zip(lines, heights, strict=True)
         for symbol, worth in line
         if digits
-        and np.median(digits) >= MIN_HEIGHT * np.median(main)
-        and symbol.box[3] >= MIN_HEIGHT * np.median(digits)
+        and (np.median(digits) >= MIN_HEIGHT * np.median(main) or any(is_sure(one.prediction) for one, _ in line))
+        and (symbol.box[3] >= MIN_HEIGHT * np.median(digits) or is_sure(symbol.prediction))
     ]

@@ -1,0 +1,52 @@
+"""What forms and photos have beside digits, drawn as ink."""
+
+import numpy as np
+
+from mnist_cli.pictures import forms
+
+
+def draw_digits(heights=(48, 48, 48), size=(120, 300)):
+    """Return a page with crooked strokes of some heights, 60 px apart, none of which is a straight line."""
+    ink = np.zeros(size, np.float32)
+    for number, height in enumerate(heights):
+        for row in range(height):
+            left = 40 + 60 * number + round(8 * np.sin(row / height * 2 * np.pi))
+            ink[36 + row, left : left + 5] = 1
+    return ink
+
+
+def test_digits_alone_are_left_as_they_are():
+    ink = draw_digits()
+    assert np.array_equal(forms.without_frames(ink), ink)
+
+
+def test_parallel_lines_taller_than_the_digits_are_dividers():
+    ink = draw_digits()
+    ink[25:95, 68:71] = ink[25:95, 128:131] = 1
+    assert np.array_equal(forms.without_frames(ink), draw_digits())
+
+
+def test_a_single_line_is_a_divider_when_it_is_thinner_than_the_pen():
+    thin, thick = draw_digits(), draw_digits()
+    thin[25:95, 70:72] = 1
+    thick[25:95, 70:75] = 1
+    assert np.array_equal(forms.without_frames(thin), draw_digits())
+    assert np.array_equal(forms.without_frames(thick), thick)  # it may be a 1
+
+
+def test_a_strip_along_a_side_is_the_table_and_a_stroke_there_is_not():
+    table, one = draw_digits(), draw_digits()
+    table[:, :4] = 1
+    one[36:84, :4] = 1
+    assert np.array_equal(forms.without_frames(table), draw_digits())
+    assert np.array_equal(forms.without_frames(one), one)
+
+
+def test_a_skewed_box_goes_and_the_digits_in_it_stay():
+    ink = draw_digits()
+    for x in range(15, 230):
+        for y in (20, 100):
+            row = y + round(0.02 * (x - 15))
+            ink[row : row + 2, x] = 1
+    ink[20:100, 15:17] = ink[24:106, 228:230] = 1
+    assert np.array_equal(forms.without_frames(ink) > 0, draw_digits() > 0)
