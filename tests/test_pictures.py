@@ -121,6 +121,15 @@ def test_transparency_becomes_paper(tmp_path, ink):
     assert np.array_equal(frame_of(save(picture, tmp_path / "one.png")), EXPECTED)
 
 
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0)], ids=["white paper", "black paper"])
+def test_paper_with_transparent_holes_is_still_paper(tmp_path, ink, paper):
+    grey = draw_bar(ink, paper)
+    alpha = np.full_like(grey, 255)
+    alpha[200:280, 200:350] = alpha[:20] = 0  # beside the bar
+    picture = Image.fromarray(np.dstack([grey, grey, grey, alpha]))
+    assert np.array_equal(frame_of(save(picture, tmp_path / "one.png")), EXPECTED)
+
+
 def test_a_turned_photo_is_set_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise

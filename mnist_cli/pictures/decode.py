@@ -31,6 +31,9 @@ SMALL_FILE_BYTES = 65_536  # a file with fewer is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
 STRIP_PIXELS = 3_000_000  # are converted at a time
+MIN_DRAWING = (
+    8  # grey levels, the standard deviation of what is opaque from which on there is a drawing in it; set by hand
+)
 SAMPLE_SIZE = 1_000  # px, the sides to which a transparent picture is reduced to choose its background
 # The inverse of each orientation of the camera, by its number in Exif. Not Pillow's `exif_transpose`, which copies the
 # whole decoded image before it is reduced.
@@ -234,12 +237,20 @@ def _turn_upright(levels: Picture, image: Image.Image) -> Picture:
 
 
 def _background(image: Image.Image) -> str | None:
-    """Return the background for a transparent image: white, or black for a light drawing; None when nothing is transparent."""
+    """Return the background for a transparent image, None when nothing is transparent.
+
+    It is like paper with holes, and in contrast to a drawing: white for a dark one, black for a light one.
+    """
     size = min(image.width, SAMPLE_SIZE), min(image.height, SAMPLE_SIZE)
     small = image.resize(size, Image.Resampling.NEAREST).convert("RGBA")
     alpha = small.getchannel("A")
     if size == image.size and alpha.getextrema() == (255, 255):
         return None
     grey = small.convert("L")
-    drawn = ImageStat.Stat(grey, mask=alpha.point(lambda level: 255 if level > 127 else 0))
-    return "black" if drawn.count[0] and drawn.mean[0] > 127 else "white"
+    opaque = alpha.point(lambda level: 255 if level > 127 else 0)
+    drawn = ImageStat.Stat(grey, mask=opaque)
+    if not drawn.count[0]:
+        return "white"
+    # What is mostly opaque, with a drawing on it, is paper with holes, and these are to look like it.
+    is_paper = drawn.count[0] > size[0] * size[1] / 2 and drawn.stddev[0] > MIN_DRAWING
+    return "white" if (drawn.mean[0] > 127) == is_paper else "black"
