@@ -99,7 +99,16 @@ def test_most_letters_and_noise_are_not_digits(shipped):
 def test_a_first_reading_that_goes_on_beyond_the_picture_is_not_trusted(margin, chosen):
     first, other = (Prediction(list(np.eye(10)[digit]), score) for digit, score in ((7, 5.0), (3, 8.0)))
     first = replace(first, ink=np.pad(np.ones((20, 10), np.float32), margin))
-    assert classification._choose([first, other]).probabilities.index(1) == chosen
+    assert classification.best_candidate([first, other]).probabilities.index(1) == chosen
+
+
+@pytest.mark.parametrize("agreeing", [1, 12])
+def test_one_candidate_is_outvoted_by_many_that_agree_on_another_digit(agreeing):
+    hole = Prediction(list(np.eye(10)[1]), 8.5)
+    rest = [Prediction(list(np.eye(10)[0]), 7.5)] * agreeing
+    first = Prediction(list(np.eye(10)[3]), -5.0)
+    best = classification.best_candidate([first, hole, *rest])
+    assert best.probabilities.index(1) == (0 if agreeing > 1 else 1)
 
 
 def test_below_the_least_confidence_a_digit_is_unclear(shipped):

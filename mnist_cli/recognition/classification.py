@@ -20,6 +20,7 @@ MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better 
 LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose, as of many of a cat one looks like a digit
 CUT_OFF = 0.4  # of the outline of its ink: a first candidate that touches it along more than this may be a shadow
 ONE_DIGIT = 6.0  # energy score from which on ink is one digit; that of 210 pairs of digits was 5.5 at most
+AGREEMENT = 1.0  # times the log of the fraction of candidates, those like digits, that agree: what it adds to a score
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: ink beside it that is as tall may be a digit of its own
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 
@@ -38,13 +39,30 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     unsure = [index for index, some in enumerate(candidates) if some and some[0].score < MAX_SCORE]
     for index, others in zip(unsure, _classify_options(model, [list(options[index]) for index in unsure]), strict=True):
         candidates[index] += others
-    best = [reject(model, _choose(some), min_confidence) if some else NO_INK for some in candidates]
+    best = [reject(model, best_candidate(some), min_confidence) if some else NO_INK for some in candidates]
     return [
         replace(prediction, reason="several digits")
         if _may_be_several(some, prediction) and _shows_several(model, picture)
         else prediction
         for picture, some, prediction in zip(pictures, candidates, best, strict=True)
     ]
+
+
+def best_candidate(candidates: list[Prediction]) -> Prediction:
+    """Return the candidate with the best score, where others that look like digits agree; of equals the first."""
+    if len(candidates) == 1:
+        return candidates[0]
+    trusted = 0 if _is_cut_off(candidates[0]) else 1
+    rated = [
+        replace(candidate, score=candidate.score - LATER_PENALTY) if rank >= trusted else candidate
+        for rank, candidate in enumerate(candidates)
+    ]
+    scores = np.array([candidate.score for candidate in rated])
+    digits = np.array([np.argmax(candidate.probabilities) for candidate in rated])
+    votes = 1 / (1 + np.exp(-scores.clip(-50)))  # the probability that a candidate is a digit
+    agreement = (digits == digits[:, None]) @ votes / votes.sum()
+    merits = scores.clip(max=MAX_SCORE) - RANK_PENALTY * np.arange(len(rated)) + AGREEMENT * np.log(agreement)
+    return rated[int(merits.argmax())]
 
 
 def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
@@ -90,18 +108,6 @@ def _classify_options(model: Model, options: list[list[tuple[Ink, Frame]]]) -> l
     inks = [ink for some in options for ink, _ in some]
     predictions = iter(classify_frames(model, [frame for some in options for _, frame in some], inks))
     return [list(islice(predictions, len(some))) for some in options]
-
-
-def _choose(candidates: list[Prediction]) -> Prediction:
-    """Return the candidate with the best score; of equals the first, which keeps most of the picture."""
-    if len(candidates) == 1:
-        return candidates[0]
-    trusted = 0 if _is_cut_off(candidates[0]) else 1
-    doubted = [
-        *candidates[:trusted],
-        *(replace(other, score=other.score - LATER_PENALTY) for other in candidates[trusted:]),
-    ]
-    return max(enumerate(doubted), key=lambda item: min(item[1].score, MAX_SCORE) - RANK_PENALTY * item[0])[1]
 
 
 def _is_cut_off(prediction: Prediction) -> bool:
