@@ -22,7 +22,7 @@ __all__ = ["__version__", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load numpy and Pillow only for those who ask for what needs them."""
+    """Import `api`, and with it numpy and Pillow, when one of its functions is first used."""
     if name in __all__:
         from mnist_cli import api
 

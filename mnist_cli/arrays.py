@@ -1,11 +1,11 @@
-"""The arrays that pictures, models and results are made of, and the two sizes that all of them share."""
+"""The array types of pictures, frames and logits, with the number of classes and the size of a frame."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = 10  # the digits 0 to 9
-ANYTHING = -1e9  # a rejection threshold that no frame falls below
-FRAME = 28  # px, height and width of what a model sees
+ANYTHING = -1e9  # a rejection threshold below every score, so that no frame is rejected
+FRAME = 28  # px, height and width of the input of a model
 
 # (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white; uint8 with all pixels of a file
 Picture = NDArray[np.float32]

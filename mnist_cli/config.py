@@ -1,4 +1,4 @@
-"""What a training run is made of, and where its files go. Standard library only."""
+"""The configuration of a training run, its presets and TOML files, and the default folders. Standard library only."""
 
 import json
 import tomllib
@@ -44,11 +44,12 @@ WITH_MOMENTUM = {"optimizer": ("sgd", "rmsprop")}
 class TrainConfig:
     """The hyperparameters of a run; the defaults are those of `mlp` with `adamw`.
 
-    A default that depends on another hyperparameter is the best that was found for it. Only AdamW decays weights apart
-    from the gradient: in the other optimizers the same number would be an L2 penalty that stops the learning. The learning
-    rates of the optimizers are the best of three after two epochs of `mlp` on 5,000 images held out of the 60,000.
+    A default that depends on another hyperparameter is the best that was found for it. Only AdamW has decoupled weight
+    decay (Loshchilov and Hutter 2019): in the other optimizers the same value would be an L2 penalty too strong to learn
+    with. The learning rates of the optimizers are the best of three after two epochs of `mlp`, on 5,000 held-out training
+    images.
 
-    Raises ConfigError, naming the field, for a value that no run can have.
+    Raises ConfigError, naming the field, for an invalid value.
     """
 
     model: Model = hyperparameter(
@@ -97,7 +98,7 @@ class TrainConfig:
     )
     learning_rate: float = hyperparameter(
         "Learning",
-        "Peak learning rate: the size of the optimizer's steps.",
+        "Peak learning rate, which scales the optimizer's steps.",
         defaults={
             "model": {"mlp": 2e-3, "cnn": 1e-2, "linear": 5e-3},
             "optimizer": {"sgd": 0.1, "rmsprop": 5e-4},
@@ -139,7 +140,7 @@ class TrainConfig:
     )
     gradient_clip: float = hyperparameter(
         "Learning",
-        "Gradient clipping: scale a gradient down whose norm is larger than this; 0 clips none.",
+        "Gradient clipping: the largest norm of a gradient, to which larger ones are scaled down; 0 disables it.",
         0.0,
         below=1e12,
         shown="none",
@@ -153,14 +154,14 @@ class TrainConfig:
     )
     augment: Augment = hyperparameter(
         "Against overfitting",
-        "Data augmentation, drawn anew for every image in every epoch: shift by up to 2 px; affine, also rotated, scaled "
+        "Data augmentation, random for every image in every epoch: shift by up to 2 px; affine, also rotated, scaled "
         "and sheared; elastic, also distorted.",
         defaults={"model": {"mlp": "elastic", "cnn": "affine", "linear": "none"}},
         also=("augmentation", "data-augmentation", "aug"),
     )
     train_size: int = hyperparameter(
         "Data",
-        "Train on this many images, of each digit in proportion, to see a model overfit; 0 is all.",
+        "Train on a stratified subset of this many images, for example to see a model overfit; 0 is all.",
         0,
         below=60_001,
         shown="all",
@@ -176,8 +177,8 @@ class TrainConfig:
     )
     holdout: int = hyperparameter(
         "Against overfitting",
-        "Hold this many training images out, to measure on: the epoch with the lowest loss on them is saved as best.pt, and "
-        "they calibrate its probabilities.",
+        "Hold out this many training images as a validation set: the epoch with the lowest loss on them is saved as "
+        "best.pt, and the probabilities of the model are calibrated on them.",
         0,
         below=50_001,
         also=("val-size", "validation-split", "val-split", "hold-out"),
@@ -219,7 +220,7 @@ class TrainConfig:
 
     @property
     def held_out(self) -> int:
-        """The number of training images to measure on: patience needs some."""
+        """The number of training images to hold out, which early stopping needs too."""
         return self.holdout or (HOLDOUT_OF_THE_PATIENT if self.patience else 0)
 
 
@@ -260,7 +261,7 @@ MOST_WEIGHTS = 100_000_000  # between fully connected layers; with its optimizer
 MAX_CONFIG_BYTES = 20_000  # one of 100 layers has 2,000
 MAX_DOTS = 100  # in a line; names have none, a path may have some
 
-# Named sets of values. `original` is what introductory tutorials do, less their mistakes.
+# Named sets of values. `original` is the recipe of introductory tutorials, without the softmax before the loss function.
 PRESETS: dict[str, dict[str, Any]] = {
     "original": {
         "model": "mlp",
@@ -285,43 +286,43 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
-    """Return the configuration that `options` ask for on top of a file, of a preset, of the defaults.
+    """Return the configuration: `options` override the file, which overrides the preset, which overrides the defaults.
 
-    Raises ConfigError for a name or value that is unknown, and for one that has no effect beside the others.
+    Raises ConfigError for an unknown name, an invalid value, and a value that has no effect beside the others.
     """
     if preset is not None and preset not in PRESETS:
         meant = did_you_mean(preset, PRESETS)
         raise ConfigError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}{meant}")
     in_file = {key.replace("-", "_"): value for key, value in read_toml(file).items()} if file else {}
-    asked = {**PRESETS[preset or "default"], **in_file, **options}
-    _refuse_unknown(asked, file)
-    values = _with_defaults(asked)
+    given = {**PRESETS[preset or "default"], **in_file, **options}
+    _refuse_unknown(given, file)
+    values = _with_defaults(given)
     if isinstance(values["hidden"], list):  # as TOML has it
         values["hidden"] = tuple(values["hidden"])
     config = TrainConfig(**values)
     _refuse_without_effect(config, in_file, options, file)
-    idle = {name: it.default_for(values) for name, it in HYPERPARAMETERS.items() if it.obstacle(values)}
-    return replace(config, **idle)
+    without_effect = {name: it.default_for(values) for name, it in HYPERPARAMETERS.items() if it.obstacle(values)}
+    return replace(config, **without_effect)
 
 
-def _with_defaults(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `asked` with a value for every hyperparameter: the default beside what was asked for."""
-    values = {name: asked.get(name, it.default) for name, it in HYPERPARAMETERS.items()}
-    return {name: asked.get(name, it.default_for(values)) for name, it in HYPERPARAMETERS.items()}
+def _with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given values with a default, which may depend on them, for every other hyperparameter."""
+    values = {name: given.get(name, it.default) for name, it in HYPERPARAMETERS.items()}
+    return {name: given.get(name, it.default_for(values)) for name, it in HYPERPARAMETERS.items()}
 
 
-def _refuse_unknown(asked: Iterable[str], file: Path | None) -> None:
-    """Raise ConfigError for names that are no hyperparameters."""
-    unknown = sorted(set(asked) - set(HYPERPARAMETERS))
+def _refuse_unknown(given: Iterable[str], file: Path | None) -> None:
+    """Raise ConfigError for names that are not hyperparameters."""
+    unknown = sorted(set(given) - set(HYPERPARAMETERS))
     if unknown:
         names = shorten(", ".join(unknown), LONGEST)
-        wrong = f"{file} sets {names}, which is no hyperparameter" if file else f"there is no hyperparameter {names}"
+        wrong = f"{file} sets {names}, which is not a hyperparameter" if file else f"there is no hyperparameter {names}"
         meant = meant_by(unknown[0])
         raise ConfigError(f"{wrong}; " + (f"did you mean {meant}?" if meant else "see `mnist train --help`"))
 
 
 def meant_by(word: str) -> str | None:
-    """Return the hyperparameter that `word` is another name or a misspelling of, or None."""
+    """Return the hyperparameter of which `word` is another name or a misspelling, or None."""
     spelled = word.lower().replace("_", "-")
     also = (name for name, it in HYPERPARAMETERS.items() if spelled in it.also)
     return next(also, None) or nearest(word, HYPERPARAMETERS)
@@ -332,8 +333,8 @@ def _refuse_without_effect(
 ) -> None:
     """Raise ConfigError for an option that has no effect, and for such a value in a file.
 
-    The file of a run lists all values: those without an effect are defaults, and pass. So do those that lost their effect
-    by an option, such as another model's.
+    The file of a run lists all values: those without an effect are defaults, which pass. So do values that an option, such
+    as --model, leaves without an effect.
     """
     values = vars(config)
     for name, it in HYPERPARAMETERS.items():
@@ -364,13 +365,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def to_toml(config: TrainConfig) -> str:
-    """Return `config` as a file that `mnist train --config` repeats the run from."""
-    # Strings, numbers, booleans and lists of numbers are written alike in TOML and in JSON that is not limited to ASCII.
+    """Return `config` as TOML, from which `mnist train --config` repeats the run."""
+    # Strings, numbers, booleans and lists of numbers have the same syntax in TOML and in JSON that is not limited to ASCII.
     return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(config).items())
 
 
 def _check_layers(hidden: tuple[int, ...]) -> None:
-    """Raise ConfigError for a network that no memory holds."""
+    """Raise ConfigError for a network that is too large for the memory."""
     if len(hidden) > MOST_LAYERS:
         raise ConfigError(f"--hidden must have at most {MOST_LAYERS} layers, not {len(hidden):,}")
     weights = sum(inputs * outputs for inputs, outputs in pairwise(hidden))

@@ -1,31 +1,31 @@
-"""How many cores this process may use: those of its affinity, of its container's quota and of OMP_NUM_THREADS.
+"""How many cores this process may use, as limited by CPU affinity, the quota of its container and OMP_NUM_THREADS.
 
-Standard library only, since the answer is needed before torch and onnxruntime are imported.
+Standard library only, since the number is needed before torch and onnxruntime are imported.
 """
 
 import math
 import os
 from pathlib import Path
 
-THREADS = "OMP_NUM_THREADS"  # heeded by OpenMP, so by torch, numpy and scipy
+THREADS = "OMP_NUM_THREADS"  # read by OpenMP, and so by torch, numpy and scipy
 
 
 def available(root: Path = Path("/")) -> int:
     """Return the number of cores to use, at least 1; `root` is the folder that has proc/ and sys/."""
-    asked = os.environ.get(THREADS, "").split(",")[0].strip()  # a list has a number for each level of nesting
+    setting = os.environ.get(THREADS, "").split(",")[0].strip()  # a list has a number for each level of nesting
     limits = [float(_affinity()), *_quotas(root)]
-    if asked.isdecimal() and int(asked) > 0:
-        limits.append(int(asked))
+    if setting.isdecimal() and int(setting) > 0:
+        limits.append(int(setting))
     return max(1, math.floor(min(limits)))
 
 
 def limit_threads() -> None:
-    """Set OMP_NUM_THREADS where it, or without it the number of cores of the machine, is more than there are to use.
+    """Set OMP_NUM_THREADS to the available cores where it, or without it the number of cores of the machine, is larger.
 
-    Call it before torch is imported: OpenMP reads the variable once, and knows nothing of quotas.
+    Call it before torch is imported: OpenMP reads the variable once, and ignores quotas.
     """
-    asked, cores = os.environ.get(THREADS), available()
-    if cores < _affinity() or (asked is not None and asked != str(cores)):
+    setting, cores = os.environ.get(THREADS), available()
+    if cores < _affinity() or (setting is not None and setting != str(cores)):
         os.environ[THREADS] = str(cores)
 
 
@@ -36,10 +36,10 @@ def _affinity() -> int:
 
 
 def _quotas(root: Path) -> list[float]:
-    """Return the CPU quotas of the control groups that this process is in, in cores, of version 1 and 2.
+    """Return the CPU quotas, in cores, of the control groups (cgroups, version 1 and 2) of this process.
 
-    A quota holds for all groups below. A container may see its own group as the root of the file system: the folder
-    that the kernel names is then missing, and those above it, up to the mount point, are read all the same.
+    A quota applies to all groups below. In a container the group may be mounted as the root of the file system: the folder
+    that the kernel names is then missing, and the folders above it, up to the mount point, are read instead.
     See cgroups(7) and the kernel's documentation of `cpu.max` and `cpu.cfs_quota_us`.
     """
     quotas = []

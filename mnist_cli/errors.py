@@ -1,25 +1,25 @@
-"""What can go wrong through no fault of the program.
+"""The errors that a user can correct.
 
 MnistError
-├── ConfigError      a value that no run can have
-├── DataError        the MNIST files
-├── DivergenceError  a run whose loss is no longer a number
-├── ProcessError     another of the processes that train together is gone
-│   └── ToldElsewhereError   what went wrong is told by another process
-├── CheckpointError  a file that should hold a trained model
-├── ExportError      a model for other programs that would not answer as it should
-└── ImageError       a picture that should hold a digit
-    ├── FormatError      no picture at all, or in a format that is not read here
-    └── TooLargeError    one with more pixels than are read
+├── ConfigError      an invalid option or configuration
+├── DataError        data files that are missing, corrupted or invalid
+├── DivergenceError  a training run whose loss became infinite or NaN
+├── ProcessError     another process of the same training run ended or does not answer
+│   └── ToldElsewhereError   another process prints the message
+├── CheckpointError  a file that holds no usable model
+├── ExportError      an exported model whose predictions differ from those of its checkpoint
+└── ImageError       a picture that cannot be read
+    ├── FormatError      not a picture, or not in a supported format
+    └── TooLargeError    more pixels or bytes than allowed
 
 Each message is one sentence for the user: what is wrong, with which file, what to type next. The command line prints it,
-as it does an OSError, and exits with status 1, or 2 for a ConfigError; everything else that is raised is a bug and keeps
-its traceback.
+as it does an OSError, and exits with status 1, or 2 for a ConfigError; every other exception is a bug and keeps its
+traceback.
 """
 
 from pathlib import Path
 
-# What is wrong with an input, by the kinds of faults that pydantic knows; Typer and FastAPI check with it.
+# What is wrong with an input, by the type of the error in pydantic, with which Typer and FastAPI validate.
 INPUT_FAULTS = {
     "int_parsing": "is not a whole number",
     "int_from_float": "is not a whole number",
@@ -28,7 +28,7 @@ INPUT_FAULTS = {
     "greater_than_equal": "is less than {ge:g}",
     "less_than_equal": "is more than {le:g}",
 }
-LONGEST = 200  # characters of what an error of another program says
+LONGEST = 200  # of the message of another library, or of an input
 
 
 class StoppedError(KeyboardInterrupt):
@@ -41,19 +41,19 @@ class StoppedError(KeyboardInterrupt):
 
 
 class MnistError(Exception):
-    """The root of all errors that a user can cause and mend."""
+    """The base class of all errors that a user can correct."""
 
 
 class ConfigError(MnistError):
-    """A run is asked for that cannot be."""
+    """An option, a value, or a combination of them is invalid."""
 
 
 class DataError(MnistError):
-    """The MNIST files are missing, damaged or cannot be had."""
+    """Data files are missing, corrupted or invalid, or cannot be downloaded."""
 
 
 class DivergenceError(MnistError):
-    """A run learns nothing any more: its loss is infinite or not a number."""
+    """Training diverged: the loss is infinite or NaN."""
 
 
 class ProcessError(MnistError):
@@ -69,29 +69,29 @@ class CheckpointError(MnistError):
 
 
 class ExportError(MnistError):
-    """A model for other programs does not answer as the checkpoint does that it was made from."""
+    """An exported model does not give the same predictions as its checkpoint."""
 
 
 class ImageError(MnistError):
-    """A file does not hold a picture of a digit."""
+    """A picture cannot be read."""
 
 
 class FormatError(ImageError):
-    """A file is no picture in a format that is read here."""
+    """A file is not a picture in a supported format."""
 
 
 class TooLargeError(ImageError):
-    """A picture has more pixels than are read."""
+    """A picture has more pixels or bytes than allowed."""
 
 
 def missing(what: object, error: ImportError, extra: str) -> MnistError:
-    """Return the error that `what` needs a package that comes with an extra, which could not be imported."""
-    package = error.name or "a package"  # a broken one may have no name
+    """Return the error for a package that `what` needs and that is not installed, naming the extra that installs it."""
+    package = error.name or "a package"  # the ImportError of a broken package may have no name
     return MnistError(f'{what} needs {package}, which is not installed; type: pip install "mnist-cli[{extra}]"')
 
 
 def input_fault(kind: str, value: object, message: str, /, **bounds: object) -> str:
-    """Return what is wrong with an input, from the type, the input, the message and the context in an error of pydantic."""
+    """Return what is wrong with an input, given the type, input, message and context of an error of pydantic."""
     if kind == "missing":
         return "it is missing"
     if kind not in INPUT_FAULTS:
@@ -100,6 +100,6 @@ def input_fault(kind: str, value: object, message: str, /, **bounds: object) -> 
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, short of the details torch lists below it and of what a stranger wrote at length."""
+    """Return the first line of an error's message, shortened: torch adds details, and text from a file may be long."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= LONGEST else line[:LONGEST] + "…"

@@ -1,4 +1,4 @@
-"""Reading nothing but files, and writing them so that a reader, a crash or a full disk never meets half of one."""
+"""Opening regular files only, and writing files atomically: no reader, crash or full disk ever leaves half of one."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ try:
 except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
-STALE = 3600  # seconds after which a temporary file is nobody's: no file here takes so long to write
+STALE_SECONDS = 3600  # the age of a temporary file that a killed program left: no file takes so long to write
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -35,8 +35,9 @@ def open_regular(path: Path) -> BinaryIO:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` and move it to `path` when the block ends without an error.
 
-    Folders are made as needed. The content is on the disk before the name is, so after a power cut `path` holds the
-    old content or the new, whole. Raises OSError, with the temporary file removed, when it cannot be written.
+    Folders are made as needed. The content is flushed to the disk before the file is renamed, so after a power cut `path`
+    holds the complete old content or the complete new one. Raises OSError, with the temporary file removed, when it
+    cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
@@ -49,16 +50,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # a full disk comes without a name, and nobody knows the temporary one
+        error.filename = str(path)  # the error of a full disk has no name, and the temporary one tells the user nothing
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder and see that files can be written to it, before work begins whose result is to lie there.
+    """Make a folder and check that it can be written to, before the computation whose result goes there.
 
-    Raises OSError when that cannot be, or a file is in its place.
+    Raises OSError when it cannot be made or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -70,9 +71,9 @@ def check_folder(folder: Path) -> None:
 
 
 def lock(descriptor: int, wait: bool = False) -> bool:
-    """Take an open file or folder for this process until it is closed, even by a kill; False when another one has it.
+    """Lock an open file or folder until this process closes it or ends; return False when another process has the lock.
 
-    With `wait` only once the other one has closed it. Where the system or the disk has no locks, everybody gets it.
+    With `wait`, wait for the lock. Where the system or the disk has no locks, every process gets True.
     """
     if fcntl is None:
         return True
@@ -86,9 +87,9 @@ def lock(descriptor: int, wait: bool = False) -> bool:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the temporary files of programs that were killed while they wrote `path`."""
+    """Remove the temporary files of processes that were killed while writing `path`."""
     with suppress(OSError):
         for entry in os.scandir(path.parent):
             is_temporary = entry.name.startswith(f".{path.name}.") and entry.name.endswith(".tmp")
-            if is_temporary and entry.stat().st_mtime < time.time() - STALE:
+            if is_temporary and entry.stat().st_mtime < time.time() - STALE_SECONDS:
                 os.unlink(entry)

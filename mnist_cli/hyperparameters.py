@@ -1,4 +1,4 @@
-"""What a hyperparameter is declared with, once: its option, its check, its file and its reference follow from that."""
+"""The declaration of a hyperparameter, from which its option, its validation, its TOML and its reference follow."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -9,7 +9,7 @@ from mnist_cli.errors import ConfigError
 
 Group = Literal["Recipe", "Model", "Learning", "Against overfitting", "Data", "Run", "Machine"]
 
-LONGEST = 60  # characters of a value that an error shows
+LONGEST = 60  # of a value that an error quotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,9 @@ class Hyperparameter:
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Another hyperparameter, and its choices with which this one has an effect.
     applies_to: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    shown: str = ""  # what its default means, where that is not its value
+    shown: str = ""  # the meaning of the default, such as `none` for 0
     metavar: str | None = None
-    also: Sequence[str] = ()  # what other programs call it
+    also: Sequence[str] = ()  # its names in other programs
 
     @property
     def option(self) -> str:
@@ -48,7 +48,7 @@ class Hyperparameter:
 
     @property
     def allowed(self) -> str:
-        """The numbers that it may be, if it is one."""
+        """The range of its numbers, if its values are numbers."""
         if self.below is None:
             return ""
         if self.kind is float:
@@ -57,10 +57,10 @@ class Hyperparameter:
 
     @property
     def default_text(self) -> str:
-        """Its default as text, `mlp 0.002, cnn 0.01; sgd 0.1` where it depends on others."""
+        """Its default as text, such as `mlp 0.002, cnn 0.01; sgd 0.1` where that depends on others."""
         parts = []
         for other, choices in self.defaults.items():
-            names: dict[str, list[str]] = {}  # of the choices, by the default that they have
+            names: dict[str, list[str]] = {}  # of the choices, by their default
             for choice, default in choices.items():
                 if choice in self.applies_to.get(other, choices):
                     names.setdefault(_as_text(default), []).append(choice)
@@ -79,11 +79,11 @@ class Hyperparameter:
         return next((other for other, choices in self.applies_to.items() if values[other] not in choices), None)
 
     def check(self, value: object) -> None:
-        """Raise ConfigError unless it can have this value."""
+        """Raise ConfigError unless the value is valid."""
         if self.choices:
             self._check_choice(value)
         elif self.kind is str:
-            # Without what no path has, or no TOML file: bytes that are no text come as surrogates.
+            # No path holds a zero byte, no TOML file these control characters; undecodable bytes come as surrogates.
             if not isinstance(value, str) or any(c in "\0\x7f" or "\ud800" <= c <= "\udfff" for c in value):
                 raise ConfigError(f"{self.option} must be a folder with a name in UTF-8, not {_shortened(value)}")
         elif self.kind is bool:
@@ -109,13 +109,15 @@ class Hyperparameter:
     def _check_number(self, number: object) -> None:
         is_float = self.kind is float
         if isinstance(number, bool) or not isinstance(number, (int, float) if is_float else int):
-            raise ConfigError(f"{self.option} must be {'a number' if is_float else 'whole'}, not {_shortened(number)}")
-        if self.below is None or not self.low <= number < self.below:  # true for NaN, too
+            raise ConfigError(
+                f"{self.option} must be {'a number' if is_float else 'a whole number'}, not {_shortened(number)}"
+            )
+        if self.below is None or not self.low <= number < self.below:  # NaN compares as false
             raise ConfigError(f"{self.option} must be {self.allowed}, not {_shortened(number)}")
 
 
 def hyperparameter(group: Group, help: str, default: Any = None, **more: Any) -> Any:
-    """Return a field of a dataclass, declared with what Hyperparameter has.
+    """Return a dataclass field whose metadata is a Hyperparameter; `more` are the other fields of that.
 
     Where the default depends on other hyperparameters, the first of `defaults` is that of the dataclass.
     """
@@ -139,14 +141,14 @@ def option_of(name: str) -> str:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """Return the one of `choices` that was probably meant by `word`, or None."""
+    """Return the closest match to `word` among `choices`, or None."""
     spelled = {choice.replace("_", "-"): choice for choice in choices}
     matches = get_close_matches(word[:LONGEST].lower().replace("_", "-"), spelled, n=1)
     return spelled[matches[0]] if matches else None
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return the end of a sentence about a `word` that is none of `choices`; it is empty when none of them is near."""
+    """Return `; did you mean ...?` for a `word` that is not one of `choices`, or "" when no choice is close to it."""
     match = nearest(word, choices)
     return f"; did you mean {match}?" if match else ""
 
@@ -156,11 +158,11 @@ def _as_text(value: Any) -> str:
 
 
 def _shortened(value: object) -> str:
-    """Return a value as text that is not longer than a line, whatever is in it."""
+    """Return a value as text of limited length."""
     if not isinstance(value, str | int | float):
         return f"a {type(value).__name__}"
     try:
         text = repr(value)
     except ValueError:  # a number of thousands of digits
-        return "such a number"
+        return "a number with thousands of digits"
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -17,10 +17,10 @@ from mnist_cli.errors import ConfigError
         ({"model": "resnet"}, "no --model 'resnet'; choose from linear, mlp, cnn"),
         ({"optimizer": "lion"}, "no --optimizer 'lion'"),
         ({"hidden": (256, 0)}, "--hidden must be from 1"),
-        ({"hidden": (2.5,)}, "--hidden must be whole"),
+        ({"hidden": (2.5,)}, "--hidden must be a whole number"),
         ({"epochs": 0}, "--epochs must be from 1 to 999,999, not 0"),
-        ({"epochs": 1.5}, "--epochs must be whole"),
-        ({"epochs": True}, "--epochs must be whole"),
+        ({"epochs": 1.5}, "--epochs must be a whole number"),
+        ({"epochs": True}, "--epochs must be a whole number"),
         ({"batch_size": 0}, "--batch-size must be from 1 to 60,000"),
         ({"learning_rate": 0.0}, "--learning-rate must be at least 1e-12"),
         ({"learning_rate": -1.0}, "--learning-rate must be at least"),
@@ -84,7 +84,7 @@ def test_a_configuration_survives_its_file(tmp_path):
     [
         (b"epochs = ", r"run\.toml is not a TOML file"),
         (b"\xff\xfe", r"run\.toml is not a TOML file"),
-        (b"speed = 3", r"run\.toml sets speed, which is no hyperparameter"),
+        (b"speed = 3", r"run\.toml sets speed, which is not a hyperparameter"),
         (b"[model]\nname = 'mlp'", "no --model"),
     ],
 )
@@ -125,7 +125,7 @@ def test_patience_holds_out_images_by_itself():
         ({"hidden": 5}, "--hidden must be a list of whole numbers"),
         ({"hidden": (99_999, 99_999)}, "makes 9,999,800,001 weights"),
         ({"hidden": (1,) * 101}, "at most 100 layers"),
-        ({"patience": ()}, "--patience must be whole, not a tuple"),
+        ({"patience": ()}, "--patience must be a whole number, not a tuple"),
         ({"weight_decay": 10**400}, "--weight-decay must be at least 0"),
         ({"extra": "\udcff"}, "--extra must be a folder with a name in UTF-8"),
         ({"model": "x" * 1000}, "there is no --model 'x+…; choose"),
@@ -234,7 +234,7 @@ def test_a_name_that_is_no_hyperparameter_is_told_the_one_that_was_meant(tmp_pat
     with pytest.raises(ConfigError, match=f"no hyperparameter {name}; did you mean {meant}\\?"):
         resolve(None, None, {name: 1})
     (tmp_path / "run.toml").write_text(f"{name} = 1")
-    with pytest.raises(ConfigError, match=f"is no hyperparameter; did you mean {meant}\\?"):
+    with pytest.raises(ConfigError, match=f"is not a hyperparameter; did you mean {meant}\\?"):
         resolve(None, tmp_path / "run.toml", {})
 
 

@@ -93,17 +93,19 @@ def test_impulse_noise_hits_17_percent_half_of_them_with_ink(rng):
 
 
 def test_between_its_blurs_the_glass_only_moves_pixels(images, rng):
-    moved = corruptions.trade_places(images, rng)
-    blurred = corruptions.blur(corruptions.trade_places(corruptions.blur(images, 0.7), np.random.default_rng(1)), 0.7)
+    moved = corruptions.swap_neighbours(images, rng)
+    blurred = corruptions.blur(
+        corruptions.swap_neighbours(corruptions.blur(images, 0.7), np.random.default_rng(1)), 0.7
+    )
     assert np.array_equal(CORRUPTIONS["glass blur"](images, np.random.default_rng(1)), blurred)
     assert (np.sort(moved.reshape(40, -1)) == np.sort(images.reshape(40, -1))).all()
     away = np.abs(moved - images).sum() / images.sum()
     assert 0.1 < away < 1
 
 
-def test_three_of_eight_pixels_trade_places_behind_glass(rng):
+def test_glass_swaps_three_of_eight_pixels_with_a_neighbour(rng):
     places = np.tile(np.arange(784.0).reshape(28, 28), (500, 1, 1))
-    moved = corruptions.trade_places(places, rng)
+    moved = corruptions.swap_neighbours(places, rng)
     assert (moved[:, :1] == places[:, :1]).all()  # the reach ends at row 1 and column 1
     assert (moved[:, :, :1] == places[:, :, :1]).all()
     # No other pixel reaches the one in the last corner, so only its own trade, once in each pass, moves it.

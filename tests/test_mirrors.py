@@ -72,7 +72,7 @@ def start():
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(mirrors, "TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr(mirrors, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(mirrors, "GRACE_SECONDS", 1)
     monkeypatch.setattr(mirrors, "FIRST_PAUSE_SECONDS", 0.001)
 
 
@@ -139,30 +139,30 @@ def redirect_and_never_end(request, count):
 
 
 FAULTS = {
-    "404": (lambda request, count: request.send(b"", 404), "answers 404 Not Found", 1),
-    "403": (lambda request, count: request.send(b"", 403), "answers 403 Forbidden", 1),
-    "503": (lambda request, count: request.send(b"", 503), r"answers 503 .*\(3 attempts\)", 3),
+    "404": (lambda request, count: request.send(b"", 404), "responds with 404 Not Found", 1),
+    "403": (lambda request, count: request.send(b"", 403), "responds with 403 Forbidden", 1),
+    "503": (lambda request, count: request.send(b"", 503), r"responds with 503 .*\(3 attempts\)", 3),
     "hanging": (hang, "sends nothing for 0.3 s", 3),
-    "hanging after a byte": (trickle_of_headers, "does not begin to answer", 1),
+    "hanging after a byte": (trickle_of_headers, "does not respond within", 1),
     "hanging in the body": (hang_in_the_body, "sends nothing for 0.3 s", 3),
-    "reset": (reset, "broke off", 3),
+    "reset": (reset, "interrupted the transfer", 3),
     "truncated": (lambda request, count: request.send(b"short"), r"sends 5 of the [\d,]+ bytes", 3),
     "wrong bytes": (lambda request, count: request.send(bytes(request.server.size)), "with MD5 .*, expected", 1),
     "captive portal": (lambda request, count: request.send(b"<html>" * 10_000), "sends more than", 1),
     "words in several lines": (
         lambda request, count: request.wfile.write(b"SSH-2.0\r\n"),
-        r"broke off: SSH-2\.0 \(",
+        r"interrupted the transfer: SSH-2\.0 \(",
         3,
     ),
-    "redirect loop": (redirect_forever, "answers 302", 1),
+    "redirect loop": (redirect_forever, "responds with 302", 1),
     "redirect to a file": (
         lambda request, count: request.send(b"", 302, Location="file:///etc/passwd"),
-        "answers 302 .*not allowed",
+        "responds with 302 .*not allowed",
         1,
     ),
     "redirect to nonsense": (
         lambda request, count: request.send(b"", 302, Location="http://[::bad"),
-        "is no address: Invalid IPv6 URL",
+        "is not a valid URL: Invalid IPv6 URL",
         1,
     ),
     "redirect with a body without an end": (redirect_and_never_end, "redirects from http to ftp", 1),
@@ -299,7 +299,7 @@ def test_retry_after_is_heeded_up_to_a_limit(start, archive, file, tmp_path, mon
 
 
 def test_a_trickle_is_given_up(start, file, tmp_path, monkeypatch):
-    monkeypatch.setattr(mirrors, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(mirrors, "GRACE_SECONDS", 0.2)
 
     def trickle(request, count):
         request.send_response(200)
@@ -363,7 +363,7 @@ def test_content_that_is_not_the_published_one_is_never_installed(start, tmp_pat
 
 def test_a_redirect_never_leaves_https():
     request = urllib.request.Request("https://mirror.example/file.gz")
-    handler = mirrors._StaySecure()
+    handler = mirrors.SecureRedirects()
     with pytest.raises(mirrors.MirrorError, match="redirects from https to http://elsewhere"):
         handler.redirect_request(request, None, 302, "Found", {}, "http://elsewhere.example/file.gz")
     followed = handler.redirect_request(request, None, 302, "Found", {}, "https://elsewhere.example/file.gz")

@@ -215,7 +215,7 @@ def hostile(count: int, seed: int, folder: Path) -> Outcomes:
     """Download from every one of them, with nothing there and with half an archive, and end in time."""
     impatient = {
         "TIMEOUT_SECONDS": TIMEOUT,
-        "PATIENCE_SECONDS": PATIENCE,
+        "GRACE_SECONDS": PATIENCE,
         "FIRST_PAUSE_SECONDS": 0.01,
         "MAX_PAUSE_SECONDS": 1.0,
     }

@@ -1,6 +1,6 @@
-"""Which folder MNIST is read from: the one that is named, else `data`, else the user's cache.
+"""Which folder MNIST is read from: the one that is named, else `data`, else the user's cache folder.
 
-What a user names is the user's: nothing is unpacked into a folder that holds other things. The cache is ours.
+Nothing is written into a named folder that holds other files. In its cache folder the program replaces what is invalid.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from mnist_cli.errors import DataError
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Where the MNIST files are, all of them verified."""
+    """A folder with verified MNIST files."""
 
     path: Path | None  # None stands for the copy that ships with the package, unpacked in memory
-    faults: dict[IdxFile, str]  # what was wrong with each file that had to be put there
+    faults: dict[IdxFile, str]  # what was wrong with each file that was written there
 
 
 def prepare(data_dir: Path | None = None, files: Sequence[IdxFile] = FILES) -> DataFolder:
     """Make sure that `files` can be read, and return from where.
 
-    Without a name that is `data` in the working directory if it holds MNIST, else the user's cache folder, into which
-    they are unpacked once. No network is used.
+    Without `data_dir` they are read from `data` in the working directory if it holds MNIST, else from the user's cache
+    folder, into which they are unpacked once. No network is used.
 
-    Raises DataError, with nothing written, when the folder that is named holds other things but no MNIST, or when a
-    file in it is not MNIST.
+    Raises DataError, with nothing written, when `data_dir` holds other files but no MNIST, or when a file with the name
+    of an MNIST file holds other data.
     """
     if data_dir is None and not mnist_files.holds_mnist(DATA_DIR):
         return _prepare_cache(files)
@@ -41,7 +41,7 @@ def prepare(data_dir: Path | None = None, files: Sequence[IdxFile] = FILES) -> D
 
 
 def cache_dir() -> Path | None:
-    """Return the folder for what this program may keep for the user, or None where there is none.
+    """Return this program's folder in the user's cache, or None where there is no such folder.
 
     It is `~/.cache/mnist-cli` on Linux, or in `XDG_CACHE_HOME`.
     """
@@ -49,11 +49,11 @@ def cache_dir() -> Path | None:
         path = platformdirs.user_cache_path("mnist-cli", appauthor=False)
     except RuntimeError:  # the user has no home
         return None
-    return path if path.is_absolute() else None  # as older releases of platformdirs tell that
+    return path if path.is_absolute() else None  # without a home, older releases of platformdirs return a relative path
 
 
 def _prepare_cache(files: Sequence[IdxFile]) -> DataFolder:
-    """Unpack what the cache lacks; without one, and on a disk that is full or read-only, memory has to do."""
+    """Unpack what the cache lacks; without a cache, or on a disk that is full or read-only, use the copy in memory."""
     cache = cache_dir()
     if cache is None:
         return DataFolder(None, {})
@@ -67,7 +67,7 @@ def _prepare_cache(files: Sequence[IdxFile]) -> DataFolder:
 
 
 def _check_purpose(data_dir: Path) -> None:
-    """Raise DataError when a folder holds other things but no MNIST; hidden files and begun downloads do not count."""
+    """Raise DataError when a folder holds other files but no MNIST; hidden files and partial downloads do not count."""
     if not data_dir.exists() or mnist_files.holds_mnist(data_dir):
         return
     others = (path for path in data_dir.rglob("*") if not path.is_dir() and not path.name.startswith("."))
@@ -75,9 +75,9 @@ def _check_purpose(data_dir: Path) -> None:
         return
     if any(mnist_files.packed_paths(file, data_dir) for file in FILES):
         raise DataError(
-            f"{data_dir} has no MNIST/raw; if its files are MNIST, `mnist download --from {data_dir}` takes them"
+            f"{data_dir} has no MNIST/raw; if its files are MNIST, `mnist download --from {data_dir}` installs them"
         )
     raise DataError(
-        f"{data_dir} holds no MNIST files; `mnist download --data-dir {data_dir}` puts them there, "
+        f"{data_dir} holds no MNIST files; `mnist download --data-dir {data_dir}` writes them there, "
         "and `mnist train --extra` trains on pictures of your own"
     )

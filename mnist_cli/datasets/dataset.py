@@ -19,7 +19,7 @@ from mnist_cli.errors import ConfigError
 
 @dataclass(frozen=True)
 class Digits:
-    """Images of digits and what they show, all on one device."""
+    """Images of digits and their labels, all on one device."""
 
     images: Tensor  # uint8 (N, 1, 28, 28), 0 = paper, 255 = ink
     labels: Tensor  # int64 (N,), 0 to 9
@@ -35,11 +35,11 @@ class Digits:
         return Digits(self.images.to(device), self.labels.to(device))
 
     def arrays(self) -> tuple[Frames, NDArray[np.int64]]:
-        """Return images and labels as numpy has them."""
+        """Return images and labels as NumPy arrays."""
         return self.images.cpu().numpy(), self.labels.cpu().numpy()
 
     def shuffled(self, generator: torch.Generator) -> "Digits":
-        """Return the digits in a new order, drawn on the CPU so that every device sees the same one."""
+        """Return the digits in random order, drawn on the CPU so that it is the same for every device."""
         return self[torch.randperm(len(self), generator=generator).to(self.labels.device)]
 
     def batches(self, batch_size: int) -> Iterator["Digits"]:
@@ -49,27 +49,27 @@ class Digits:
 
 
 def split_off(digits: Digits, count: int, seed: int) -> tuple[Digits, Digits]:
-    """Return `count` of the digits, each of the ten in its share, and the rest; the same seed chooses the same.
+    """Return a random subset of `count` digits, stratified by label, and the rest; the same seed gives the same subset.
 
-    Raises ConfigError when there are not that many.
+    Raises ConfigError when there are fewer than `count`.
     """
     if count > len(digits):
         raise ConfigError(f"there are only {len(digits):,} images to choose {count:,} from")
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
     labels = digits.labels.cpu()[order]
-    # Place each image by how far down it stands among its own digit's: a stratified order to cut anywhere.
+    # The position of each image among those of its label, 0 to 1. In the order of these, any prefix is stratified.
     position = torch.empty(len(digits))
     for digit in labels.unique():
-        places = (labels == digit).nonzero().flatten()
-        position[places] = (torch.arange(len(places)) + 0.5) / len(places)
+        indices = (labels == digit).nonzero().flatten()
+        position[indices] = (torch.arange(len(indices)) + 0.5) / len(indices)
     order = order[position.argsort(stable=True)].to(digits.labels.device)
     return digits[order[:count].sort().values], digits[order[count:].sort().values]
 
 
 def select(digits: Digits, config: TrainConfig) -> tuple[Digits, Digits | None]:
-    """Return the images to train on and those to hold out, as `config` wants; the seed chooses them.
+    """Return the images to train on and the held-out ones, as many as `config` sets; its seed selects them.
 
-    Raises ConfigError when there are not enough.
+    Raises ConfigError when there are too few images.
     """
     held_out = None
     if config.held_out:
@@ -80,18 +80,18 @@ def select(digits: Digits, config: TrainConfig) -> tuple[Digits, Digits | None]:
 
 
 def load(data_dir: Path | None, split: Split) -> Digits:
-    """Return the 60,000 training or the 10,000 val digits from verified files, as `mnist_files.read` finds them.
+    """Return the 60,000 training or the 10,000 val digits from verified files, which `mnist_files.read` finds.
 
-    Raises DataError when a file is missing or damaged; `mnist_files.repair` mends both.
+    Raises DataError when a file is missing or corrupted; `mnist_files.repair` replaces it.
     """
     return from_arrays(*mnist_files.load(data_dir, split))
 
 
 def from_arrays(images: Frames, labels: NDArray[np.integer[Any]]) -> Digits:
-    """Return the digits that numpy arrays hold, images (N, 1, 28, 28) and labels (N,)."""
+    """Return the digits in NumPy arrays, images (N, 1, 28, 28) and labels (N,)."""
     return Digits(torch.from_numpy(images), torch.from_numpy(labels).long())
 
 
 def joined(*parts: Digits) -> Digits:
-    """Return all the digits as one."""
+    """Return the digits of all parts, concatenated."""
     return Digits(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))

@@ -1,6 +1,6 @@
-"""Pictures with what people say they are: a folder of PNG files, and a CSV file with a row for each.
+"""Labelled pictures: a folder of picture files, with a CSV file of their paths and digits.
 
-`mnist serve --collect` writes it, `mnist train --extra` reads it, and anybody can make one by hand.
+`mnist serve --collect` writes such a folder, `mnist train --extra` reads it, and it can be made by hand.
 """
 
 import csv
@@ -29,24 +29,24 @@ HEADER = b"path,digit\r\n"
 DELIMITERS = ",;\t"  # Excel writes semicolons where numbers have a decimal comma
 MAX_LABELS_BYTES = 20_000_000  # half a million rows
 MAX_ROW_BYTES = 10_000
-MAX_SHOWN_CHARACTERS = 80  # of a row that an error shows
+MAX_SHOWN_CHARACTERS = 80  # of a row that an error quotes
 WHOLE_ROW = re.compile(rb'.+[,;\t]\s*"?([0-9]|digit)"?\s*')
 
 
 class Corrections:
-    """A folder that pictures are added to."""
+    """A folder of labelled pictures, to which corrected ones are added."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder and the CSV file, unless they are there.
+        """Make the folder and the CSV file, unless they exist.
 
-        Raises OSError when that cannot be, DataError when there is a `labels.csv` of another kind.
+        Raises OSError when they cannot be written, DataError when an existing `labels.csv` has other columns.
         """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._append()
 
     def add(self, picture: Picture, digit: int) -> Path:
-        """Save a picture as it was read, without what else its file told, and return the path of the PNG file."""
+        """Save the pixels of a picture, without the metadata of its file, and return the path of the PNG file."""
         path = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}.png"
         levels = picture.round().astype(np.uint8)
         with replacing(path) as file:
@@ -59,9 +59,9 @@ class Corrections:
         return path
 
     def _append(self, *row: object) -> None:
-        """Add a row, if one is given, after the last whole one: on a full disk, or after a kill, no half row stays.
+        """Append a row, if one is given; an incomplete row, left by a full disk or a kill, is removed.
 
-        Several threads and processes may do so at once.
+        Several threads and processes may append at the same time.
         """
         path = self.folder / LABELS
         _check_regular(path)
@@ -69,9 +69,9 @@ class Corrections:
             lock(file.fileno(), wait=True)
             file.seek(0)
             start = file.read(MAX_ROW_BYTES)
-            is_begun = HEADER.startswith(start)  # not at all, or by a program that was killed
-            delimiter = "," if is_begun else _delimiter(start.decode("utf-8-sig", "replace"), path)
-            size = _end_with_whole_row(file)
+            is_incomplete = HEADER.startswith(start)  # the file is empty, or its writer was killed
+            delimiter = "," if is_incomplete else _delimiter(start.decode("utf-8-sig", "replace"), path)
+            size = _end_with_complete_row(file)
             text = io.StringIO(newline="")
             csv.writer(text, delimiter=delimiter).writerows([*([] if size else [COLUMNS]), *([row] if row else [])])
             content = text.getvalue().encode()
@@ -85,16 +85,16 @@ class Corrections:
 
 
 def load(folder: Path) -> tuple[Frames, NDArray[np.int64]]:
-    """Return the pictures of a folder as a model sees them, (N, 1, 28, 28), and their digits, (N,).
+    """Return the pictures of a folder as frames (N, 1, 28, 28), and their digits (N,).
 
-    Of the ways to tell ink from paper it is the first that is taken, as `mnist predict` does when that is clear.
+    Each picture is binarized in the first of several ways, which `mnist predict` also prefers.
 
     Raises DataError, naming the row, when there is no such folder, a row is not a file and a digit, or a picture cannot
     be read.
     """
     frames, digits = [], []
-    for place, name, digit in _read_rows(folder / LABELS):
-        frames.append(_frame(folder / name, place))
+    for position, name, digit in _read_rows(folder / LABELS):
+        frames.append(_frame(folder / name, position))
         digits.append(digit)
     if not frames:
         raise DataError(f"{folder / LABELS} has no pictures")
@@ -102,9 +102,9 @@ def load(folder: Path) -> tuple[Frames, NDArray[np.int64]]:
 
 
 def describe_left_out(folder: Path) -> str | None:
-    """Say which pictures of a folder, and which pages of them, `load` leaves out; None for none.
+    """Return in one line how many pictures of a folder, and pages of them, `load` leaves out; None when it leaves out none.
 
-    Raises DataError for a table that `load` refuses, too.
+    Raises DataError for an invalid table, as `load` does.
     """
     listed = [os.path.normpath(folder / name) for _, name, _ in _read_rows(folder / LABELS)]
     names, left_out = folders.find(folder), folders.count_left_out(folder)
@@ -114,22 +114,22 @@ def describe_left_out(folder: Path) -> str | None:
 
 
 def _read_rows(path: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield the rows of a CSV file as text editors and Excel write it: where each one is, its file and its digit."""
+    """Yield the rows of a CSV file as text editors and Excel write it: file name and line, path and digit of each."""
     text = _read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, path))
     try:
         for row in reader:
-            place = f"{path}, line {reader.line_num}"
+            position = f"{path}, line {reader.line_num}"
             cells = _cells(row)
             if not cells or cells == COLUMNS:
                 continue
             if len(cells) != 2 or cells[1] not in set("0123456789"):
                 shown = ",".join(row)[:MAX_SHOWN_CHARACTERS]
-                raise DataError(f"{place}: a row is a file and a digit, such as `seven.png,7`, which `{shown}` is not")
+                raise DataError(f"{position}: expected a file and a digit, such as `seven.png,7`, not `{shown}`")
             name = Path(cells[0])
             if name.is_absolute() or ".." in name.parts:
-                raise DataError(f"{place}: {cells[0]} is outside of the folder; a file is named from {path.parent} on")
-            yield place, cells[0], int(cells[1])
+                raise DataError(f"{position}: {cells[0]} is outside the folder; paths are relative to {path.parent}")
+            yield position, cells[0], int(cells[1])
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num} is not CSV: {error}") from error
 
@@ -140,7 +140,7 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_LABELS_BYTES + 1)
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; `mnist serve --collect {path.parent}` makes such a folder") from error
+        raise DataError(f"{path} is missing; `mnist serve --collect {path.parent}` creates such a folder") from error
     if len(content) > MAX_LABELS_BYTES:
         raise DataError(f"{path} has more than {MAX_LABELS_BYTES:,} bytes")
     try:
@@ -150,7 +150,7 @@ def _read_text(path: Path) -> str:
 
 
 def _delimiter(text: str, path: Path) -> str:
-    """Return what stands between the cells of the first line; raises DataError when that does not name the columns."""
+    """Return the delimiter of the first line; raises DataError when that line does not name the columns."""
     first = next(filter(str.strip, text[:MAX_ROW_BYTES].splitlines()), "")
     for delimiter in DELIMITERS:
         if _cells(next(csv.reader([first], delimiter=delimiter), [])) == COLUMNS:
@@ -167,13 +167,13 @@ def _cells(row: list[str]) -> list[str]:
 
 
 def _check_regular(path: Path) -> None:
-    """Raise DataError for a device, a pipe or a folder, which might be read without an end."""
+    """Raise DataError for a folder, and for a device or a pipe, which may have no end."""
     if path.exists() and not path.is_file():
         raise DataError(f"{path} is not a regular file")
 
 
-def _end_with_whole_row(file: BinaryIO) -> int:
-    """Cut off half a row at the end of a CSV file, or end a whole one, and return how many bytes there are."""
+def _end_with_complete_row(file: BinaryIO) -> int:
+    """Remove an incomplete last row of a CSV file, or end a complete one with a newline, and return the size in bytes."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - MAX_ROW_BYTES))
     last = file.read(MAX_ROW_BYTES).rpartition(b"\n")[2]
@@ -184,10 +184,10 @@ def _end_with_whole_row(file: BinaryIO) -> int:
     return size + file.write(b"\n" if last.endswith(b"\r") else b"\r\n")
 
 
-def _frame(path: Path, place: str) -> Frame:
+def _frame(path: Path, position: str) -> Frame:
     try:
         picture = decode.read(path)
         (drawn,) = normalize.already_drawn([picture])
         return normalize.draw(next(binarize.candidates(picture))) if drawn is None else drawn
     except ImageError as error:
-        raise DataError(f"{place}: {error}") from error
+        raise DataError(f"{position}: {error}") from error

@@ -1,4 +1,4 @@
-"""Fetching the published archives from the mirrors that serve them. Standard library only, but for torchvision's list."""
+"""Downloading the published archives from mirrors. Standard library only, but for torchvision's list of mirrors."""
 
 import gzip
 import hashlib
@@ -29,51 +29,51 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 TIMEOUT_SECONDS = 10  # to connect, and to wait for the next bytes
-ATTEMPTS = 3  # per archive, when a mirror fails in a way that may pass
+ATTEMPTS = 3  # per archive, after transient errors
 FIRST_PAUSE_SECONDS = 0.5  # before the second attempt; doubled for each further one
-MAX_PAUSE_SECONDS = 10.0  # also when the mirror asks for more with Retry-After
-MIN_BYTES_PER_SECOND = 10_000  # a mirror that is slower is given up
-PATIENCE_SECONDS = 20  # before a mirror counts as slow, and in which it has to begin
+MAX_PAUSE_SECONDS = 10.0  # also when a Retry-After header is larger
+MIN_BYTES_PER_SECOND = 10_000  # from a slower mirror the download is aborted
+GRACE_SECONDS = 20  # before a mirror counts as slow, and in which its response has to begin
 MAX_REASON_CHARACTERS = 300
-TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
+TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which another attempt may succeed
 
 Progress = Callable[[str, int, int], object]
 """Called with the archive's name, the bytes received and the bytes expected."""
 
 
 def check(mirror: str) -> None:
-    """Raise ConfigError unless `mirror` can be the address of a mirror."""
+    """Raise ConfigError unless `mirror` is a valid http or https URL."""
     try:
         parts = urllib.parse.urlsplit(mirror)
         valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid:
-        raise ConfigError(f"{mirror!r} is no address of a mirror; it looks like https://host/folder/")
+        raise ConfigError(f"{mirror!r} is not the URL of a mirror, such as https://host/folder/")
 
 
 class MirrorError(Exception):
-    """One mirror did not deliver; the text says why."""
+    """The download from one mirror failed; the message is the reason."""
 
 
 def known_mirrors() -> list[str]:
-    """Return torchvision's https mirrors, where it can be imported, then ours."""
+    """Return torchvision's https mirrors, where it can be imported, then MIRRORS."""
     try:
         from torchvision.datasets import MNIST
     # A torchvision that does not fit the installed torch fails to import in many ways: RuntimeError, AttributeError,
-    # OSError. It is asked only for its list, so none of them matters here.
+    # OSError. Only its list is needed, so none of them matters here.
     except Exception:  # noqa: BLE001
         return list(MIRRORS)
-    theirs = [mirror for mirror in MNIST.mirrors if mirror.startswith("https://")]
-    return list(dict.fromkeys([*theirs, *MIRRORS]))
+    of_torchvision = [mirror for mirror in MNIST.mirrors if mirror.startswith("https://")]
+    return list(dict.fromkeys([*of_torchvision, *MIRRORS]))
 
 
 def download(
     files: Sequence[mnist_files.IdxFile], data_dir: Path, mirrors: Sequence[str], progress: Progress
 ) -> tuple[list[mnist_files.IdxFile], dict[str, str]]:
-    """Fetch, verify and install `files`, going on to the next mirror at the first failure of one.
+    """Download, verify and install `files`, switching to the next mirror at the first failure of one.
 
-    Returns the files that no mirror delivered, and why each mirror that failed did.
+    Returns the files that no mirror delivered, and for each mirror that failed the reason.
     """
     missing = list(files)
     failures: dict[str, str] = {}
@@ -85,15 +85,15 @@ def download(
                     _install(part, missing[0], data_dir, mirror)
                 missing.pop(0)
         except MirrorError as error:
-            failures[mirror] = shorten(str(error), MAX_REASON_CHARACTERS)  # a server's own words may be many
+            failures[mirror] = shorten(str(error), MAX_REASON_CHARACTERS)  # the text of a server may be long
     return missing, failures
 
 
 @contextmanager
 def _part(file: mnist_files.IdxFile, data_dir: Path) -> Iterator[BinaryIO]:
-    """Open what there is of an archive already, to which bytes are added; it stays until the file is installed.
+    """Open the partial download of an archive, to append to; it is kept until the file is installed.
 
-    While another program fills it, this one begins a temporary file of its own.
+    While another process appends to it, open a temporary file instead.
     """
     path = mnist_files.part_path(data_dir, file)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,9 +110,9 @@ def _part(file: mnist_files.IdxFile, data_dir: Path) -> Iterator[BinaryIO]:
 
 
 def fetch(mirror: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
-    """Fill `part` with the archive of `file` as `mirror` serves it, its MD5 verified; what is there already is kept.
+    """Complete `part`, the archive of `file`, from `mirror` and verify its MD5.
 
-    Raises MirrorError when that fails for good or `ATTEMPTS` times.
+    Raises MirrorError after an error that is not transient, or after `ATTEMPTS` transient ones.
     """
     url = f"{mirror.rstrip('/')}/{file.name}.gz"
     pause = FIRST_PAUSE_SECONDS
@@ -128,15 +128,15 @@ def fetch(mirror: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Prog
 
 
 class _TransientError(MirrorError):
-    """A failure that may be gone at the next attempt."""
+    """A failure after which another attempt may succeed."""
 
     def __init__(self, reason: str, retry_after: float = 0) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
 
 
-class _StaySecure(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never from https to anything less, nor to FTP."""
+class SecureRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow redirects, but not from https to http, nor to FTP."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
@@ -148,7 +148,7 @@ class _StaySecure(urllib.request.HTTPRedirectHandler):
     def http_error_302(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
     ) -> http.client.HTTPResponse | None:
-        """Go where a redirect says; what is sent beside it would be read to its end, which may never come."""
+        """Follow a redirect without reading its body, which may have no end."""
         fp.close()
         return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
 
@@ -156,90 +156,90 @@ class _StaySecure(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch_once(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
-    """Ask for what `part` lacks and verify the whole; what cannot be of the archive is thrown away."""
+    """Request what `part` lacks and verify the archive; after a wrong checksum, discard it."""
     start = part.seek(0, os.SEEK_END)
     if start < file.archive_size:
-        start = _go_on(url, file, part, progress)
+        start = _resume(url, file, part, progress)
     part.seek(0)
     found = hashlib.md5(part.read(), usedforsecurity=False).hexdigest()
     if found != file.archive_md5:
         part.truncate(0)
-        # What was there before may be of another mirror, so once more without it.
+        # The bytes from an earlier attempt may be wrong, so try once more without them.
         failure = _TransientError if start else MirrorError
         raise failure(f"sends a {file.name}.gz with MD5 {found[:12]}…, expected {file.archive_md5[:12]}…")
 
 
-def _go_on(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> int:
-    """Add to `part` what it lacks, and return how many bytes of it were kept."""
+def _resume(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> int:
+    """Append to `part` what it lacks, and return how many of its bytes were kept."""
     start = part.seek(0, os.SEEK_END)
     headers = {"User-Agent": f"mnist-cli/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
-    answer = _Answer(urllib.request.Request(url, headers=headers), file.archive_size)
+    body = _Body(urllib.request.Request(url, headers=headers), file.archive_size)
     try:
-        response = answer.begin()
-        if response.status != http.client.PARTIAL_CONTENT:  # the whole again, as many servers do
+        response = body.begin()
+        if response.status != http.client.PARTIAL_CONTENT:  # the whole archive: many servers ignore Range
             part.truncate(start := 0)
         elif start and not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
             part.truncate(0)
-            raise _TransientError(f"sends another part of {file.name}.gz than was asked for")
-        _receive(answer, file, part, progress)
+            raise _TransientError(f"sends another range of {file.name}.gz than requested")
+        _receive(body, file, part, progress)
     except urllib.error.HTTPError as error:
         error.close()
-        reason = f"answers {error.code} {error.reason} for {file.name}.gz"
+        reason = f"responds with {error.code} {error.reason} for {file.name}.gz"
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.truncate(0)
         if error.code in TRANSIENT:
             raise _TransientError(reason, _seconds(error.headers.get("Retry-After"))) from error
         raise MirrorError(reason) from error
     finally:
-        answer.give_up()
+        body.close()
     return start
 
 
-class _Answer:
-    """What a mirror sends, read by a thread of its own and watched from here.
+class _Body:
+    """The body of a response, read in a thread so that each wait for it can have a deadline.
 
-    The timeout of a socket is for each read, and one read may take hours: of headers, of the extensions of a chunk or of
-    the trailers behind the last one, with a byte every second. Such a thread is left to end with the program.
+    The timeout of a socket applies to a single read of it, and http.client may read for hours when a server sends a byte
+    every second: in the headers, in the extensions of a chunk, or in the trailers. Such a thread ends with the program.
     """
 
     def __init__(self, request: urllib.request.Request, max_bytes: int) -> None:
-        """Ask, and read at most a little more than `max_bytes`."""
+        """Send the request, and read at most one chunk more than `max_bytes`."""
         self._received: queue.SimpleQueue[http.client.HTTPResponse | bytes | Exception] = queue.SimpleQueue()
-        self._is_given_up = threading.Event()
+        self._is_closed = threading.Event()
         threading.Thread(target=self._read, args=[request, max_bytes], daemon=True).start()
 
     def _read(self, request: urllib.request.Request, max_bytes: int) -> None:
         try:
-            with urllib.request.build_opener(_StaySecure).open(request, timeout=TIMEOUT_SECONDS) as response:
+            with urllib.request.build_opener(SecureRedirects).open(request, timeout=TIMEOUT_SECONDS) as response:
                 self._received.put(response)
-                while max_bytes >= 0 and not self._is_given_up.is_set() and (chunk := response.read1(1 << 16)):
+                while max_bytes >= 0 and not self._is_closed.is_set() and (chunk := response.read1(1 << 16)):
                     self._received.put(chunk)
                     max_bytes -= len(chunk)
             self._received.put(b"")
-        except Exception as error:  # noqa: BLE001  (raised where it is waited for)
+        except Exception as error:  # noqa: BLE001  (raised by `_next`)
             self._received.put(error)
 
     def begin(self) -> http.client.HTTPResponse:
         """Return the response when its headers are read."""
         try:
-            response = self._next(PATIENCE_SECONDS)
+            response = self._next(GRACE_SECONDS)
         except queue.Empty:
-            raise MirrorError(f"does not begin to answer within {PATIENCE_SECONDS} s") from None
+            raise MirrorError(f"does not respond within {GRACE_SECONDS} s") from None
         assert isinstance(response, http.client.HTTPResponse)
         return response
 
     def read(self, seconds: float) -> bytes:
-        """Return the next bytes, none at the end; raises queue.Empty when they do not come in time."""
+        """Return the next bytes, none at the end; raises queue.Empty when they do not arrive in time."""
         chunk = self._next(seconds)
         assert isinstance(chunk, bytes)
         return chunk
 
-    def give_up(self) -> None:
-        """Read no further."""
-        self._is_given_up.set()
+    def close(self) -> None:
+        """Stop reading."""
+        self._is_closed.set()
 
     def _next(self, seconds: float) -> http.client.HTTPResponse | bytes:
-        """Return what came next; what went wrong in the thread is raised here, as what it means for the mirror."""
+        """Return what the thread received next, or raise its exception as the MirrorError or _TransientError it means."""
         received = self._received.get(timeout=max(seconds, 0))
         try:
             if isinstance(received, Exception):
@@ -252,22 +252,22 @@ class _Answer:
             raise _TransientError(f"cannot be reached: {error.reason}") from error
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, http.client.InvalidURL):
-                raise MirrorError(f"is no address: {error}") from error
-            raise _TransientError(f"broke off: {error or type(error).__name__}") from error
+                raise MirrorError(f"is not a valid URL: {error}") from error
+            raise _TransientError(f"interrupted the transfer: {error or type(error).__name__}") from error
         except ValueError as error:  # UnicodeError among them
-            raise MirrorError(f"is no address: {error}") from error
+            raise MirrorError(f"is not a valid URL: {error}") from error
         return received
 
 
-def _receive(answer: _Answer, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
-    """Add the body to `part`, and give up on a trickle; what comes after the last byte of the archive is not waited for."""
+def _receive(body: _Body, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
+    """Append the body to `part`, up to the last byte of the archive; raises MirrorError when it arrives too slowly."""
     begin, before = time.monotonic(), part.seek(0, os.SEEK_END)
     size = before
     while size < file.archive_size:
-        # Each byte buys time for the next: at any moment so many have to be here that the average is fast enough.
-        deadline = begin + max(PATIENCE_SECONDS, (size - before) / MIN_BYTES_PER_SECOND)
+        # The deadline by which the next bytes keep the average speed at MIN_BYTES_PER_SECOND.
+        deadline = begin + max(GRACE_SECONDS, (size - before) / MIN_BYTES_PER_SECOND)
         try:
-            chunk = answer.read(deadline - time.monotonic())
+            chunk = body.read(deadline - time.monotonic())
         except queue.Empty:
             speed = (size - before) / (time.monotonic() - begin)
             raise MirrorError(f"sends only {speed:,.0f} bytes a second") from None
@@ -283,7 +283,7 @@ def _receive(answer: _Answer, file: mnist_files.IdxFile, part: BinaryIO, progres
 
 
 def _install(part: BinaryIO, file: mnist_files.IdxFile, data_dir: Path, mirror: str) -> None:
-    """Unpack a verified archive and put its verified content in place."""
+    """Unpack a verified archive and install its verified content."""
     part.seek(0)
     try:
         with gzip.open(part) as archive:
@@ -294,5 +294,5 @@ def _install(part: BinaryIO, file: mnist_files.IdxFile, data_dir: Path, mirror: 
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Read a Retry-After header given in seconds; a date counts as no wish."""
+    """Return the seconds in a Retry-After header, 0 when it is missing or a date."""
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0

@@ -1,8 +1,8 @@
-"""The four files of MNIST on disk: what must be in them, and how they get there without a network.
+"""The four files of MNIST on disk: their published checksums, and how they are installed without a network.
 
-They lie in torchvision's layout, `<data_dir>/MNIST/raw/train-images-idx3-ubyte` and so on, so that either program
+They are in torchvision's layout, `<data_dir>/MNIST/raw/train-images-idx3-ubyte` and so on, so that either program
 reads what the other wrote. A file is used only if its content has the published SHA-256, and replaced only if it is a
-damaged copy of MNIST. Standard library only, but for `load`: `mnist download` on a complete folder answers at once.
+corrupted copy of MNIST. Standard library only, but for `load`: `mnist download` starts fast on a complete folder.
 """
 
 import gzip
@@ -42,7 +42,7 @@ class IdxFile:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The name here and in torchvision, and that of older copies, such as Kaggle's `train-images.idx3-ubyte`."""
+        """The name in this program and in torchvision, and that of older copies, such as Kaggle's `train-images.idx3-ubyte`."""
         return self.name, self.name.replace("-idx", ".idx")
 
 
@@ -92,17 +92,17 @@ def raw_dir(data_dir: Path) -> Path:
 
 
 def part_path(data_dir: Path, file: IdxFile) -> Path:
-    """Return where what was downloaded of the archive of a file waits for the rest."""
+    """Return the path of the partial download of the archive of a file."""
     return raw_dir(data_dir) / f"{file.name}.gz.part"
 
 
 def holds_mnist(data_dir: Path) -> bool:
-    """Return whether at least one file with the name of an MNIST file, raw or packed, is where they belong."""
+    """Return whether the raw folder has at least one file with the name of an MNIST file, raw or packed."""
     return any(os.path.lexists(raw_dir(data_dir) / f"{file.name}{suffix}") for file in FILES for suffix in OPENERS)
 
 
 def find_fault(path: Path, file: IdxFile) -> str | None:
-    """Say how the file at `path` differs from the published one, or return None when it does not.
+    """Return how the file at `path` differs from the published one, or None when it does not.
 
     Only a regular file of the right size is read.
     """
@@ -115,7 +115,7 @@ def find_fault(path: Path, file: IdxFile) -> str | None:
 
 
 def find_fault_in(content: bytes, file: IdxFile) -> str | None:
-    """Say how `content` differs from the published file, or return None when it does not."""
+    """Return how `content` differs from the published file, or None when it does not."""
     return _find_fault_in_size(len(content), file) or _find_fault_in_hash(hashlib.sha256(content).hexdigest(), file)
 
 
@@ -130,13 +130,13 @@ def _find_fault_in_hash(sha256: str, file: IdxFile) -> str | None:
 
 
 def find_faults(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, str]:
-    """Read `files` and say what is wrong with each that cannot be used."""
+    """Read `files` and return what is wrong with each that cannot be used."""
     faults = {file: find_fault(raw_dir(data_dir) / file.name, file) for file in files}
     return {file: fault for file, fault in faults.items() if fault}
 
 
 def read(data_dir: Path | None, file: IdxFile) -> bytes:
-    """Return the verified content of one file; without a folder that of the copy that ships with the package.
+    """Return the verified content of one file, or without a folder that of the copy that ships with the package.
 
     Raises DataError when it is missing or is not the published one.
     """
@@ -158,13 +158,13 @@ def read_bundled(file: IdxFile) -> bytes:
 
 
 def is_damaged_copy(found: bytes, published: bytes) -> bool:
-    """Return whether nothing is lost when `published` replaces `found`: each byte of `found` that says something is in it.
+    """Return whether `found` is a corrupted copy of `published`, so that nothing is lost when that replaces it.
 
-    That holds for a copy that was cut off (an empty one too), also when the rest was filled with zeros, as after a power
-    cut; for a whole one with less than another image behind it; and for a `.gz` archive of one of these, whole or cut
-    off, under the name of its content. `found` need not be longer than `published` and an image.
+    It is one when it is truncated (even to nothing), also when the rest is zeros, as after a power cut; when it is
+    complete and followed by less than another image; and when it is a `.gz` archive of one of these, complete or
+    truncated, under the name of its content. `found` need not be longer than `published` and an image.
 
-    It does not hold for a few other bytes in the middle: ten labels that somebody corrected look like ten flipped bits.
+    It is not one when bytes in the middle differ: ten labels that somebody corrected look like ten flipped bits.
     """
     if found.startswith(b"\x1f\x8b"):
         archive = zlib.decompressobj(wbits=31)
@@ -174,13 +174,13 @@ def is_damaged_copy(found: bytes, published: bytes) -> bool:
             return False
         if not found or archive.unused_data:
             return False
-    if len(found) >= len(published) + IMAGE_BYTES:  # and what more there may be
+    if len(found) >= len(published) + IMAGE_BYTES:  # another image, and maybe more
         return False
     return found.startswith(published) or published.startswith(found.rstrip(b"\0"))
 
 
 def check_replaceable(data_dir: Path, files: Sequence[IdxFile]) -> None:
-    """Raise DataError for the first of `files` that is there and may be somebody's own, so that it must not be replaced."""
+    """Raise DataError for the first of `files` that exists and may be the user's own data, which must not be replaced."""
     for file in files:
         path = raw_dir(data_dir) / file.name
         if not os.path.lexists(path):
@@ -200,7 +200,7 @@ def check_replaceable(data_dir: Path, files: Sequence[IdxFile]) -> None:
 
 
 def _describe(content: bytes) -> str:
-    """Say what the content of a file is that is not MNIST."""
+    """Return what kind of file has this content, which is not MNIST."""
     try:
         shape, _ = _parse_header(content, "")
     except DataError:
@@ -211,7 +211,7 @@ def _describe(content: bytes) -> str:
 def unpack(path: Path, limit: int) -> bytes:
     """Return the content of a raw, .gz or .xz file, `limit` bytes at most: a small archive can unpack to any size.
 
-    Raises DataError when the archive is damaged.
+    Raises DataError when the archive is corrupted.
     """
     try:
         with OPENERS.get(path.suffix, open)(path, "rb") as file:
@@ -221,7 +221,7 @@ def unpack(path: Path, limit: int) -> bytes:
 
 
 def install(content: bytes, file: IdxFile, data_dir: Path, source: str) -> None:
-    """Put `content` in its place, whole and verified.
+    """Verify `content` and write it to its path.
 
     Raises DataError, naming `source`, when it is not the published file.
     """
@@ -238,9 +238,9 @@ def install_bundled(file: IdxFile, data_dir: Path) -> None:
 
 
 def install_from_folder(file: IdxFile, data_dir: Path, folder: Path) -> None:
-    """Take the file from a folder of raw, .gz or .xz files; torchvision's own layout below it is found too.
+    """Install the file from a folder of raw, .gz or .xz files, in the folder itself or in torchvision's layout below it.
 
-    Raises DataError when none of these is there or the content is not the published one.
+    Raises DataError when the folder has no such file or its content is not the published one.
     """
     fault = DataError(f"{folder} has no {file.name}, {file.name}.gz or {file.name}.xz")
     for path in packed_paths(file, folder):
@@ -253,19 +253,19 @@ def install_from_folder(file: IdxFile, data_dir: Path, folder: Path) -> None:
 
 
 def packed_paths(file: IdxFile, folder: Path) -> list[Path]:
-    """Return where a folder has the file, raw, .gz or .xz, under each of its names and also in torchvision's layout."""
+    """Return the paths at which a folder has the file, raw, .gz or .xz, under its names and also in torchvision's layout."""
     paths = (
-        place / f"{name}{suffix}" for place in (folder, raw_dir(folder)) for name in file.names for suffix in OPENERS
+        parent / f"{name}{suffix}" for parent in (folder, raw_dir(folder)) for name in file.names for suffix in OPENERS
     )
     return [path for path in paths if path.is_file()]
 
 
 def repair(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, str]:
-    """Replace each of `files` that is missing or a damaged copy by the one that ships with the package.
+    """Replace each of `files` that is missing or a corrupted copy by the one that ships with the package.
 
-    Returns what was wrong with each, empty when all was well. No network is used.
+    Returns what was wrong with each file that was replaced. No network is used.
 
-    Raises DataError, with nothing written, when one of the four is something else: MNIST is not put beside other data.
+    Raises DataError, with nothing written, when one of the four holds other data, beside which MNIST is not written.
     """
     faults = find_faults(data_dir, files)
     if faults:
@@ -276,9 +276,9 @@ def repair(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, st
 
 
 def load(data_dir: Path | None, split: Split) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]]":
-    """Return the images (N, 1, 28, 28) and labels (N,) of a split, from verified files as `read` finds them.
+    """Return the images (N, 1, 28, 28) and labels (N,) of a split, from verified files, which `read` finds.
 
-    Raises DataError when a file is missing or damaged; `repair` mends both.
+    Raises DataError when a file is missing or corrupted; `repair` replaces it.
     """
     images, labels = (parse(read(data_dir, file), source=file.name) for file in SPLITS[split])
     return images[:, None], labels
@@ -297,12 +297,12 @@ def parse(raw: bytes, source: str) -> "NDArray[np.uint8]":
     shape, header = _parse_header(raw, source)
     if len(raw) - header != math.prod(shape):
         raise DataError(f"{source} has {len(raw) - header:,} values, its header says {math.prod(shape):,}")
-    # A bytearray, because tensors will share this memory, and they may be written to.
+    # A bytearray, because tensors that share this memory have to be writable.
     return np.frombuffer(bytearray(raw), dtype=np.uint8, offset=header).reshape(shape)
 
 
 def _parse_header(raw: bytes, source: str) -> tuple[tuple[int, ...], int]:
-    """Return the shape that the header of an IDX file states, and how many bytes the header has."""
+    """Return the shape in the header of an IDX file, and the size of the header in bytes."""
     if len(raw) < 4 or raw[:3] != bytes([0, 0, UINT8]):
         raise DataError(f"{source} is not an IDX file of unsigned bytes")
     axes = raw[3]

@@ -1,8 +1,8 @@
-"""MNIST-C: fifteen ways to spoil a digit that a person still reads, to measure how robust a model is.
+"""MNIST-C: fifteen corruptions that leave a digit readable for people, to measure the robustness of a model.
 
-Mu and Gilmer 2019, "MNIST-C: A Robustness Benchmark for Computer Vision" (arXiv:1906.02337). Amounts and details are
-those of the code that made the published images, so errors can be compared; the random numbers are others, and glass
-blur blurs in both directions, where theirs took the columns for channels of colour.
+Mu and Gilmer 2019, "MNIST-C: A Robustness Benchmark for Computer Vision" (arXiv:1906.02337). Parameters and details are
+those of the code that made the published images, so errors can be compared. The random numbers differ, and glass blur
+blurs in both directions, while the original code takes the columns for colour channels.
 
 Every corruption takes images (N, 28, 28), 0 = paper to 1 = ink, and returns such images, each with its own noise.
 """
@@ -23,13 +23,13 @@ Points = tuple[Pixels, Pixels]  # columns and rows, each (N,)
 Rng = np.random.Generator
 
 CHUNK = 200  # images corrupted at once
-SEED = 0  # of the noise, where models are measured: every model sees the same
-TINY = 1e-12  # instead of a gradient of 0, to divide by
-MAP = 256  # px, side of the map that a patch of fog is cut from
+SEED = 0  # of the noise in `measure`, so that it is the same for every model
+TINY = 1e-12  # the least divisor, instead of a gradient of 0
+MAP = 256  # px, side of the map from which a patch of fog is cut
 
 
 def corrupt(frames: Frames, name: str, seed: int) -> Frames:
-    """Return digits with one of CORRUPTIONS; what happens to an image depends on it, its place and the seed."""
+    """Return digits with one of CORRUPTIONS; the result for an image depends on it, on its index and on the seed."""
     corrupted = np.empty_like(frames)
     for start in range(0, len(frames), CHUNK):
         some = frames[start : start + CHUNK, 0] / 255
@@ -44,7 +44,7 @@ def corrupt(frames: Frames, name: str, seed: int) -> Frames:
 def measure(
     models: Sequence[Model], frames: Frames, labels: NDArray[np.integer], names: Iterable[str]
 ) -> list[dict[str, float]]:
-    """Return the error of each model, 0 to 1, on digits with each of the corruptions; every model sees the same noise."""
+    """Return the error of each model, 0 to 1, on digits with each of the corruptions; the noise is the same for all models."""
     errors: list[dict[str, float]] = [{} for _ in models]
     for name in names:
         corrupted = corrupt(frames, name, SEED)
@@ -54,7 +54,7 @@ def measure(
 
 
 def shot_noise(images: Pixels, rng: Rng) -> Pixels:
-    """Count the few quanta of light that come in: three on average where a pixel is all ink."""
+    """Poisson noise: count the photons of each pixel, three on average where it is all ink."""
     return np.minimum(rng.poisson(3 * images) / 3, 1)
 
 
@@ -65,12 +65,12 @@ def impulse_noise(images: Pixels, rng: Rng) -> Pixels:
 
 
 def glass_blur(images: Pixels, rng: Rng) -> Pixels:
-    """Blur, let neighbours change places as behind frosted glass, and blur again."""
-    return blur(trade_places(blur(images, 0.7), rng), 0.7)
+    """Blur, swap neighbouring pixels as frosted glass does, and blur again."""
+    return blur(swap_neighbours(blur(images, 0.7), rng), 0.7)
 
 
 def motion_blur(images: Pixels, rng: Rng) -> Pixels:
-    """Draw the ink out to the left, at an angle of up to 45 degrees, the way ImageMagick does."""
+    """Blur the ink towards the left, at an angle of up to 45 degrees, as ImageMagick does."""
     angles = np.radians(rng.uniform(-45, 45, len(images)))
     steps = np.arange(21)  # px: twice the radius of 10, to one side
     weights = np.exp(-(steps**2) / (2 * 3**2))  # half of a Gaussian of 3 px
@@ -82,7 +82,7 @@ def motion_blur(images: Pixels, rng: Rng) -> Pixels:
 
 
 def shear(images: Pixels, rng: Rng) -> Pixels:
-    """Slant by 0.4 rad to the left or to the right, and make it 9 % taller, as the published images are."""
+    """Shear by 0.4 rad to the left or to the right, and stretch the height by 9 %, as in the published images."""
     angles = 0.4 * _signs(rng, len(images))
     zero, one = np.zeros(len(images)), np.ones(len(images))
     return _sampled(images, [[np.cos(angles), zero], [-np.sin(angles), one]])
@@ -95,7 +95,7 @@ def scale(images: Pixels, rng: Rng) -> Pixels:
 
 
 def rotate(images: Pixels, rng: Rng) -> Pixels:
-    """Turn by 0.4 rad one way or the other."""
+    """Rotate by 0.4 rad in either direction."""
     angles = 0.4 * _signs(rng, len(images))
     cos, sin = np.cos(angles), np.sin(angles)
     return _sampled(images, [[cos, sin], [-sin, cos]])
@@ -120,13 +120,13 @@ def stripe(images: Pixels, rng: Rng) -> Pixels:
 
 
 def fog(images: Pixels, rng: Rng) -> Pixels:
-    """Lay a cloud over it, up to three times as strong as ink, and bring the sum back to the range of the image."""
+    """Add a cloud, up to three times as strong as ink, and scale the sum back to the range of the image."""
     strongest: Pixels = images.max(axis=(1, 2), keepdims=True)
     return np.minimum((images + 3 * clouds(len(images), MAP, rng)) * strongest / (strongest + 3), 1)
 
 
 def spatter(images: Pixels, rng: Rng) -> Pixels:
-    """Throw mud on it: grey drops that cover what is below."""
+    """Cover parts of the image with grey drops of mud."""
     drops = blur(rng.normal(0.65, 0.3, images.shape), 1) > 0.65
     mud = blur(drops.astype(np.float64), 1.5)
     mud[mud < 0.8] = 0
@@ -142,10 +142,10 @@ def dotted_line(images: Pixels, rng: Rng) -> Pixels:
 
 
 def zigzag(images: Pixels, rng: Rng) -> Pixels:
-    """Draw a line from column 2 to column 25 that goes 2 px to either side of its way, and turns every 4 px."""
+    """Draw a zigzag from column 2 to column 25, with an amplitude of 2 px and a corner every 4 px."""
     row, rise = rng.integers(0, FRAME - 1, len(images)), rng.integers(-5, 5, len(images))
     length = np.hypot(23, rise)
-    # Along the way and across it; the last corner is where the published images have it, a little off the way.
+    # Coordinates along the line and across it; the last corner is slightly off the line, as in the published images.
     corners: list[tuple[float | Pixels, float | Pixels]]
     corners = [(0, 0), (2, 2), (6, -2), (10, 2), (14, -2), (18, 2), (22, -2), (length, -1 / (length - 20))]
     points = [(2 + (x * 23 - y * rise) / length, row + (x * rise + y * 23) / length) for x, y in corners]
@@ -153,7 +153,7 @@ def zigzag(images: Pixels, rng: Rng) -> Pixels:
 
 
 def canny_edges(images: Pixels, rng: Rng) -> Pixels:
-    """Leave the outline alone, as Canny's detector finds it with a Gaussian of 1 px."""
+    """Keep only the edges that Canny's detector finds with a Gaussian of 1 px."""
     return np.stack([_edges(image) for image in images]).astype(np.float64)
 
 
@@ -176,13 +176,13 @@ CORRUPTIONS: dict[str, Callable[[Pixels, Rng], Pixels]] = {
 }
 
 
-def trade_places(images: Pixels, rng: Rng) -> Pixels:
-    """Let three of eight pixels change places with one beside them, twice over."""
+def swap_neighbours(images: Pixels, rng: Rng) -> Pixels:
+    """Swap three of eight pixels with a neighbour, in two passes."""
     flat = images.reshape(len(images), -1).T.copy()  # a row for each pixel, with all images side by side
     everyone = np.arange(len(images))
     # With itself in five of eight cases, or with the one to the left, above, or above left.
     back = np.array([0, 0, 0, 0, 0, 1, FRAME, FRAME + 1])
-    # One pixel after the other, last to first, so that some ink travels far.
+    # One pixel after the other, last to first, so that some ink moves far.
     pixels = [row * FRAME + column for row in range(FRAME - 1, 1, -1) for column in range(FRAME - 1, 1, -1)]
     for _ in range(2):
         draws = rng.integers(0, len(back), (len(pixels), len(images)))
@@ -202,10 +202,10 @@ def blur(images: Pixels, deviation: float) -> Pixels:
 
 
 def _moved(images: Pixels, down: NDArray[np.int64], right: NDArray[np.int64]) -> Pixels:
-    """Move each image by whole pixels; paper comes in."""
+    """Translate each image by whole pixels, padded with paper."""
     framed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    places = np.arange(1, FRAME + 1)
-    rows, columns = ((places - move[:, None]).clip(0, FRAME + 1) for move in (down, right))
+    indices = np.arange(1, FRAME + 1)
+    rows, columns = ((indices - move[:, None]).clip(0, FRAME + 1) for move in (down, right))
     moved: Pixels = framed[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
     return moved
 
@@ -213,17 +213,17 @@ def _moved(images: Pixels, down: NDArray[np.int64], right: NDArray[np.int64]) ->
 def _sampled(images: Pixels, matrix: list[list[Pixels]]) -> Pixels:
     """Sample each image at `matrix` times (row, column), counted from its middle; the entries are (N,)."""
     middle = (FRAME - 1) / 2
-    places = np.indices((FRAME, FRAME)) - middle
-    rows, columns = np.einsum("ijn,jyx->inyx", matrix, places) + middle
+    coordinates = np.indices((FRAME, FRAME)) - middle
+    rows, columns = np.einsum("ijn,jyx->inyx", matrix, coordinates) + middle
     everyone = np.broadcast_to(np.arange(len(images))[:, None, None], images.shape)
     return np.asarray(ndimage.map_coordinates(images, [everyone, rows, columns], order=1, mode="grid-constant"))
 
 
 def _edges(image: Pixels) -> NDArray[np.bool_]:
-    """Return where one image (28, 28) has an edge: `skimage.feature.canny(image, sigma=1)`, which MNIST-C was made with.
+    """Return the edges of one image (28, 28), as `skimage.feature.canny(image, sigma=1)`, with which MNIST-C was made.
 
-    Canny 1986, "A Computational Approach to Edge Detection": an edge is where the gradient is the largest along its own
-    direction, at least 0.1 there, and at least 0.2 somewhere on the same line.
+    Canny 1986, "A Computational Approach to Edge Detection": an edge pixel has the largest gradient along the direction of
+    that gradient, of at least 0.1, and is connected to one of at least 0.2.
     """
     inside = ndimage.gaussian_filter(np.ones_like(image), 1, mode="constant")  # below 1 at the borders
     smooth = ndimage.gaussian_filter(image, 1, mode="constant") / inside
@@ -231,8 +231,8 @@ def _edges(image: Pixels) -> NDArray[np.bool_]:
     magnitude = np.sqrt((gradient**2).sum(axis=0))
     step = gradient / np.abs(gradient).max(axis=0).clip(TINY)  # to the border of the eight neighbours
     edges = magnitude >= 0.1
-    for away in (step, -step):
-        edges &= magnitude >= ndimage.map_coordinates(magnitude, np.indices(image.shape) + away, order=1)
+    for offset in (step, -step):
+        edges &= magnitude >= ndimage.map_coordinates(magnitude, np.indices(image.shape) + offset, order=1)
     edges[[0, -1]] = edges[:, [0, -1]] = False
     return np.asarray(ndimage.binary_propagation(edges & (magnitude >= 0.2), np.ones((3, 3)), mask=edges))
 
@@ -253,10 +253,10 @@ def clouds(count: int, side: int, rng: Rng) -> Pixels:
     """Return corners (N, 28, 28) of plasma fractals, each from 0 to 1 over its map of `side` px, a power of 2.
 
     They are made by the diamond-square algorithm (Fournier, Fussell and Carpenter 1982, "Computer rendering of
-    stochastic models"): each place is the mean of the four around it, which are half a step away, plus noise.
+    stochastic models"): each height is the mean of the four around it, which are half a step away, plus noise.
     """
     sky = np.empty((count, FRAME, FRAME))
-    for cloud in sky:  # one by one: a map is as much as fits a processor's cache
+    for cloud in sky:  # one by one: a single map fits into the processor's cache
         heights = rng.uniform(-1, 1, (side, side))
         heights[0, 0] = 0
         step, amount = side, 1.0

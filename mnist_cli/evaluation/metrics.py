@@ -13,7 +13,7 @@ from mnist_cli.models.interface import Model, logits_of
 from mnist_cli.results import Evaluation
 
 BINS = 15  # of confidence, as Guo et al. (2017) have them
-COMMONEST = 5  # confusions that are worth a line
+COMMONEST = 5  # confusions that are listed
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -32,7 +32,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Confusion:
-    """An error that was made `times` times."""
+    """Images of one digit, the `truth`, that were predicted as another; these names are keys of `mnist evaluate --json`."""
 
     truth: int
     answer: int  # the predicted digit
@@ -41,7 +41,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Bin:
-    """The predictions of about the same confidence."""
+    """The predictions whose confidence is in one interval."""
 
     confidence: float  # their mean, 0 to 1
     accuracy: float  # 0 to 1; the same if the model is calibrated
@@ -101,11 +101,11 @@ class Predictions:
         return [ClassScores(digit, *(column[digit].item() for column in columns)) for digit in range(CLASSES)]
 
     def commonest_confusions(self, count: int = COMMONEST) -> list[Confusion]:
-        """Return the errors that were made most often, at most `count`."""
+        """Return the `count` most frequent confusions, or all if there are fewer."""
         wrong = self.confusion_matrix()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-        found = [Confusion(*divmod(int(place), CLASSES), int(wrong.flat[place])) for place in order]
+        found = [Confusion(*divmod(int(cell), CLASSES), int(wrong.flat[cell])) for cell in order]
         return [confusion for confusion in found if confusion.times]
 
     def mistakes(self) -> Integers:
@@ -115,15 +115,18 @@ class Predictions:
 
     def calibration(self) -> list[Bin]:
         """Return the predictions by their confidence, in bins of the same width; empty ones are left out."""
-        place = (self.confidence * BINS).astype(int).clip(max=BINS - 1)
-        members = [place == number for number in np.unique(place)]
+        bins = (self.confidence * BINS).astype(int).clip(max=BINS - 1)
+        members = [bins == number for number in np.unique(bins)]
         return [
             Bin(float(self.confidence[some].mean()), float(self.right[some].mean()), int(some.sum()))
             for some in members
         ]
 
     def calibration_error(self) -> float:
-        """Return how far confidence and accuracy are apart, the mean over the images (Naeini et al. 2015; Guo et al. 2017)."""
+        """Return the expected calibration error, 0 to 1 (Naeini et al. 2015; Guo et al. 2017).
+
+        It is the mean over the images of the difference between the confidence and the accuracy of their bin.
+        """
         bins = self.calibration()
         return sum(abs(each.confidence - each.accuracy) * each.images for each in bins) / len(self)
 
@@ -180,11 +183,11 @@ def predict(model: Model, images: Frames, labels: NDArray[np.integer]) -> Predic
 
 
 def mcnemar(one: Predictions, other: Predictions) -> float:
-    """Return how probable so large a difference between two models is if neither is better: the p-value.
+    """Return the p-value of McNemar's exact test (1947): how probable so large a difference is if neither model is better.
 
-    The exact test of McNemar (1947) on the images for which one of them alone is right.
+    The test counts the images that only one of the two models predicts correctly.
     """
-    from scipy import stats  # takes a while, and most have one model
+    from scipy import stats  # slow to import, and not needed for a single model
 
     only_one = int((one.right & ~other.right).sum())
     only_other = int((other.right & ~one.right).sum())
