@@ -64,6 +64,35 @@ def test_requests_are_logged_only_when_asked_for(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_it_stops_after_the_grace_period_with_a_client_that_is_still_sending(tmp_path, number, status):
+    with serving(tmp_path) as (service, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(f"POST /api/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\n".encode())
+            time.sleep(0.5)
+            service.send_signal(number)
+            _, told = service.communicate(timeout=25)  # of which 5 are the grace period
+    assert service.returncode == status
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_stops_it_at_once(tmp_path):
+    with serving(tmp_path) as (service, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(f"POST /api/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\n".encode())
+            time.sleep(0.5)
+            for _ in range(2):
+                service.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            _, told = service.communicate(timeout=25)
+    assert service.returncode == 0
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
 def test_it_asks_where_to_click_and_opens_the_page_if_wanted(mnist, monkeypatch):
     import uvicorn
 

@@ -1,11 +1,12 @@
+import asyncio
 import csv
 import io
 import json
 import multiprocessing
 import re
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from conftest import draw_seven
@@ -20,6 +21,8 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from mnist_cli.serving import app, engine, reading, uploads
+from mnist_cli.serving.limits import Limits
+from mnist_cli.serving.workers import WorkerEnded
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +30,40 @@ def loaded():
     return backends.load(PRETRAINED, "cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(loaded):
-    return connect(loaded)
+    """Return a client of one service for all tests that change nothing."""
+    with connect(loaded) as client:
+        yield client
+
+
+@pytest.fixture
+def fresh(loaded, monkeypatch):
+    """Return a function that makes clients of services of their own, whose workers are threads of this process."""
+    monkeypatch.setattr(engine, "Workers", Threads)
+    monkeypatch.setattr(reading, "_models", [loaded.model])
+    with ExitStack() as clients:
+        yield lambda **options: clients.enter_context(connect(loaded, **options))
 
 
 def connect(loaded, **options):
     return TestClient(app.build(loaded, **options), base_url="http://localhost", raise_server_exceptions=False)
+
+
+class Threads:
+    """Workers that a test can reach into."""
+
+    def __init__(self, count, prepare, *given):
+        self.pool = ThreadPoolExecutor(count)
+
+    async def run(self, seconds, work, *given):
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *given)
+
+    def start(self):
+        pass
+
+    def stop(self):
+        pass
 
 
 def png(picture=None, kind="PNG", **options):
@@ -53,7 +83,9 @@ def page():
 SEVEN = png()
 
 
-def test_a_service_that_was_stopped_can_be_started_again(client):
+@pytest.mark.slow
+def test_a_service_that_was_stopped_can_be_started_again(loaded):
+    client = connect(loaded)
     for _ in range(2):
         with client:
             assert client.post("/api/predict", content=SEVEN).json()["digit"] == 7
@@ -161,7 +193,7 @@ def test_an_unknown_address_and_a_wrong_method_are_told_in_the_same_shape(client
         assert "/docs" in answer.json()["reason"]
 
 
-def test_pictures_that_arrive_together_are_classified_together(loaded, monkeypatch):
+def test_pictures_that_arrive_together_are_classified_together(fresh, monkeypatch):
     sizes, classify = [], classification.classify
 
     def counted(model, pictures, min_confidence):
@@ -170,14 +202,14 @@ def test_pictures_that_arrive_together_are_classified_together(loaded, monkeypat
 
     monkeypatch.setattr(classification, "classify", counted)
     monkeypatch.setattr(engine, "BATCH_WAIT", 1.0)
-    with connect(loaded) as client, ThreadPoolExecutor(4) as together:
+    client = fresh()
+    with ThreadPoolExecutor(4) as together:
         answers = list(together.map(lambda body: client.post("/api/predict", content=body).json(), [SEVEN] * 4))
     assert [answer["digit"] for answer in answers] == [7] * 4
     assert sizes == [4]
 
 
-def test_when_all_places_are_taken_the_next_is_told_to_come_back(loaded, monkeypatch):
-    monkeypatch.setattr(app, "REQUESTS", 1)
+def test_when_all_places_are_taken_the_next_is_told_to_come_back(fresh, monkeypatch):
     is_asked, may_go = threading.Event(), threading.Event()
 
     def classify(model, pictures, min_confidence):
@@ -186,45 +218,76 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back(loaded, monkeyp
         return [predictions.NO_INK for _ in pictures]
 
     monkeypatch.setattr(classification, "classify", classify)
-    with connect(loaded) as client:
-        answers = []
-        first = threading.Thread(target=lambda: answers.append(client.post("/api/predict", content=SEVEN)))
-        first.start()
-        assert is_asked.wait(10)
-        refused = client.post("/api/predict", content=SEVEN)
-        may_go.set()
-        first.join()
-        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-        assert "try again" in refused.json()["reason"]
-        assert answers[0].status_code == 200
-        assert client.post("/api/predict", content=SEVEN).status_code == 200
+    client, answers = fresh(limits=Limits(requests=1)), []
+    first = threading.Thread(target=lambda: answers.append(client.post("/api/predict", content=SEVEN)))
+    first.start()
+    assert is_asked.wait(10)
+    refused = client.post("/api/predict", content=SEVEN)
+    may_go.set()
+    first.join()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert "try again" in refused.json()["reason"]
+    assert answers[0].status_code == 200
+    assert client.post("/api/predict", content=SEVEN).status_code == 200
 
 
-def test_bodies_that_need_more_memory_than_there_is_are_refused(loaded, monkeypatch):
-    monkeypatch.setattr(app, "MEMORY_BYTES", 1_000)
-    assert connect(loaded).post("/api/predict", content=SEVEN).status_code == 503
+def test_bodies_that_need_more_memory_than_there_is_are_refused(fresh):
+    client = fresh(limits=Limits(memory_bytes=1_000))
+    assert client.post("/api/predict", content=SEVEN).status_code == 503
+    assert client.post("/api/predict", content=b"small").status_code == 415
 
 
 @pytest.mark.parametrize("query", ["", "?many=true"])
-def test_a_picture_that_is_not_read_in_time_is_given_up(client, monkeypatch, query):
-    monkeypatch.setattr(engine, "TIMEOUT", 0.05)
-    monkeypatch.setattr(reading, "recognize", lambda *_: time.sleep(0.5))
-    answer = client.post(f"/api/predict{query}", content=SEVEN)
+def test_a_picture_that_waits_too_long_for_a_worker_is_given_up(fresh, monkeypatch, query):
+    is_asked, may_go = threading.Event(), threading.Event()
+
+    def recognize(*_):
+        is_asked.set()
+        assert may_go.wait(10)
+
+    monkeypatch.setattr(reading, "recognize", recognize)
+    client = fresh(limits=Limits(wait_seconds=0.05))
+    first = threading.Thread(target=client.post, args=[f"/api/predict{query}"], kwargs={"content": SEVEN})
+    first.start()
+    assert is_asked.wait(10)
+    refused = client.post(f"/api/predict{query}", content=SEVEN)
+    may_go.set()
+    first.join()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert "not read in time" in refused.json()["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["", "?many=true"])
+def test_a_picture_that_is_not_read_in_time_is_given_up(loaded, query):
+    with connect(loaded, limits=Limits(batch_seconds=0, work_seconds=0)) as client:
+        answer = client.post(f"/api/predict{query}", content=png(page()))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert "not read in time" in answer.json()["reason"]
 
 
-def test_a_large_picture_is_read_beside_the_others(client, monkeypatch):
+def test_what_takes_long_is_read_beside_the_others(fresh, monkeypatch):
     def refuse(*_):
         raise AssertionError("it was put into a batch")
 
-    monkeypatch.setattr(engine, "SLOW_BYTES", len(SEVEN) - 1)
-    monkeypatch.setattr(engine.Batcher, "submit", refuse)
-    assert client.post("/api/predict", content=SEVEN).json()["digit"] == 7
+    client = fresh()
+    monkeypatch.setattr(engine.Engine, "_read_batch", refuse)
+    for body in (png(draw_seven().resize((2_000, 2_000))), png(kind="WEBP")):
+        assert client.post("/api/predict", content=body).json()["digit"] == 7
 
 
+def test_a_picture_whose_batch_ends_the_worker_is_read_alone(fresh, monkeypatch):
+    async def end(*_):
+        raise WorkerEnded
+
+    monkeypatch.setattr(engine.Engine, "_read_batch", end)
+    assert fresh().post("/api/predict", content=SEVEN).json()["digit"] == 7
+
+
+@pytest.mark.slow
 def test_several_workers_answer_as_one_does_and_are_replaced_when_they_end(client, loaded, tmp_path):
     app_ = app.build(loaded, tmp_path, workers=2)
+    others = multiprocessing.active_children()
     with TestClient(app_, base_url="http://localhost", raise_server_exceptions=False) as several:
         for query in ("", "?many=true"):
             answer, expected = (one.post(f"/api/predict{query}", content=SEVEN).json() for one in (several, client))
@@ -233,26 +296,24 @@ def test_several_workers_answer_as_one_does_and_are_replaced_when_they_end(clien
         assert several.post("/api/predict", content=b"x").status_code == 415
         assert several.post("/api/corrections?digit=7", content=SEVEN).status_code == 201
         assert len(list(tmp_path.glob("*.png"))) == 1
-        for worker in multiprocessing.active_children():
+        for worker in set(multiprocessing.active_children()) - set(others):
             worker.kill()
             worker.join()
-        assert several.post("/api/predict", content=SEVEN).status_code == 503
         assert several.post("/api/predict", content=SEVEN).json()["digit"] == 7
 
 
-def test_a_picture_that_does_not_arrive_is_given_up(client, monkeypatch):
-    async def never(request, largest):
-        await uploads.asyncio.sleep(10)
+def test_a_picture_that_does_not_arrive_is_given_up(fresh, monkeypatch):
+    async def never(request, take):
+        await asyncio.sleep(10)
         yield b""
 
-    monkeypatch.setattr(uploads, "TIMEOUT", 0.05)
     monkeypatch.setattr(uploads, "_bounded", never)
-    answer = client.post("/api/predict", content=SEVEN)
+    answer = fresh(limits=Limits(body_seconds=0.05)).post("/api/predict", content=SEVEN)
     assert (answer.status_code, "did not arrive" in answer.json()["reason"]) == (408, True)
 
 
 def test_a_sender_who_leaves_does_not_disturb_the_service(client, monkeypatch, caplog):
-    async def broken(request, largest):
+    async def broken(request, take):
         yield b""
         raise ClientDisconnect
 
@@ -305,8 +366,8 @@ def test_every_answer_has_a_strict_content_security_policy(client):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_browser_is_told_which_pages_may_ask(loaded):
-    client = connect(loaded, origins=["https://digits.example"])
+def test_a_browser_is_told_which_pages_may_ask(fresh):
+    client = fresh(origins=["https://digits.example"])
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     allowed = client.options("/api/predict", headers={"Origin": "https://digits.example", **asks})
     assert (allowed.status_code, allowed.headers["Access-Control-Allow-Origin"]) == (200, "https://digits.example")
@@ -321,8 +382,8 @@ def test_corrections_are_refused_unless_asked_for(client):
     assert (answer.status_code, "--collect" in answer.json()["reason"]) == (403, True)
 
 
-def test_corrections_are_collected_without_what_the_camera_wrote(loaded, tmp_path):
-    client = connect(loaded, collect=tmp_path / "mine")
+def test_corrections_are_collected_without_what_the_camera_wrote(fresh, tmp_path):
+    client = fresh(collect=tmp_path / "mine")
     exif = Image.Exif()
     exif[271] = "a camera"
     for digit, body in ((7, png(kind="JPEG", exif=exif)), (1, SEVEN)):
@@ -339,23 +400,23 @@ def test_corrections_are_collected_without_what_the_camera_wrote(loaded, tmp_pat
     assert client.get("/api/model").json()["collect"] is True
 
 
-def test_a_second_service_goes_on_with_the_corrections(loaded, tmp_path):
+def test_a_second_service_goes_on_with_the_corrections(fresh, tmp_path):
     for _ in range(2):
-        connect(loaded, collect=tmp_path).post("/api/corrections?digit=7", content=SEVEN)
+        fresh(collect=tmp_path).post("/api/corrections?digit=7", content=SEVEN)
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(
     ("query", "body", "status"), [("", SEVEN, 422), ("?digit=10", SEVEN, 422), ("?digit=7", b"x", 415)]
 )
-def test_a_correction_needs_a_digit_and_a_picture(loaded, tmp_path, query, body, status):
-    answer = connect(loaded, collect=tmp_path).post(f"/api/corrections{query}", content=body)
+def test_a_correction_needs_a_digit_and_a_picture(fresh, tmp_path, query, body, status):
+    answer = fresh(collect=tmp_path).post(f"/api/corrections{query}", content=body)
     assert answer.status_code == status
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_correction_that_cannot_be_saved_is_told(loaded, tmp_path):
-    client = connect(loaded, collect=tmp_path / "mine")
+def test_a_correction_that_cannot_be_saved_is_told(fresh, tmp_path):
+    client = fresh(collect=tmp_path / "mine")
     (tmp_path / "mine" / "labels.csv").unlink()
     (tmp_path / "mine").rmdir()
     (tmp_path / "mine").write_text("a file where the folder was")

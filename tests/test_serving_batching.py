@@ -105,3 +105,59 @@ def test_who_does_not_wait_any_more_is_left_out():
 
     assert asyncio.run(ask()) == 2
     assert batches == [[2]]
+
+
+def ask_in_order(asked, **options):
+    """Submit (item, address) pairs to a batcher of one at a time, and return in which order they were worked on."""
+    order = []
+
+    async def work(items):
+        order.extend(items)
+        await asyncio.sleep(0)
+        return items
+
+    async def ask():
+        batcher = Batcher(work, **{"largest": 1, "wait": 0.01, **options})
+        return await asyncio.gather(*(batcher.submit(*pair) for pair in asked))
+
+    assert asyncio.run(ask()) == [item for item, _ in asked]
+    return order
+
+
+def test_addresses_take_turns():
+    asked = [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")]
+    assert ask_in_order(asked) == [1, 4, 5, 2, 3]
+    assert ask_in_order(asked, largest=3) == [1, 4, 5, 2, 3]
+
+
+def test_an_address_has_no_more_batches_at_once_than_allowed():
+    running, most = [], []
+
+    async def work(items):
+        running.extend(items)
+        most.append(sum(item[0] == "a" for item in running))
+        await asyncio.sleep(0.01)
+        for item in items:
+            running.remove(item)
+        return items
+
+    async def ask():
+        batcher = Batcher(work, largest=1, wait=0, batches=2, of_an_address=1)
+        return await asyncio.gather(*(batcher.submit(item, item[0]) for item in ("a1", "a2", "a3", "b1")))
+
+    assert asyncio.run(ask()) == ["a1", "a2", "a3", "b1"]
+    assert max(most) == 1
+
+
+def test_an_item_that_waits_too_long_is_given_up_but_not_one_that_is_worked_on():
+    async def work(items):
+        await asyncio.sleep(0.2)
+        return items
+
+    async def ask():
+        batcher = Batcher(work, largest=1, wait=0, patience=0.05)
+        return await asyncio.gather(*map(batcher.submit, (1, 2)), return_exceptions=True)
+
+    first, second = asyncio.run(ask())
+    assert first == 1
+    assert isinstance(second, TimeoutError)

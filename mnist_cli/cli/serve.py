@@ -19,7 +19,6 @@ from mnist_cli.errors import ConfigError, missing
 from mnist_cli.training import runs
 
 LOCAL = ("localhost", "127.", "::1")  # what addresses begin with that only this machine reaches
-PATIENCE = 30  # seconds that requests in flight have to end after Ctrl-C
 
 
 def serve(
@@ -50,7 +49,8 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            help="Processes that read pictures, started when they are needed; 1 takes the least memory.",
+            help="Processes that read small pictures, started when they are needed, and as many that read pages, at "
+            "least two; 1 takes the least memory.",
             show_default="one for each core that this process may use",
         ),
     ] = None,
@@ -61,7 +61,8 @@ def serve(
     """Serve a page to draw digits on, and the answers of `mnist predict` over HTTP.
 
     No picture is logged, and none is stored without --collect. The page asks nobody but this program, so it works
-    without a network. Ctrl-C stops it when the requests in flight are answered.
+    without a network. Ctrl-C stops it when the requests in flight are answered, after at most 5 seconds; a second one
+    stops it at once.
 
     \b
       mnist serve --open
@@ -74,14 +75,15 @@ def serve(
             raise ConfigError(f"--allow-origin {origin}: an origin looks like https://example.org, or is *")
     try:
         import fastapi  # noqa: F401
+        import httptools  # noqa: F401
         import python_multipart  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise missing("`mnist serve`", error, "serve") from error
 
     with _listen(host, port) as listener:
         from mnist_cli.models import backends
-        from mnist_cli.serving import app
+        from mnist_cli.serving import app, server
 
         workers = workers or cores.available()
         if workers > 1:
@@ -94,15 +96,8 @@ def serve(
             datefmt="%H:%M:%S",
             level=logging.INFO if verbose else logging.WARNING,
         )
-        config = uvicorn.Config(
-            service,
-            log_config=None,
-            log_level="error",  # what strangers send that is no HTTP is not worth a line
-            ws="none",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=PATIENCE,
-        )
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(server.LogLimit())
         address = _address(listener)
         say(describe_model(loaded, is_named=checkpoint is not None))
         if collect:
@@ -111,7 +106,7 @@ def serve(
         if open_page:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has answered all
-            uvicorn.Server(config).run(sockets=[listener])
+            server.Server(service).run(sockets=[listener])
     say("Stopped.")
 
 

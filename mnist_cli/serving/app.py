@@ -22,8 +22,8 @@ from mnist_cli.models.backends import LoadedModel
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
 from mnist_cli.serving.guard import Guard
+from mnist_cli.serving.limits import Full, Limits, Shares
 from mnist_cli.serving.replies import HealthReply, ModelReply, Reply, SavedReply, refuse
-from mnist_cli.serving.uploads import Room
 from mnist_cli.version import __version__
 
 PAGE = Path(__file__).with_name("page")
@@ -31,8 +31,6 @@ DESCRIPTION = (
     "Which digit is in a picture? The results are those of `mnist predict --json`. No picture is logged, and none is "
     "stored but those sent to /api/corrections."
 )
-REQUESTS = 64  # at once; one more is refused with Retry-After
-MEMORY_BYTES = 256 * 1024**2  # of all bodies together
 MEANINGS = {
     403: "not for this origin, or not collected",
     408: "the picture did not arrive in time",
@@ -55,18 +53,22 @@ def build(
     origins: Sequence[str] = (),
     only_local: bool = True,
     workers: int = 1,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """Return the application that recognizes pictures with a model.
 
     Corrections are saved in the folder `collect`; requests may come from pages of `origins`, and with `only_local` under
-    names of this machine only.
-    With several `workers` each is a process.
+    names of this machine only. So many `workers` read small pictures at once, and others what may take longer.
+
+    Its state has the `engine`, the `limits`, and the `places` of the requests that are answered.
     """
+    limits = limits or Limits()
     uploads.silence_form_parser()
-    engine, room = Engine(loaded, workers), Room(REQUESTS, MEMORY_BYTES)
+    engine, places, memory = Engine(loaded, workers, limits), Shares(limits.requests), Shares(limits.memory_bytes)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
+        engine.start()
         yield
         engine.stop()
 
@@ -90,6 +92,7 @@ def build(
             ),
         ],
     )
+    app.state.engine, app.state.limits, app.state.places = engine, limits, places
     corrections = Corrections(collect) if collect else None
 
     @app.post(
@@ -104,9 +107,12 @@ def build(
         frame: Annotated[bool, Query(description="Add the 28x28 pixels that are the input of the model.")] = False,
     ) -> Response:
         """Read the digit in a picture: an object for a body or a form with one file, a list for several files."""
-        with room.place(uploads.size_of(request)):
+        address = _address(request)
+        with memory.reserve(address) as take_memory, places.reserve(address) as take_places:
+            files = await uploads.read(request, take_memory, limits.body_seconds)
+            take_places(1)
             # One after another, so that a request has one picture in the queue at a time.
-            results = [await engine.recognize(upload, many) for upload in await uploads.read(request)]
+            results = [await engine.recognize(upload, many, address) for upload in files]
         values = [result.to_dict(many=many, frame=frame) for result, _ in results]
         if len(values) > 1:
             return JSONResponse(values)
@@ -125,9 +131,11 @@ def build(
         """Save a picture and its digit, if the service was started with --collect."""
         if corrections is None:
             raise HTTPException(403, "corrections are not collected; `mnist serve --collect FOLDER` does")
-        with room.place(uploads.size_of(request)):
-            upload, *_ = await uploads.read(request)
-            path = await engine.save(corrections, upload, digit)
+        address = _address(request)
+        with memory.reserve(address) as take_memory, places.reserve(address) as take_places:
+            upload, *_ = await uploads.read(request, take_memory, limits.body_seconds)
+            take_places(1)
+            path = await engine.save(corrections, upload, digit, address)
         return SavedReply(path=path.name, digit=digit)
 
     @app.get("/api/model")
@@ -188,6 +196,15 @@ async def _fail(request: Request, error: Exception) -> Response:
     return refuse(500, str(error))
 
 
+async def _refuse_full(request: Request, error: Exception) -> Response:
+    return await _refuse(request, uploads.busy())
+
+
+def _address(request: Request) -> str:
+    """Return the address that a request came from, which its connection tells, or without one its scope."""
+    return getattr(request.state, "address", request.client.host if request.client else "")
+
+
 async def _let_go(request: Request, error: Exception) -> Response:
     """Return the response to a sender who disconnected, which nobody receives."""
     return Response(status_code=400)
@@ -198,4 +215,5 @@ _HANDLERS: dict[Any, Any] = {
     RequestValidationError: _refuse_parameter,
     ClientDisconnect: _let_go,
     MnistError: _fail,
+    Full: _refuse_full,
 }

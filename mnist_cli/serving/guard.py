@@ -13,6 +13,7 @@ from mnist_cli.serving.replies import refuse
 log = logging.getLogger(__name__)
 
 ANY = "*"
+MAX_PATH = 200  # characters of a path in the log
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -55,7 +56,7 @@ class Guard:
         try:
             await (refuse(403, reason) if reason else self.app)(scope, receive, send_guarded)
         finally:
-            path = scope["raw_path"].decode("ascii", "backslashreplace")
+            path = scope["raw_path"][:MAX_PATH].decode("ascii", "backslashreplace")
             log.info("%s %s  %d  %.0f ms", scope["method"], path, status, 1000 * (time.perf_counter() - start))
 
     def _refusal(self, headers: Headers) -> str | None:

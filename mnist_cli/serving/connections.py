@@ -1,0 +1,244 @@
+"""The connections of the service: how many, how large a head, how slow a client, and the cheapest of refusals."""
+
+import asyncio
+import ipaddress
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mnist_cli.serving import guard, uploads
+from mnist_cli.serving.limits import Limits, Shares
+from mnist_cli.serving.replies import refuse
+
+log = logging.getLogger(__name__)
+
+ACCEPTED = 64  # connections at a time, all of which are open files before the first of them is looked at
+OTHER_FILES = 64  # that the service has open: pipes to workers, libraries, a picture that is saved
+PIPELINED = 16  # requests that a client may send at once on a connection; browsers send one
+NEVER = math.inf
+
+HEAD_TOO_LARGE = "the head of the request is too large"
+TOO_MANY = "too many connections are open; try again in a second"
+
+
+class Connections:
+    """All open connections, by the address that they come from.
+
+    When there are as many as allowed, a new one ends another one: of the address that has the most, the one that has kept
+    the service waiting the longest.
+    """
+
+    def __init__(self, places: Shares, limits: Limits) -> None:
+        """Allow the connections of `limits`, or fewer where the system allows fewer open files."""
+        self.places, self.limits = places, limits
+        self.most = max(1, min(limits.connections, _open_files() - ACCEPTED - OTHER_FILES))
+        self._of: dict[str, set[Connection]] = {}
+        self._count = 0
+
+    def add(self, connection: "Connection") -> bool:
+        """Add a connection and return True, or return False when there are too many and all of them are being answered."""
+        if self._count >= self.most and not self._end_one():
+            return False
+        self._of.setdefault(connection.address, set()).add(connection)
+        self._count += 1
+        return True
+
+    def discard(self, connection: "Connection") -> None:
+        """Forget a connection that has ended, if it is not forgotten yet."""
+        group = self._of.get(connection.address, set())
+        if connection in group:
+            group.remove(connection)
+            self._count -= 1
+        if not group:
+            self._of.pop(connection.address, None)
+
+    def end_overdue(self, until: float | None = None) -> None:
+        """End the connections whose time is over, or will be before `until`."""
+        now = time.monotonic() if until is None else until
+        overdue = [one for group in self._of.values() for one in group if one.deadline < now]
+        self._end(overdue)
+
+    def _end_one(self) -> bool:
+        busiest = max(self._of.values(), key=len)
+        longest = min(busiest, key=lambda one: one.deadline)
+        if longest.deadline == NEVER:
+            return False
+        self._end([longest])
+        return True
+
+    def _end(self, some: "Iterable[Connection]") -> None:
+        for one in some:
+            one.transport.abort()
+            self.discard(one)
+
+
+class Connection(HttpToolsProtocol):
+    """A connection whose client has to be done with what it does before a deadline, unless it waits for a response."""
+
+    def __init__(self, *given: Any, table: Connections, **named: Any) -> None:
+        """Take part in `table`; all else is uvicorn's."""
+        super().__init__(*given, **named)
+        self.table, self.limits = table, table.limits
+        self.address = ""
+        self.deadline = NEVER
+        self._is_in_head = True  # of a request; between the requests, too
+        self._head_bytes = self._head_fields = 0
+        self._heads = 0  # that ended in what was received last
+        self._has_large_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.address = group_of(self.client[0] if self.client else "")
+        self._expect(self.limits.head_seconds)
+        if not self.table.add(self):
+            self._close(503, TOO_MANY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.table.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_in_head and not self._head_bytes and self.deadline < NEVER:
+            self._expect(self.limits.head_seconds)
+        self._head_bytes += len(data)
+        self._heads = 0
+        super().data_received(data)
+        if self._is_in_head and self._head_bytes > self.limits.head_bytes and not self.transport.is_closing():
+            self._close(431, HEAD_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect(self.limits.head_seconds)  # until the client takes what it is sent
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.cycle and not self.cycle.response_complete:
+            self.deadline = NEVER
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_fields = 0
+        self.scope["state"]["address"] = self.address
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_fields += 1
+        if self._head_fields > self.limits.head_fields:
+            self._fail_for_its_head()
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._heads += 1
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.limits.head_bytes or self._heads > PIPELINED:
+            self._fail_for_its_head()
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect(self.limits.body_seconds)
+            if self._is_refused():
+                self._refuse()
+                return
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._is_in_head, self._head_bytes = True, 0
+        if not self.cycle.response_complete:
+            self.deadline = NEVER
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self._expect(self.limits.head_seconds)  # also of the rest of a body that nobody reads
+        elif not self._is_in_head:
+            self._expect(self.limits.body_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read; uvicorn calls it."""
+        if self._has_large_head:
+            self._close(431, HEAD_TOO_LARGE)
+        else:
+            super().send_400_response(msg)
+
+    def _expect(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+
+    def _fail_for_its_head(self) -> None:
+        self._has_large_head = True
+        raise ValueError(HEAD_TOO_LARGE)  # ends the parser, and uvicorn calls send_400_response
+
+    def _is_refused(self) -> bool:
+        """Return whether a request gets no place, and a response that needs no program: a page wants its origin in it."""
+        return (
+            self.parser.get_method() == b"POST"
+            and not self.table.places.has_room(self.address)
+            and self.parser.should_keep_alive()
+            and not (self.expect_100_continue or self.flow.write_paused)
+            and not any(name == b"origin" for name, _ in self.headers)
+        )
+
+    def _refuse(self) -> None:
+        """Answer 503; the body is read and forgotten, and the connection is kept, which costs less than a new one."""
+        self.transport.write(_response(503, uploads.TOO_MANY, self.server_state.default_headers))
+        self.cycle = _REFUSED  # type: ignore[assignment]
+        self._expect(self.limits.head_seconds)
+        log.info("POST  503")
+
+    def _close(self, status: int, reason: str) -> None:
+        self._expect(self.limits.head_seconds)
+        self.transport.write(_response(status, reason, [(b"connection", b"close")]))
+        self.transport.close()
+
+
+class _Refused:
+    """Stands for a request that was answered before it was read."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
+_REFUSED = _Refused()
+_RESPONSES: dict[tuple[int, str], tuple[bytes, bytes]] = {}
+
+
+def _response(status: int, reason: str, first: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a response as the program would send it, in the bytes of HTTP/1.1."""
+    if (status, reason) not in _RESPONSES:
+        response = refuse(status, reason, {"Retry-After": uploads.RETRY_AFTER} if status == 503 else None)
+        response.headers.update(guard.HEADERS)
+        _RESPONSES[status, reason] = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode(),
+            _lines(response.raw_headers) + b"\r\n" + bytes(response.body),
+        )
+    line, rest = _RESPONSES[status, reason]
+    return line + _lines(first) + rest
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(b"%s: %s\r\n" % header for header in headers)
+
+
+def group_of(host: str) -> str:
+    """Return the address whose clients count as one: of IPv6 a network of 64 bits, which is what one machine may have."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+
+
+def _open_files() -> float:
+    """Return how many files this process may have open."""
+    if sys.platform == "win32":
+        return NEVER
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return NEVER if soft == resource.RLIM_INFINITY else soft
