@@ -96,6 +96,16 @@ def test_one_digit_is_not_several(model, val):
     assert sum(one.reason == "several digits" for one in found) <= 1  # some of MNIST's have a stroke of their neighbour
 
 
+def test_thin_pieces_of_a_frame_beside_a_digit_are_no_digits(model):
+    rng = np.random.default_rng(107)
+    pictures = []
+    for number in range(20):
+        page = np.pad(sheets.enlarge(strokes.digit(number % 10, rng), sheets.HEIGHT), 20)
+        page[8:-12, 6] = page[12:-6, -8] = 0.8
+        pictures.append(decode.to_array(sheets.in_grey(page, rng)))
+    assert sum(one.reason == "several digits" for one in classification.classify(model, pictures)) <= 1
+
+
 def test_a_page_has_a_text_under_each_condition_of_any_number_of_lines(val):
     rng = np.random.default_rng(106)
     for condition in sheets.CONDITIONS.values():

@@ -21,6 +21,7 @@ LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose, as 
 CUT_OFF = 0.4  # of the outline of its ink: a first candidate that touches it along more than this may be a shadow
 ONE_DIGIT = 6.0  # energy score from which on ink is one digit; that of 210 pairs of digits was 5.5 at most
 AGREEMENT = 1.0  # times the log of the fraction of candidates, those like digits, that agree: what it adds to a score
+SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a line beside a digit
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: ink beside it that is as tall may be a digit of its own
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 
@@ -87,11 +88,20 @@ def _has_a_gap(ink: Ink) -> bool:
 
 
 def _shows_several(model: Model, picture: Picture) -> bool:
-    """Return whether each symbol that is found in a picture is a digit, and there is more than one."""
-    from mnist_cli.recognition import detection  # imports scipy, which is slow and which most pictures do not need
+    """Return whether each symbol in a picture is a digit, and there is more than one, of about the same pen."""
+    # They import scipy, which is slow and which most pictures do not need.
+    from mnist_cli.pictures.parts import stroke_width
+    from mnist_cli.recognition import detection
 
-    digits = detection.find_digits(model, picture)
-    return len(digits) > 1 and not any(digit.prediction.reason for digit in digits)
+    digits = [found.prediction for found in detection.find_digits(model, picture)]
+    if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
+        return False
+    widths = [stroke_width(digit.ink) for digit in digits if digit.ink is not None]
+    # A thin straight line beside a digit is of a form.
+    return (
+        sum(digit.digit != 1 or width >= SAME_PEN * max(widths) for digit, width in zip(digits, widths, strict=True))
+        > 1
+    )
 
 
 def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame]]:
