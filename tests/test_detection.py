@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mnist_cli.config import PRETRAINED
 from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode, segment
+from mnist_cli.pictures.parts import Part
 from mnist_cli.recognition import detection
 from mnist_cli.recognition.result import Result
 
@@ -195,6 +196,13 @@ def test_every_picture_gives_an_answer_within_it(model, name, levels, channels):
         assert 0 < height <= picture.shape[0] - y
     if name in {"one pixel", "blank", "noise", "stripes"}:
         assert found == []
+
+
+def test_on_a_page_of_too_many_pieces_no_part_is_cut():
+    block = np.ones((20, 80), np.float32)  # which is wide enough for several digits
+    few, many = ([[Part(0, 100 * column, block) for column in range(count)]] for count in (5, 200))
+    assert {candidate.part.width for candidate in segment.candidates(few)[0]} != {80}
+    assert {candidate.part.width for candidate in segment.candidates(many)[0]} == {80}
 
 
 def test_the_best_path_takes_every_piece_once():

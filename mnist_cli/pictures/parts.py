@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -21,12 +22,12 @@ class Part:
     left: int
     ink: Ink  # 0 where there is paper, or the ink of another part
 
-    @property
+    @cached_property  # each part is compared with all others of its page
     def height(self) -> int:
         """Its height in px of the page."""
         return int(self.ink.shape[0])
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Its width in px of the page."""
         return int(self.ink.shape[1])

@@ -55,6 +55,7 @@ MAX_CUTS = 12  # of a part
 SLANTS = (0.0, 0.25, 0.5)  # px to the left per px downwards, of a cut; most hands slant to the right
 MAX_PIECES = 9  # that are joined
 MAX_HEIGHT = 1.5  # times the height of the line: larger than that is no digit
+MAX_CANDIDATES = 6_000  # of a page: 500 digits have 4,500; bounds the time for what is no page of digits
 
 # What a candidate costs, in units of log-odds.
 CUT_COST = 1.5  # for each cut that it takes, since most digits do not touch
@@ -169,28 +170,50 @@ def lines(ink: Ink, gap: int = 0) -> list[list[Part]]:
     return sorted(found, key=lambda line: float(np.median([part.top + part.height / 2 for part in line])))
 
 
-def candidates(line: Sequence[Part]) -> list[Candidate]:
-    """Return what may be digits of a line."""
-    height = typical_height(line)
-    cut = [_pieces(part) if part.height >= SIMILAR * height else [part] for part in line]
-    pieces = [piece for some in cut for piece in some]
-    ends = list(accumulate((len(some) for some in cut), initial=0))
-    wholes = set(pairwise(ends))
-    spans = [
-        (start, stop)
-        for start in range(len(pieces))
-        for stop in range(start + 1, min(start + MAX_PIECES, len(pieces)) + 1)
-        if max(size(pieces[start:stop])) <= MAX_HEIGHT * height
-    ]
-    found = []
-    for start, stop in sorted(wholes.union(spans)):
-        part = joined(pieces[start:stop])
-        small = part.height < SIMILAR * height
-        cost = CUT_COST / 2 * ((start not in ends) + (stop not in ends))
-        cost += JOIN_COST * sum(start < end < stop for end in ends[bisect(ends, start) : bisect(ends, stop)])
-        cost += WIDTH_COST * max(0.0, part.width / height - FREE_WIDTH) + SKIP_COST * small
-        found.append(Candidate(start, stop, part, cost, small))
-    return found
+def candidates(lines: Sequence[Sequence[Part]]) -> list[list[Candidate]]:
+    """Return what may be digits in each line of a page; where that would be too many, no part is cut."""
+    lattices = [_Lattice.of(line, cut=True) for line in lines]
+    if sum(len(lattice.spans) for lattice in lattices) > MAX_CANDIDATES:
+        lattices = [_Lattice.of(line, cut=False) for line in lines]
+    return [lattice.candidates() for lattice in lattices]
+
+
+@dataclass(frozen=True)
+class _Lattice:
+    """The pieces of a line from left to right, and which neighbouring ones may be one digit."""
+
+    height: float  # typical of the line
+    pieces: list[Part]
+    ends: list[int]  # of the parts, as numbers of pieces
+    spans: list[tuple[int, int]]  # the first piece of a candidate, and the one after its last
+
+    @classmethod
+    def of(cls, line: Sequence[Part], cut: bool) -> "_Lattice":
+        """Return the lattice of a line, whose parts are cut into pieces if `cut`."""
+        height = typical_height(line)
+        cuts = [_pieces(part) if cut and part.height >= SIMILAR * height else [part] for part in line]
+        pieces = [piece for some in cuts for piece in some]
+        ends = list(accumulate((len(some) for some in cuts), initial=0))
+        spans = {
+            (start, stop)
+            for start in range(len(pieces))
+            for stop in range(start + 1, min(start + MAX_PIECES, len(pieces)) + 1)
+            if max(size(pieces[start:stop])) <= MAX_HEIGHT * height
+        }
+        return cls(height, pieces, ends, sorted(spans.union(pairwise(ends))))
+
+    def candidates(self) -> list[Candidate]:
+        """Return each span as a candidate, with its cost."""
+        found = []
+        for start, stop in self.spans:
+            part = joined(self.pieces[start:stop])
+            small = part.height < SIMILAR * self.height
+            cost = CUT_COST / 2 * ((start not in self.ends) + (stop not in self.ends))
+            between = self.ends[bisect(self.ends, start) : bisect(self.ends, stop)]
+            cost += JOIN_COST * sum(start < end < stop for end in between)
+            cost += WIDTH_COST * max(0.0, part.width / self.height - FREE_WIDTH) + SKIP_COST * small
+            found.append(Candidate(start, stop, part, cost, small))
+        return found
 
 
 def best_path(worth: Mapping[Candidate, float]) -> list[Candidate]:

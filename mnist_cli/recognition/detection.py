@@ -80,7 +80,7 @@ def _found_in(symbols: Symbols, others: Symbols) -> Found:
 
 def _find(model: Model, binarized: Binarization, min_confidence: float) -> Symbols:
     """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
-    lines = [segment.candidates(line) for line in segment.lines(binarized.ink, binarized.gap)]
+    lines = segment.candidates(segment.lines(binarized.ink, binarized.gap))
     frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
     batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
     classified = chain.from_iterable(batches)
