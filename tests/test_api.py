@@ -107,7 +107,7 @@ def test_a_single_picture_that_cannot_be_read_raises_an_error_that_names_it(mode
 
 @pytest.mark.parametrize("shape", [(0, 5), (5,), (4, 4, 7), (2, 2, 2, 2)])
 def test_an_array_that_is_no_picture_is_refused(model, shape):
-    with pytest.raises(ImageError, match="is no picture"):
+    with pytest.raises(ImageError, match="is not a picture"):
         model.predict(np.zeros(shape))
 
 

@@ -22,7 +22,7 @@ def test_without_a_network_every_mirror_is_named_and_the_bundled_copy_installed(
     done = mnist("download", "--data-dir", "new")
     assert done.exit_code == 0
     start, *lines = done.stderr.splitlines()
-    assert start == "Fetching 4 of 4 files from http://127.0.0.1:9/a, http://127.0.0.1:9/b."
+    assert start == "Downloading 4 of 4 files from http://127.0.0.1:9/a, http://127.0.0.1:9/b."
     assert lines[0].startswith("http://127.0.0.1:9/a cannot be reached: ")
     assert lines[1].startswith("http://127.0.0.1:9/b cannot be reached: ")
     assert lines[2].endswith(" from the copy that ships with the program.")

@@ -22,7 +22,7 @@ def test_the_lines_have_loss_accuracy_errors_and_where_they_are(mnist, trained, 
     assert calibration.startswith("calibration")
     assert rest[1].split() == ["digit", "precision", "recall", "F1", "images"]
     assert [line.split()[0] for line in rest[2:12]] == list("0123456789")
-    assert rest[13] == "commonest confusions"
+    assert rest[13] == "most common confusions"
     assert len(rest[14:]) == 5
 
 

@@ -30,7 +30,7 @@ def test_a_checkpoint_becomes_an_onnx_file_beside_it_that_predict_and_evaluate_t
     shutil.copy(trained, tmp_path / "last.pt")
     done = mnist("export", "last.pt")
     assert (done.exit_code, done.stdout) == (0, "last.onnx\n")
-    assert "It answers 10,000 val images as the checkpoint does" in done.stderr
+    assert "Same predictions as the checkpoint on 10,000 val images" in done.stderr
     draw_seven().save(tmp_path / "seven.png")
     one, two = (
         mnist("predict", "seven.png", "--json", "--checkpoint", name).stdout for name in ("last.pt", "last.onnx")

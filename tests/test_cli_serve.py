@@ -103,7 +103,7 @@ def test_it_asks_where_to_click_and_opens_the_page_if_wanted(mnist, monkeypatch)
     assert result.exit_code == 0
     assert len(ran) == 1
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", opened[0])
-    assert f"Draw on {opened[0]} and see {opened[0]}/docs" in result.stderr
+    assert f"Draw on {opened[0]} or read the API documentation at {opened[0]}/docs" in result.stderr
     assert "Corrected pictures are saved in mine." in result.stderr
 
 

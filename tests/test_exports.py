@@ -88,7 +88,7 @@ def test_a_program_of_torch_export_answers_as_its_checkpoint(checkpoint, val):
 def test_another_model_is_not_exported(checkpoint, val):
     other = loop.Trainer(architectures.build("mlp", 1), val[:1], val[:1], TrainConfig()).model.eval()
     changed = checkpoints.Checkpoint(checkpoint.path, other, checkpoint.config, [], {}, {})
-    with pytest.raises(ExportError, match=r"answers differ, the logits by up to .* instead of"):
+    with pytest.raises(ExportError, match=r"predictions differ, the logits by up to .* instead of"):
         exports.make(changed, "onnx", *val[:1_000].arrays())
     with pytest.raises(ExportError):
         exports.make(checkpoint, "onnx", *val[:1_000].arrays(), np.zeros((100, 1, 28, 28), np.uint8))

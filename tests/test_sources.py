@@ -48,7 +48,7 @@ def test_a_tensor_of_numbers_from_0_to_1_is_read_whatever_its_type(kind):
 
 @pytest.mark.parametrize("wrong", [np.array(["7"] * 9).reshape(3, 3), np.array(7), None, np.zeros((3, 3), complex)])
 def test_what_has_no_numbers_or_no_area_is_no_picture(wrong):
-    with pytest.raises(ImageError, match=r"an array of shape .* is no picture"):
+    with pytest.raises(ImageError, match=r"an array of shape .* is not a picture"):
         sources.read(wrong)
 
 

@@ -1,7 +1,7 @@
 """The command line: `mnist` and its commands, one file each.
 
-A command turns options into calls of the library and prints what comes back; answers go to stdout, everything else to
-stderr. Nothing here imports torch, numpy or Pillow at the top, so that `mnist --help` answers at once.
+A command turns options into calls of the library and prints what they return; results go to stdout, everything else to
+stderr. Nothing here imports torch, numpy or Pillow at the top, so that `mnist --help` starts fast.
 """
 
 import os
@@ -25,7 +25,7 @@ from mnist_cli.version import __version__
 app = typer.Typer(
     cls=FriendlyErrors,
     no_args_is_help=True,
-    rich_markup_mode=None,  # Rich would draw boxes around the help, and take as long again as everything else to do so
+    rich_markup_mode=None,  # Rich would draw boxes around the help, and double the time that it takes
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

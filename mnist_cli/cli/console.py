@@ -1,4 +1,4 @@
-"""What the commands share: the two streams, the options all of them have, and the one place where errors are shown."""
+"""What the commands share: the two streams, common options, and the one place where errors are shown."""
 
 import codecs
 import errno
@@ -31,7 +31,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         envvar="MNIST_DATA_DIR",
-        readable=False,  # told as any other error, by name and with what to do
+        readable=False,  # this program reports it as any other error, with what to do
         help="Folder of the MNIST files; what is missing in it is unpacked there.",
         show_default=f"{DATA_DIR} if MNIST is in it, else the user's cache",
         rich_help_panel="Data",
@@ -71,13 +71,13 @@ HINTS = {
 
 
 class FriendlyErrors(TyperGroup):
-    """Show what a user can mend as one line on stderr; a bug keeps its traceback.
+    """Show an error that the user can correct as one line on stderr; a bug keeps its traceback.
 
-    The exit status is 2 for a choice that cannot be (ConfigError), as for other wrong usage, and 1 for a file.
+    The exit status is 2 for an invalid option or value (ConfigError), as for other wrong usage, and 1 for a file.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed before the name of the command."""
+        """Parse the options before the name of the command."""
         with explaining(ctx, args):
             return super().parse_args(ctx, args)
 
@@ -86,13 +86,13 @@ class FriendlyErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except (MnistError, OSError, MemoryError, RuntimeError) as error:
-            # A broken pipe is a reader of our answers that left, as `head` does: Typer knows what to do.
+            # A broken pipe means that the reader of stdout has ended, as `head` does; Typer handles it.
             if isinstance(error, BrokenPipeError) or _is_debugging() or not _show_known(error):
                 raise
             raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Parse a command line and run it; the help, too, may find no room where it is written to."""
+        """Parse a command line and run it; writing the help to a full disk is an error, too."""
         _open_streams()
         cores.limit_threads()
         try:
@@ -105,10 +105,10 @@ class FriendlyErrors(TyperGroup):
 
 
 def _show_known(error: Exception) -> bool:
-    """Show an error that a user can mend as one line; False for another one, which is a bug or Typer's."""
+    """Show an error that the user can correct as one line; return False for another one, which is a bug or Typer's."""
     if isinstance(error, MnistError):
         show_error(str(error))
-    elif isinstance(error, OSError):  # no room, no permission, a folder where a file should be
+    elif isinstance(error, OSError):  # a full disk, no permission, a folder where a file should be
         _show_os_error(error)
     elif isinstance(error, MemoryError) or re.search("allocate|out of memory", str(error)):
         show_error("there is not enough memory for this; try a smaller --batch-size or --hidden, or another --device")
@@ -122,10 +122,10 @@ def _is_debugging() -> bool:
 
 
 def _open_streams() -> None:
-    """Make the streams take all that is written to them.
+    """Open the null device for closed streams, and let the others print any file name.
 
-    Where one is closed Python has None, and the next file would get its number: there the null device is put. And names
-    may be no text in any encoding, or have characters that that of a stream does not have.
+    For Python a closed stream is None, and the next file would get its descriptor. File names may be undecodable, or have
+    characters that the encoding of a stream lacks.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -137,9 +137,9 @@ def _open_streams() -> None:
 
 
 def _show_os_error(error: OSError) -> None:
-    place = f"{error.filename}: " if error.filename else ""
+    path = f"{error.filename}: " if error.filename else ""
     hint = f"; {HINTS[error.errno]}" if error.errno in HINTS else ""
-    show_error(f"{place}{error.strerror or error}{hint}")
+    show_error(f"{path}{error.strerror or error}{hint}")
 
 
 def show_error(message: str) -> None:
@@ -149,7 +149,7 @@ def show_error(message: str) -> None:
 
 
 def print_answer(text: str, end: str = "\n") -> None:
-    """Print on stdout; a terminal gets nothing that steers it, and other programs the bytes of every name."""
+    """Print on stdout; a terminal gets no control characters, and other programs get the bytes of every file name."""
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))
     sys.stdout.write(text + end)
@@ -157,7 +157,7 @@ def print_answer(text: str, end: str = "\n") -> None:
 
 
 def say(message: str) -> None:
-    """Print one line about what is going on; of several processes that torchrun started, only the first does."""
+    """Print one line about the progress on stderr; of several processes that torchrun started, only the first does."""
     if os.environ.get("RANK", "0") == "0":
         typer.echo(printable(message), err=True)
 
@@ -183,9 +183,9 @@ def command(*arguments: object) -> str:
 
 
 def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> Path | None:
-    """Make sure that the MNIST files of `splits` can be read, saying what had to be done, and return from where.
+    """Make sure that the MNIST files of `splits` can be read, and return their folder; None stands for the bundled copy.
 
-    None stands for the copy that ships, as it does for those who load it. Says also what is left out of the folder `extra`.
+    Reports what was unpacked or repaired, and what is left out of the folder `extra`.
     """
     from mnist_cli.datasets import data_folder, mnist_files
 

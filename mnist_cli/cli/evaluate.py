@@ -1,4 +1,4 @@
-"""`mnist evaluate`: measure checkpoints on the val images."""
+"""`mnist evaluate`: evaluate checkpoints on the val images."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mnist_cli.api import Evaluated
     from mnist_cli.evaluation.metrics import Predictions
 
-TOGETHER = "ensemble"  # what several models are called that are measured as one
+TOGETHER = "ensemble"  # the name of several models that are evaluated as one
 
 
 def evaluate(
@@ -32,41 +32,40 @@ def evaluate(
         ),
     ] = None,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Measure the models together: the mean of what they say.")
+        bool, typer.Option("--ensemble", help="Evaluate the models as an ensemble: the mean of their probabilities.")
     ] = False,
     tta: Annotated[
-        bool, typer.Option("--tta", help="Show each image in five places, a pixel apart, and take the mean.")
+        bool,
+        typer.Option("--tta", help="Test-time augmentation: the mean over each image and its shifts by one pixel."),
     ] = False,
     corruptions: Annotated[
         bool,
-        typer.Option("--corruptions", help="Measure also on the 15 kinds of corrupted images of MNIST-C."),
+        typer.Option("--corruptions", help="Evaluate also on the 15 kinds of corrupted images of MNIST-C."),
     ] = False,
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
             readable=False,
-            help="Write there report.html, its pictures, and predictions.csv with every answer.",
+            help="Write report.html, its figures, and predictions.csv with every prediction to this folder.",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line, with all that was measured.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, with all metrics.")] = False,
     device: Device = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Measure models on the 10,000 val images.
+    """Evaluate models on the 10,000 val images, MNIST's test set.
 
-    Reports loss and accuracy, each digit's scores and the commonest confusions; several checkpoints are compared in a
-    table. A model is rebuilt from its checkpoint alone, and none of the images was trained on.
+    Reports loss and accuracy, precision and recall of each digit, and the most common confusions; several checkpoints are
+    compared in a table. A model is rebuilt from its checkpoint alone, and was trained on none of the images.
     """
     from mnist_cli import api
 
     paths = [runs.find_checkpoint(name) for name in checkpoint] if checkpoint else [runs.find_checkpoint(None)]
     if not checkpoint:
-        say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` measures another.")
+        say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` evaluates another.")
     if report:
-        files.check_folder(report)  # now, and not after minutes of measuring
+        files.check_folder(report)  # now, and not after minutes of evaluation
     data_dir = prepare_data(data_dir, "val")
     kinds = _corruptions_with_progress() if corruptions else ()
     if ensemble:
@@ -92,7 +91,7 @@ def evaluate(
 
 
 def _corruptions_with_progress() -> Iterable[str]:
-    """Return the names of all corruptions, showing how far it is while they are gone through."""
+    """Return the names of all corruptions, with a progress bar while they are iterated over."""
     from rich.console import Console
     from rich.progress import track
 
@@ -120,7 +119,7 @@ def _print_scores(answers: "Predictions") -> None:
         ("val loss", f"{evaluation.loss:.4f}"),
         ("val accuracy", f"{percent(evaluation.accuracy)}  (95 % interval {percent(low)} to {percent(high)})"),
         ("errors", f"{evaluation.errors:,} of {evaluation.images:,}"),
-        ("calibration", f"{percent(answers.calibration_error())} expected error of the confidence"),
+        ("calibration", f"{percent(answers.calibration_error())} expected calibration error"),
     ]
     print_answer(tables.columns(facts, left={0, 1}) + "\n")
     scores = [
@@ -129,7 +128,7 @@ def _print_scores(answers: "Predictions") -> None:
     ]
     tables.show([("digit", "precision", "recall", "F1", "images"), *scores], left=set())
     if confusions := answers.commonest_confusions():
-        print_answer("\ncommonest confusions")
+        print_answer("\nmost common confusions")
         rows = [(f"{one.truth} as {one.answer}", f"{one.times:,} times") for one in confusions]
         print_answer(tables.columns(rows, left={0}, indent=4))
 
@@ -154,7 +153,7 @@ def _print_comparison(measured: "list[Evaluated]") -> None:
             )
         )
     tables.show(rows, left={len(rows[0]) - 1})
-    print_answer("p: how probable so large a difference from the first is by chance (McNemar's exact test)")
+    print_answer("p: p-value of the difference from the first (McNemar's exact test)")
 
 
 def _print_corruptions(measured: "list[Evaluated]") -> None:

@@ -1,7 +1,7 @@
-"""`mnist export`: give a trained model to other programs."""
+"""`mnist export`: write a trained model in a format for other programs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,7 +10,10 @@ from mnist_cli.errors import ConfigError, missing
 from mnist_cli.results import percent
 from mnist_cli.training import runs
 
-CALIBRATION = 2_000  # training images that tell how large the values in a network become
+if TYPE_CHECKING:
+    from types import ModuleType
+
+CALIBRATION_IMAGES = 2_000  # training images, on which the ranges of the activations are calibrated
 
 
 def export(
@@ -24,20 +27,22 @@ def export(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(readable=False, help="The file to write.", show_default="as the checkpoint, but .onnx or .pt2"),
+        typer.Option(
+            readable=False, help="The file to write.", show_default="the checkpoint with suffix .onnx or .pt2"
+        ),
     ] = None,
     format: Annotated[
-        Literal["onnx", "pt2"], typer.Option(help="ONNX, for any program, or what torch.export.load reads.")
+        Literal["onnx", "pt2"], typer.Option(help="ONNX, for any program, or pt2, for torch.export.load.")
     ] = "onnx",
     int8: Annotated[
-        bool, typer.Option("--int8", help="Compute with whole numbers of 8 bits: a quarter the size, and faster.")
+        bool, typer.Option("--int8", help="Quantize to 8-bit integers: a quarter of the size, and faster.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a model for other programs, checked on the 10,000 val images.
+    """Export a model for other programs, verified on the 10,000 val images.
 
-    Nothing is written unless its answers are those of the checkpoint and its logits within 0.0001 of them; with --int8,
-    unless its accuracy is within 0.1 points. The path is all that is printed on stdout.
+    It is written only if it gives the same predictions as the checkpoint, with logits within 0.0001; with --int8, only if
+    its accuracy is within 0.1 percentage points. Only the path is printed on stdout.
 
     \b
       mnist export checkpoints/NAME/last.pt
@@ -50,15 +55,8 @@ def export(
     path = output or checkpoint.with_suffix(f".{format}")
     if path.suffix != f".{format}":  # which also keeps the checkpoint from being overwritten
         raise ConfigError(f"--output must end in .{format}, which {path} does not")
-    from mnist_cli.models import backends
+    exports = _import_exports()
 
-    try:
-        backends.import_onnxruntime()
-        import onnxscript  # noqa: F401  (torch needs it, and says so at greater length)
-
-        from mnist_cli.models import exports
-    except ImportError as error:
-        raise missing("`mnist export`", error, "export") from error
     from mnist_cli.datasets import mnist_files
     from mnist_cli.files import replacing
     from mnist_cli.models import checkpoints
@@ -66,7 +64,7 @@ def export(
     loaded = checkpoints.load(checkpoint)
     data_dir = prepare_data(data_dir, "train", "val")
     images, labels = mnist_files.load(data_dir, "val")
-    calibration = mnist_files.load(data_dir, "train")[0][:CALIBRATION] if int8 else None
+    calibration = mnist_files.load(data_dir, "train")[0][:CALIBRATION_IMAGES] if int8 else None
     say("Exporting takes some seconds.")
     content, found = exports.make(loaded, format, images, labels, calibration)
     with replacing(path) as file:
@@ -75,4 +73,18 @@ def export(
     if int8:
         say(f"val accuracy {percent(found.accuracy)}; the checkpoint has {percent(found.accuracy_before)}.")
     else:
-        say(f"It answers {found.images:,} val images as the checkpoint does, with logits within {found.distance:.1g}.")
+        say(f"Same predictions as the checkpoint on {found.images:,} val images, logits within {found.distance:.1g}.")
+
+
+def _import_exports() -> "ModuleType":
+    """Return the module `exports`; raises MnistError when a package of the extra `export` is not installed."""
+    from mnist_cli.models import backends
+
+    try:
+        backends.import_onnxruntime()
+        import onnxscript  # noqa: F401  (torch needs it, and its own error is longer)
+
+        from mnist_cli.models import exports
+    except ImportError as error:
+        raise missing("`mnist export`", error, "export") from error
+    return exports

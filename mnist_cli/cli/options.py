@@ -12,7 +12,7 @@ from mnist_cli.hyperparameters import Hyperparameter
 
 
 def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command that takes `**options` have an option for each hyperparameter; those not given are None."""
+    """Give a command that takes `**options` an option for each hyperparameter; those not given are None."""
     signature = inspect.signature(command)
     made = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(it))
@@ -28,7 +28,7 @@ def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _annotation(it: Hyperparameter) -> Any:
-    """Return what Typer makes an option from: the type and the texts of its help."""
+    """Return the annotation from which Typer makes an option: its type, and the texts of its help."""
     kind = Any if it.is_list else it.kind | None
     return Annotated[
         kind,
@@ -43,7 +43,7 @@ def _annotation(it: Hyperparameter) -> Any:
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
-    """Read `256,256`."""
+    """Parse `256,256`."""
     try:
         return tuple(int(number) for number in text.split(",") if number.strip())
     except ValueError as error:

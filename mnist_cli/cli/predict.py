@@ -16,8 +16,8 @@ from mnist_cli.names import printable
 from mnist_cli.recognition.result import Result
 from mnist_cli.training import runs
 
-WORTH_A_BAR = 50  # files, beyond which it takes a while
-LONGEST_NAME = 50  # characters; with a number and a temporary ending it must still be allowed by the file system
+MIN_FILES_FOR_BAR = 50  # a progress bar is shown for more files than this
+MAX_NAME_CHARACTERS = 50  # of an explanation; with a number and a temporary suffix the file system must still allow it
 
 
 def predict(
@@ -31,7 +31,7 @@ def predict(
         bool, typer.Option("--many", help="Read all the digits in each picture, line by line, such as a number.")
     ] = False,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Call a digit `unclear` when its probability is below this.")
+        float, typer.Option(min=0, max=1, help="Reject a digit as `unclear` when its probability is below this.")
     ] = 0.0,
     top_k: Annotated[
         int | None, typer.Option(min=1, max=10, help="Number of the likeliest digits to show.", show_default="1")
@@ -44,19 +44,19 @@ def predict(
         typer.Option(
             metavar="FOLDER",
             readable=False,
-            help="Save there an image for each picture: its ink, the input of the model and the probabilities.",
+            help="Save an image for each picture to this folder: its ink, the input of the model, the probabilities.",
         ),
     ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Print one JSON object a line: path, digit, confidence, probabilities, reason; "
+            help="Print one JSON object per line: path, digit, confidence, probabilities, reason; "
             "--top-k adds top, and --many digits and text.",
         ),
     ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a table for other programs: path, digit, confidence, reason, p0 to p9.")
+        bool, typer.Option("--csv", help="Print a CSV table: path, digit, confidence, reason, p0 to p9.")
     ] = False,
     checkpoint: ModelToUse = None,
     device: Device = None,
@@ -85,7 +85,7 @@ def predict(
     say(describe_model(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
-    names = list(sources.expand(map(str, files)))  # and not paths, which take five times the memory
+    names = list(sources.expand(map(str, files)))  # not Path objects, which take five times the memory
     left_out = sum((folders.count_left_out(file) for file in files if os.path.isdir(file)), Counter[str]())
     if line := folders.describe_left_out(left_out, names):
         say(line)
@@ -99,18 +99,18 @@ def predict(
 def _refuse_contradictions(
     many: bool, top_k: int | None, show: bool, explain: Path | None, as_json: bool, as_csv: bool
 ) -> None:
-    """Raise ConfigError for options that do not go together."""
+    """Raise ConfigError for options that contradict each other."""
     if as_json and as_csv:
         raise ConfigError("--json and --csv do not go together; choose one of them")
     if as_csv and top_k:
         raise ConfigError("--csv has the probabilities of all digits, so --top-k does not go with it")
     for option, is_given in {"--top-k": top_k, "--show": show, "--explain": explain}.items():
         if many and is_given:
-            raise ConfigError(f"{option} is about one digit a picture, so it does not go with --many")
+            raise ConfigError(f"{option} is for pictures of one digit, so it does not go with --many")
 
 
 def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None, model: Path) -> bool:
-    """Write all results, those that are errors to stderr, and return whether every picture could be read."""
+    """Write all results, errors to stderr, and return whether every picture could be read."""
     saved: Counter[str] = Counter()
     all_read = True
     for results in batches:
@@ -137,8 +137,8 @@ def _choose_writer(names: list[str], many: bool, top_k: int, show: bool, as_json
 
 
 def _with_bar(batches: Iterator[list[Result]], files: int) -> Iterator[list[Result]]:
-    """Show the progress while the results are redirected; on a terminal they show it themselves."""
-    if files <= WORTH_A_BAR or not sys.stderr.isatty() or sys.stdout.isatty():
+    """Show the progress while the results are redirected; on a terminal the results themselves show it."""
+    if files <= MIN_FILES_FOR_BAR or not sys.stderr.isatty() or sys.stdout.isatty():
         yield from batches
         return
 
@@ -153,7 +153,7 @@ def _with_bar(batches: Iterator[list[Result]], files: int) -> Iterator[list[Resu
 
 
 def _explain(result: Result, folder: Path, saved: "Counter[str]", model: Path) -> None:
-    """Save an image for a picture under its name, with that of the `model`; `saved` counts how many have each name."""
+    """Save an image for a picture under its name; `model` is named in it, and `saved` counts the images of each name."""
     from mnist_cli.files import replacing
     from mnist_cli.reporting import explanations
 
@@ -164,8 +164,8 @@ def _explain(result: Result, folder: Path, saved: "Counter[str]", model: Path) -
 
 
 def _free_path(folder: Path, picture: Path, saved: "Counter[str]") -> Path:
-    """Return the name of a picture in `folder`, with a number when there is such a file: it may be the picture itself."""
-    name = "stdin" if str(picture) == "-" else picture.stem[:LONGEST_NAME]
+    """Return a path in `folder` with the name of a picture, numbered when that exists: it may be the picture itself."""
+    name = "stdin" if str(picture) == "-" else picture.stem[:MAX_NAME_CHARACTERS]
     while True:
         saved[name] += 1
         path = folder / (f"{name}.png" if saved[name] == 1 else f"{name}-{saved[name]}.png")

@@ -1,4 +1,4 @@
-"""`mnist serve`: the same answers over HTTP, and a page to draw on."""
+"""`mnist serve`: the predictions over HTTP, and a page to draw on."""
 
 import errno
 import logging
@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -18,21 +19,22 @@ from mnist_cli.cli.console import ModelToUse, command, describe_model, say
 from mnist_cli.errors import ConfigError, missing
 from mnist_cli.training import runs
 
-LOCAL = ("localhost", "127.", "::1")  # what addresses begin with that only this machine reaches
+LOCAL = ("localhost", "127.", "::1")  # prefixes of addresses that only this machine can reach
 
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in, and anybody on them.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 accepts requests from any machine, without a password.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 selects a free one.")] = 8000,
     checkpoint: ModelToUse = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="Let pages of this origin ask, such as https://example.org; may be given several times. * lets all.",
+            help="Allow requests from pages of this origin (CORS), such as https://example.org; may be given several "
+            "times. * allows all.",
             show_default="only the service's own page",
         ),
     ] = None,
@@ -41,7 +43,7 @@ def serve(
         typer.Option(
             metavar="FOLDER",
             readable=False,
-            help="Save there the pictures that people correct on the page, as PNG files, with their digits in labels.csv.",
+            help="Save the pictures that users correct on the page to this folder, as PNG files and labels.csv.",
             show_default="no picture is stored",
         ),
     ] = None,
@@ -49,30 +51,27 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            help="Processes that read small pictures, started when they are needed, and as many that read pages, at "
-            "least two; 1 takes the least memory.",
+            help="Worker processes for small pictures, started on demand, and as many, at least two, for pages; 1 takes "
+            "the least memory.",
             show_default="one for each core that this process may use",
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Log a line a request: method, path, status, time.")
+        bool, typer.Option("--verbose", help="Log one line per request: method, path, status, time.")
     ] = False,
 ) -> None:
-    """Serve a page to draw digits on, and the answers of `mnist predict` over HTTP.
+    """Serve a page to draw digits on, and the predictions of `mnist predict` over HTTP.
 
-    No picture is logged, and none is stored without --collect. The page asks nobody but this program, so it works
-    without a network. Ctrl-C stops it when the requests in flight are answered, after at most 5 seconds; a second one
-    stops it at once.
+    No picture is logged, and none is stored without --collect. The page sends requests to this program only, so it works
+    without a network. Ctrl-C stops the service after the requests in flight, or after 5 seconds; a second Ctrl-C stops it
+    at once.
 
     \b
       mnist serve --open
       curl --data-binary @seven.png http://127.0.0.1:8000/api/predict
       curl -F picture=@one.png -F picture=@two.png http://127.0.0.1:8000/api/predict
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
-    origins = [origin.rstrip("/").lower() for origin in allow_origin or ()]  # as browsers write them
-    for origin in origins:
-        if not re.fullmatch(r"\*|https?://[^/]+", origin):
-            raise ConfigError(f"--allow-origin {origin}: an origin looks like https://example.org, or is *")
+    origins = _origins(allow_origin or ())
     try:
         import fastapi  # noqa: F401
         import httptools  # noqa: F401
@@ -87,35 +86,48 @@ def serve(
 
         workers = workers or cores.available()
         if workers > 1:
-            os.environ.setdefault("OMP_NUM_THREADS", "1")  # each has a core
+            os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each worker
         loaded = backends.load(runs.find_checkpoint(checkpoint))
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
-        logging.basicConfig(
-            stream=sys.stderr,
-            format="%(asctime)s  %(message)s",
-            datefmt="%H:%M:%S",
-            level=logging.INFO if verbose else logging.WARNING,
-        )
+        _log_to_stderr(verbose)
         for handler in logging.getLogger().handlers:
             handler.addFilter(server.LogLimit())
         address = _address(listener)
         say(describe_model(loaded, is_named=checkpoint is not None))
         if collect:
             say(f"Corrected pictures are saved in {collect}.")
-        say(f"Draw on {address} and see {address}/docs for programs; Ctrl-C stops.")
+        say(f"Draw on {address} or read the API documentation at {address}/docs; Ctrl-C stops.")
         if open_page:
             webbrowser.open(address)
-        with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has answered all
+        with suppress(KeyboardInterrupt):  # which uvicorn raises again after the shutdown
             server.Server(service).run(sockets=[listener])
     say("Stopped.")
 
 
+def _origins(allowed: Sequence[str]) -> list[str]:
+    """Return origins as browsers write them; raises ConfigError for an invalid one."""
+    origins = [origin.rstrip("/").lower() for origin in allowed]
+    for origin in origins:
+        if not re.fullmatch(r"\*|https?://[^/]+", origin):
+            raise ConfigError(f"--allow-origin {origin}: an origin looks like https://example.org, or is *")
+    return origins
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="%(asctime)s  %(message)s",
+        datefmt="%H:%M:%S",
+        level=logging.INFO if verbose else logging.WARNING,
+    )
+
+
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; raises ConfigError when the port or the address cannot be had."""
+    """Return a listening socket; raises ConfigError when the port or the address is not available."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family)
-        # An answer has two parts, and the second would wait for the receipt of the first, which may take 40 ms.
+        # A response is sent in two parts, and the second would wait for the ACK of the first, which may take 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except socket.gaierror as error:
@@ -131,7 +143,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _address(listener: socket.socket) -> str:
-    """Return what to type into a browser on this machine."""
+    """Return the URL of the service for a browser on this machine."""
     host, port, *_ = listener.getsockname()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

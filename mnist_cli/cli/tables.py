@@ -1,4 +1,4 @@
-"""How every command draws a table: with a rule and colours on a terminal, as plain aligned columns in a pipe."""
+"""The tables of all commands: with a rule and colours on a terminal, as plain aligned columns in a pipe."""
 
 import sys
 from collections.abc import Container, Sequence
@@ -37,7 +37,7 @@ def show(rows: Sequence[Cells], left: Container[int], styles: Sequence[str] = ()
 
 
 def empty() -> "Table":
-    """Return a table in the one style that all tables on a terminal have, to add columns and rows to."""
+    """Return an empty table in the style that all tables on a terminal have."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -45,13 +45,13 @@ def empty() -> "Table":
 
 
 def columns(rows: Sequence[Cells], left: Container[int], indent: int = 0) -> str:
-    """Return rows of cells as lines in which the columns line up, those whose numbers are in `left` on their left sides."""
+    """Return rows of cells as lines of aligned columns; those whose numbers are in `left` are aligned on the left."""
     rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
 
     def line(row: Cells) -> str:
-        places = enumerate(zip(row, widths, strict=True))
+        cells = enumerate(zip(row, widths, strict=True))
         gap = " " * GAP
-        return gap.join(cell.ljust(width) if place in left else cell.rjust(width) for place, (cell, width) in places)
+        return gap.join(cell.ljust(width) if number in left else cell.rjust(width) for number, (cell, width) in cells)
 
     return "\n".join(" " * indent + line(row).rstrip() for row in rows)

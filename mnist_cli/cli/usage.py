@@ -1,4 +1,4 @@
-"""The help of a command in groups, and what to type instead of an option or a value that does not exist."""
+"""The help of a command in groups, and suggestions for options and values that do not exist."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ from mnist_cli.errors import input_fault
 from mnist_cli.hyperparameters import Group, did_you_mean, nearest, option_of
 
 ARGUMENTS, UNGROUPED = "Arguments", "Options"
-ALSO = {  # what other programs call options that are no hyperparameters
+ALSO = {  # names that options, other than hyperparameters, have in other programs
     "gpu": "--device",
     "cuda": "--device",
     "data": "--data-dir",
@@ -32,12 +32,12 @@ class Command(TyperCommand):
     """A command whose help has its options in groups."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed."""
+        """Parse the arguments."""
         with explaining(ctx, args):
             return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a list for each group."""
+        """Write the options, a list for each group."""
         for title, parameters in groups(self, ctx).items():
             with formatter.section(title):
                 formatter.write_dl([help_of(parameter, ctx) for parameter in parameters])
@@ -53,7 +53,7 @@ def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def groups(command: Any, context: Any) -> dict[str, list[Any]]:
-    """Return the arguments and options of a command by their headings; an option alone in its group stands with the rest."""
+    """Return the arguments and options of a command by their groups; a group of one option is merged into UNGROUPED."""
     shown = [parameter for parameter in command.get_params(context) if parameter.get_help_record(context)]
     sizes = Counter(_heading(parameter) for parameter in shown)
     found: dict[str, list[Any]] = {title: [] for title in (ARGUMENTS, *get_args(Group), UNGROUPED)}
@@ -72,16 +72,16 @@ def _is_argument(parameter: Any) -> bool:
 
 
 def help_of(parameter: Any, context: Any) -> tuple[str, str]:
-    """Return how a parameter is typed, and its help."""
+    """Return the usage of a parameter, such as `--name TEXT`, and its help."""
     typed, text = parameter.get_help_record(context)
-    # Typer puts a default in words into parentheses, within the brackets that every default has.
+    # Typer puts a default that is a text into parentheses, within the brackets of every default.
     return typed, re.sub(r"default: \(([^()]*)\)", r"default: \1", text)
 
 
 @contextmanager
 def explaining(context: Any, arguments: list[str]) -> Iterator[None]:
-    """Say what to type instead where Typer says only what is wrong in `arguments`."""
-    typed = list(arguments)  # Typer takes what it has understood out of the list
+    """Add to Typer's errors about `arguments` what to type instead."""
+    typed = list(arguments)  # a copy, because Typer removes the arguments that it has parsed
     try:
         yield
     except NoSuchOption as error:
@@ -92,7 +92,7 @@ def explaining(context: Any, arguments: list[str]) -> Iterator[None]:
 
 
 def _word_of(option: str, typed: list[str]) -> str:
-    """Return the word of an option without dashes; of one with a single dash Typer tells only the first letter."""
+    """Return the name of an option without dashes; of one with a single dash Typer reports only the first letter."""
     word = option if option.startswith("--") else next((word for word in typed if word.startswith(option)), option)
     return word.lstrip("-").lower().replace("_", "-")
 
@@ -120,7 +120,7 @@ def _options(command: Any) -> set[str]:
 
 
 def _bad_value(error: typer.BadParameter) -> str:
-    """Return what is wrong with a value, and what was probably meant."""
+    """Return what is wrong with a value, and the closest valid one."""
     if found := re.search(r"'(.*)' is not one of (.+)", error.message):
         choices = re.findall(r"'([^']+)'", found[2])
         return f"'{found[1]}' is not one of {', '.join(choices)}" + did_you_mean(found[1], choices)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 BOX = ("x", "y", "width", "height")  # px in the picture, where it may have several digits
-NARROWEST = 12  # characters for the names of files, however narrow the terminal is
+MIN_NAME_WIDTH = 12  # characters for the names of files, however narrow the terminal is
 
 
 class Writer(Protocol):
-    """Prints results, the next batch below the last."""
+    """Prints batches of results."""
 
     def write(self, results: list[Result]) -> None:
         """Print a batch of results; the errors among them have been shown on stderr."""
@@ -82,7 +82,7 @@ class CsvWriter:
 
 
 class TableWriter:
-    """Prints a table on a terminal; its columns are as wide in every batch."""
+    """Prints a table on a terminal; its columns have the same width in every batch."""
 
     def __init__(self, console: "Console", names: list[str], top_k: int, many: bool, show: bool) -> None:
         """Make room for `names`, and with `show` for the input of the model."""
@@ -91,10 +91,10 @@ class TableWriter:
         self.console, self.top_k, self.many, self.show, self.is_first = console, top_k, many, show, True
         widths = {"digits": 40} if many else {"digit": 5, "confidence": 14}
         if show:
-            widths["what the model saw"] = 28
+            widths["model input"] = 28
         room = console.width - sum(widths.values()) - GAP * (len(widths) + 1)
         longest = max(cell_len(printable(Path(name))) for name in names)
-        self.widths = {"file": max(NARROWEST, min(longest, room)), **widths}
+        self.widths = {"file": max(MIN_NAME_WIDTH, min(longest, room)), **widths}
 
     def write(self, results: list[Result]) -> None:
         """Print the results, the first of them below the headings."""
@@ -106,14 +106,14 @@ class TableWriter:
         for result in results:
             if not result.error:
                 table.add_row(*self._cells(result))
-                if self.show or self.top_k > 1:  # a row has several lines, so an empty one parts it from the next
+                if self.show or self.top_k > 1:  # a row has several lines, so an empty one separates it from the next
                     table.add_row()
         if table.row_count:
             self.console.print(table)
             self.is_first = False
 
     def _cells(self, result: Result) -> "Iterator[Text]":
-        """Yield the cells of a row: a digit in green, a reason in yellow, less likely digits dim."""
+        """Yield the cells of a row: a digit in green, a reason in yellow, less likely digits dimmed."""
         from rich.text import Text
 
         from mnist_cli.reporting.explanations import half_blocks

@@ -16,7 +16,7 @@ PIXELS = FRAME**2
 # Mean and standard deviation of the pixels of the 60,000 training images, in units of 0 = paper .. 255 = ink.
 PIXEL_MEAN = 33.3184
 PIXEL_STD = 78.5675
-UNCALIBRATED = 1.0  # a temperature that changes nothing
+UNCALIBRATED = 1.0  # a temperature without an effect
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Classifier(nn.Module):
-    """A network with its preprocessing: the mean and the deviation of the pixels are stored with its weights."""
+    """A network with its preprocessing: the mean and the standard deviation of the pixels are stored with its weights."""
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -70,7 +70,7 @@ class Classifier(nn.Module):
         return checked(logits)
 
     def features(self, images: Tensor) -> Tensor:
-        """Return what the last layer sees of uint8 images (N, 1, 28, 28): the last hidden layer's values, (N, width)."""
+        """Return the activations of the last hidden layer, (N, width), for uint8 images (N, 1, 28, 28)."""
         values: Tensor = self.layers[:-1](self._standardized(images))
         return values
 
@@ -79,12 +79,12 @@ class Classifier(nn.Module):
 
 
 def linear(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
-    """Return softmax regression: one layer, so `hidden`, `activation` and `dropout` have nothing to act on."""
+    """Return softmax regression: one layer, so `hidden`, `activation` and `dropout` have no effect."""
     return [nn.Flatten(), nn.Linear(PIXELS, CLASSES)]
 
 
 def mlp(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
-    """Return fully connected layers; the notes' network is 784-256-256-10 with ReLU."""
+    """Return fully connected layers; by default the network is 784-256-256-10 with ReLU."""
     widths = [PIXELS, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):
@@ -93,10 +93,10 @@ def mlp(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Modul
 
 
 def cnn(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
-    """Return convolutions with batch norm: the first takes 28x28 to 12x12, the next two halve that to 6x6 and 3x3.
+    """Return convolutions with batch norm: the first reduces 28x28 to 12x12, the next two halve that to 6x6 and 3x3.
 
-    Shrinking early, and pooling before the norm, is what makes it quick on a CPU: most of the work is then done on
-    few pixels and many channels.
+    Early downsampling, and pooling before the norm, make it fast on a CPU: most of the work is then done on few pixels and
+    many channels.
     """
     layers: list[nn.Module] = []
     side = 12  # px, after the first layer
@@ -112,8 +112,8 @@ def cnn(hidden: Sequence[int], activation: str, dropout: float) -> list[nn.Modul
     return [*layers, nn.Flatten(), *_dropout(dropout), nn.Linear(hidden[-1] * side**2, CLASSES)]
 
 
-def _dropout(share: float) -> list[nn.Module]:
-    return [nn.Dropout(share)] if share else []
+def _dropout(probability: float) -> list[nn.Module]:
+    return [nn.Dropout(probability)] if probability else []
 
 
 ARCHITECTURES: dict[str, Callable[[Sequence[int], str, float], list[nn.Module]]] = {
@@ -146,7 +146,7 @@ def build(
             torch.manual_seed(seed)
         layers = nn.Sequential(*ARCHITECTURES[name](hidden, activation, dropout))
     arguments = {"hidden": list(hidden), "activation": activation, "dropout": dropout}
-    # The memory layout in which convolutions run fastest; other layers do not mind.
+    # The memory layout in which convolutions run fastest; other layers are not affected.
     return Classifier(name, arguments, layers).to(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""A trained model for other programs: as an ONNX file or a program of `torch.export`, checked before anybody gets it."""
+"""Exporting a trained model to ONNX or `torch.export`, and verifying that it predicts the same as the checkpoint."""
 
 import io
 import json
@@ -27,35 +27,35 @@ from mnist_cli.models.interface import Model
 
 Format = Literal["onnx", "pt2"]
 
-OPSET = 22  # the newest that all versions of onnxruntime know which the extra `export` allows
-TOLERANCE = 1e-4  # how far logits may be from those of the checkpoint
-WORSE = 0.001  # how much less accurate a model of 8-bit numbers may be: 0.1 points
+OPSET = 22  # the newest one that every onnxruntime supports which the extra `export` allows
+MAX_LOGIT_DIFFERENCE = 1e-4  # from the checkpoint, except for quantized models
+MAX_ACCURACY_LOSS = 0.001  # of quantized models: 0.1 percentage points
 CALIBRATION_BATCH = 100  # images
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What an exported model makes of labelled images, beside the checkpoint it is made from."""
+    """An exported model compared with its checkpoint on labelled images."""
 
     images: int
-    distance: float  # between their logits, at most
-    different: int  # predictions
+    distance: float  # the largest difference of a logit
+    different: int  # how many predictions differ
     accuracy: float  # 0 to 1
     accuracy_before: float  # of the checkpoint
 
     @property
     def is_same(self) -> bool:
-        """Whether the predictions are the same, and the logits but for rounding."""
-        return self.different == 0 and self.distance <= TOLERANCE
+        """Whether the predictions are the same, and the logits too except for rounding."""
+        return self.different == 0 and self.distance <= MAX_LOGIT_DIFFERENCE
 
     @property
     def is_as_good(self) -> bool:
         """Whether the accuracy is nearly the same."""
-        return self.accuracy >= self.accuracy_before - WORSE
+        return self.accuracy >= self.accuracy_before - MAX_ACCURACY_LOSS
 
 
 class WithProbabilities(nn.Module):
-    """A classifier that says what its logits mean."""
+    """A classifier that returns logits and their softmax."""
 
     def __init__(self, model: Classifier) -> None:
         """Wrap `model`."""
@@ -75,11 +75,11 @@ def make(
     labels: NDArray[np.uint8],
     calibration: Frames | None = None,
 ) -> tuple[bytes, Comparison]:
-    """Return the content of a file of that kind, and how it compares with the checkpoint on labelled images.
+    """Return the content of the exported file, and how it compares with the checkpoint on labelled images.
 
-    With images for `calibration`, ones that it was trained on, an ONNX file computes with 8-bit whole numbers.
+    With training images for `calibration` an ONNX model is quantized to 8-bit integers.
 
-    Raises ExportError when it does not answer as the checkpoint does.
+    Raises ExportError when the predictions, logits or accuracy differ from the checkpoint's by more than allowed.
     """
     if kind == "pt2":
         content = to_pt2(checkpoint)
@@ -93,9 +93,9 @@ def make(
         found = compare(interface.logits_of(OnnxModel(content), images), checkpoint.model, images, labels)
     if not (found.is_same if calibration is None else found.is_as_good):
         raise ExportError(
-            f"{checkpoint.path} was not exported, for the result is another model: {found.different:,} of "
-            f"{found.images:,} answers differ, the logits by up to {found.distance:.1g}, and its accuracy is "
-            f"{found.accuracy:.2%} instead of {found.accuracy_before:.2%}"
+            f"{checkpoint.path} was not exported, because the exported model predicts differently: "
+            f"{found.different:,} of {found.images:,} predictions differ, the logits by up to {found.distance:.1g}, and "
+            f"its accuracy is {found.accuracy:.2%} instead of {found.accuracy_before:.2%}"
         )
     return content, found
 
@@ -115,7 +115,7 @@ def to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
     assert program is not None
     model = program.model_proto
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.value_info):
-        part.ClearField("metadata_props")  # which would say where on this machine it came from
+        part.ClearField("metadata_props")  # they have paths of this machine
     return model
 
 
@@ -129,7 +129,7 @@ def to_pt2(checkpoint: Checkpoint) -> bytes:
 
 
 def quantized(model: onnx.ModelProto, images: Frames) -> onnx.ModelProto:
-    """Return a model in ONNX that computes with 8-bit whole numbers; `images` tell how large the values in it become."""
+    """Return an ONNX model quantized to 8-bit integers; the ranges of its activations are calibrated on `images`."""
     import_onnxruntime()
     from onnxruntime import quantization
 
@@ -152,7 +152,7 @@ def quantized(model: onnx.ModelProto, images: Frames) -> onnx.ModelProto:
 
 @torch.inference_mode()
 def logits_of_pt2(content: bytes, images: Frames) -> Logits:
-    """Return the logits (N, 10) of images (N, 1, 28, 28) by a file that `to_pt2` made."""
+    """Return the logits (N, 10) of images (N, 1, 28, 28), computed by a file that `to_pt2` made."""
     program = torch.export.load(io.BytesIO(content)).module()
     batches = torch.from_numpy(images).split(interface.BATCH)
     return np.concatenate([program(batch)[0].numpy() for batch in batches])
@@ -184,7 +184,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _example() -> tuple[Tensor]:
-    """Return images to follow through the network; two, since one would be taken for a number that never changes."""
+    """Return images to trace the network with; two, since a batch of one would be traced as a constant."""
     return (torch.zeros(2, 1, FRAME, FRAME, dtype=torch.uint8),)
 
 
@@ -193,7 +193,7 @@ def _any_number() -> dict[str, dict[int, Any]]:
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return what a file says of its model: numbers, the name of each class, and how good it is if that is known."""
+    """Return the metadata of an exported file: constants, number of parameters, class names, val accuracy if known."""
     constants = ("pixel_mean", "pixel_std", "temperature", "least_score")
     facts = {name: str(getattr(checkpoint.model, name).item()) for name in constants}
     facts["parameters"] = str(checkpoint.parameters)

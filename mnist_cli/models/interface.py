@@ -1,4 +1,4 @@
-"""What all models have in common: frames in, logits out, both as arrays. Nothing here knows torch or onnxruntime."""
+"""The interface of all models: frames in, logits out, both as arrays. It depends on neither torch nor onnxruntime."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Ensemble:
     test_time_augmentation: bool = False
 
     SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
-    rejection_threshold: ClassVar[float] = ANYTHING  # the scores of averaged probabilities tell nothing apart
+    rejection_threshold: ClassVar[float] = ANYTHING  # averaged probabilities have no energy score
 
     def logits(self, frames: Frames) -> Logits:
         """Return the logarithms of the mean probabilities, which serve as logits."""
@@ -56,5 +56,5 @@ class Ensemble:
 
 
 def as_one(members: Sequence[Model], test_time_augmentation: bool = False) -> Model:
-    """Return several models as one; a single one is returned as it is, unless it needs test-time augmentation."""
+    """Return an ensemble of several models, or a single model unchanged unless test-time augmentation is on."""
     return Ensemble(members, test_time_augmentation) if test_time_augmentation or len(members) > 1 else members[0]

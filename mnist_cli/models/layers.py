@@ -1,4 +1,4 @@
-"""The layers of a network in words: kind, output shape, parameters. Without torch, from the shapes of its weights."""
+"""A summary of the layers of a network: kind, output shape, parameters. Without torch, from the shapes of its weights."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ class Layer:
 
     name: str  # such as `2 conv 3x3, 32`; a batch norm has the number of the layer before it
     output: Shape  # of one image: (channels, height, width) or (units,), after the pooling that may follow
-    parameters: int  # numbers that were learned
-    prefix: str  # what the names of its weights begin with, such as `layers.3`
+    parameters: int  # how many are learned
+    prefix: str  # of the names of its weights, such as `layers.3`
 
 
 def describe(shapes: Mapping[str, Shape]) -> list[Layer]:
-    """Return the layers of a network that `architectures` makes, whose weights have these names and shapes."""
+    """Return the layers of a network of `architectures`, whose weights have these names and shapes."""
     layers: list[Layer] = []
     number, side = 0, 0
     for prefix, tensors in _weighted(shapes):
@@ -37,7 +37,7 @@ def describe(shapes: Mapping[str, Shape]) -> list[Layer]:
 
 
 def name_of(parameter: str, layers: list[Layer]) -> str:
-    """Return what to call a parameter such as `layers.3.bias`: by its layer, and a bias as one."""
+    """Return a readable name for a parameter such as `layers.3.bias`: that of its layer, and `bias` for a bias."""
     prefix, _, kind = parameter.rpartition(".")
     names = {layer.prefix: layer.name for layer in layers}
     return f"{names.get(prefix, prefix)}{'' if kind == 'weight' else f', {kind}'}"
@@ -55,7 +55,7 @@ def _weighted(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, Shap
 def _side_after_convolution(earlier: int, side: int) -> int:
     """Return how many pixels high and wide the output is, given the convolutions before and their output.
 
-    `architectures.cnn` has the rule: the first takes 28 to 12, those after it are followed by pooling down to 3.
+    As in `architectures.cnn` the first one reduces 28 to 12, and pooling halves the output of the next ones down to 3.
     """
     if earlier == 0:
         return 12

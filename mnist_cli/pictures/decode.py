@@ -1,4 +1,4 @@
-"""A picture file, safely opened and turned upright: Pillow decodes it, and nothing else in the file is trusted."""
+"""Decoding picture files within limits, and turning them upright; Pillow decodes, and no metadata is trusted."""
 
 import ctypes
 import io
@@ -52,7 +52,7 @@ TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def silence_libraries() -> None:
     """Keep Pillow from logging and libtiff from writing to stderr: an error of a picture is reported once, as ImageError.
 
-    This changes the process, so programs call it when they start, and importing this module does not.
+    This affects the whole process, so programs call it at their start; importing this module does not.
     """
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with suppress(OSError, AttributeError):  # where libtiff is not part of Pillow
@@ -139,7 +139,7 @@ def _reported(max_pixels: int) -> Iterator[None]:
     """Raise any error of Pillow as an ImageError, and ignore its warnings."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata and of sizes that MAX_PIXELS allows
+            warnings.simplefilter("ignore")  # about invalid metadata, and about sizes that MAX_PIXELS allows
             yield
     except ImageError:
         raise
@@ -147,7 +147,7 @@ def _reported(max_pixels: int) -> Iterator[None]:
         raise FormatError(f"this is not a picture in a format read here ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
         raise _too_large(max_pixels) from error
-    # Pillow's decoders raise nearly anything on a corrupted file, and a corrupted file must not end the run.
+    # Pillow's decoders raise almost any exception for a corrupted file, which must not end the program.
     except Exception as error:
         raise ImageError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
 
@@ -194,7 +194,7 @@ def _levels(image: Image.Image, longest: int | None) -> Picture:
 
 
 def _has_greys_only(image: Image.Image) -> bool:
-    """Return whether the colours of an image are greys, which is found out faster than its pixels are converted."""
+    """Return whether all colours of an image are greys, which is faster to check than to convert its pixels."""
     rows = max(1, STRIP_PIXELS // image.width)
     strips = (image.crop((0, top, image.width, min(top + rows, image.height))) for top in range(0, image.height, rows))
     channels = ([channel.tobytes() for channel in strip.split()[:3]] for strip in strips)
@@ -214,7 +214,7 @@ def _plain(strip: Image.Image, background: str | None) -> Image.Image:
 
 
 def _spread(levels: Picture) -> None:
-    """Scale levels to 0 to 255 by their largest: such files hold 0 to 1, 0 to 1,023 or 0 to 65,535 alike."""
+    """Scale levels to 0 to 255 by their maximum: files of 16 and 32 bits have ranges such as 0 to 1 or 0 to 65,535."""
     low, high = min(0.0, float(levels.min())), float(levels.max())
     if not math.isfinite(low + high):
         raise ImageError("some of its pixels are not numbers")

@@ -1,4 +1,4 @@
-"""The pictures in a folder, and what of it is left out."""
+"""The picture files in a folder, and the number of those that are left out."""
 
 import os
 import struct
@@ -11,7 +11,7 @@ from mnist_cli.pictures import decode, rare_formats
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 MAX_PAGES = 1_000  # of a TIFF that are counted
-# Pictures that are never read here, so that people learn why they are not among the answers.
+# Formats that are never read; their files are counted, so that users learn why there is no result for them.
 OTHER_FORMATS = {
     ".jxl": "JPEG XL",
     ".jp2": "JPEG 2000",
@@ -53,7 +53,7 @@ def _suffix(name: str) -> str:
 
 
 def describe_left_out(left_out: Mapping[str, int], read: Iterable[str]) -> str | None:
-    """Say in one line how many files are left out, and how many later pages of those that are read; None for nothing."""
+    """Return in one line how many files, and how many later pages of the files in `read`, are left out; None for none."""
     parts = []
     if left_out:
         hints = {str(name): f" ({hint})" for name, hint in rare_formats.HINTS.items()}
@@ -70,7 +70,7 @@ def describe_left_out(left_out: Mapping[str, int], read: Iterable[str]) -> str |
 
 
 def count_later_pages(path: str) -> int:
-    """Return how many pages a TIFF has after the first, up to `MAX_PAGES`; none for what is no TIFF.
+    """Return how many pages a TIFF has after the first, up to `MAX_PAGES`; 0 for any other file.
 
     The directories of the pages are a linked list: a number of entries, 12 bytes for each, the position of the next
     directory (TIFF 6.0, section 2). BigTIFF has wider numbers and entries of 20 bytes.
@@ -80,7 +80,7 @@ def count_later_pages(path: str) -> int:
             return 0
         with open(path, "rb") as file:
             return max(0, _count_pages(file) - 1)
-    except (OSError, ValueError, struct.error):  # whether it can be read is for those who decode it
+    except (OSError, ValueError, struct.error):  # decoding the file will raise the error
         return 0
 
 

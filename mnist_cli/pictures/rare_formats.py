@@ -1,6 +1,6 @@
-"""HEIC and AVIF, which only some installations can decode: told by their first bytes, and opened where that is possible.
+"""HEIC and AVIF, which only some installations can decode: recognized by their first bytes, and opened where possible.
 
-Both are ISO base media files (ISO/IEC 14496-12): after a length, `ftyp`, a main brand and a version come further brands.
+Both are ISO base media files (ISO/IEC 14496-12): a length, `ftyp`, a main brand, a version, then further brands.
 """
 
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ HINTS: dict[Name, str] = {
     "HEIC": 'to read it, type: pip install "mnist-cli[heic]"',
     "AVIF": "to read it, install Pillow 11.3 or newer",
 }
-MAX_HEADER_BYTES = 128  # of a file in which a brand is looked for
+MAX_HEADER_BYTES = 128  # that are searched for a brand
 
 
 def is_readable(name: Name) -> bool:
@@ -33,7 +33,7 @@ def is_readable(name: Name) -> bool:
 
 
 def suffixes() -> set[str]:
-    """Return the endings of the files that this installation decodes."""
+    """Return the suffixes of the files that this installation decodes."""
     return {suffix for suffix, name in SUFFIXES.items() if is_readable(name)}
 
 
@@ -52,7 +52,7 @@ def openers(file: BinaryIO) -> tuple[str, ...]:
 
 
 def left_out(path: str) -> Name | None:
-    """Return the format of a file that this installation does not decode, by the ending of its name."""
+    """Return the format of a file, by its suffix, if this installation does not decode it."""
     name = SUFFIXES.get(Path(path).suffix.lower())
     return name if name and not is_readable(name) else None
 
@@ -61,14 +61,14 @@ def _name_of(start: bytes) -> Name | None:
     size = min(int.from_bytes(start[:4], "big"), len(start))
     if start[4:8] != b"ftyp":
         return None
-    brands = {start[8:12], *(start[place : place + 4] for place in range(16, size, 4))}
+    brands = {start[8:12], *(start[offset : offset + 4] for offset in range(16, size, 4))}
     return next((name for name, known in BRANDS.items() if brands & known), None)
 
 
 def _register(name: Name) -> str:
-    """Register what decodes a format with Pillow and return its name there.
+    """Register the decoder of a format with Pillow and return its name there.
 
-    A thumbnail in the file is not taken for the picture: it may show something else.
+    Thumbnails in the file are ignored: they may show something else than the picture.
     """
     if name == "AVIF":
         from PIL import AvifImagePlugin  # noqa: F401  (which registers itself)

@@ -29,10 +29,10 @@ class Options:
 
 
 def recognize(model: Model, pictures: Iterable[Source], options: Options) -> Iterator[list[Result]]:
-    """Yield a result for each picture, in order and a batch at a time.
+    """Yield the results of the pictures in batches, in the order of the pictures.
 
-    While a batch is recognized, a thread reads the next one. A picture that cannot be read has a result with an `error`,
-    which does not name it.
+    While a batch is recognized, a thread reads the next one. The result of a picture that cannot be read has an `error`,
+    whose message does not name the file.
     """
     size = 1 if options.many else BATCH
     remaining = iter(pictures)
@@ -63,7 +63,7 @@ def _read_ahead(
 
 
 def _read(source: Source, options: Options) -> Result:
-    """Return a result that has the picture of a source, or the error why there is none."""
+    """Return a result with the picture of a source, or with the error of reading it."""
     path = Path(source) if isinstance(source, str | PathLike) else None
     longest = None if options.many else decode.WORKING_SIZE  # a digit on a page is small
     try:
@@ -90,7 +90,7 @@ def _classify(model: Model, results: list[Result], options: Options) -> list[Res
 
 def _detect(model: Model, results: list[Result], options: Options) -> list[Result]:
     """Return the results with all digits of each picture; the prediction of an only digit is that of the picture."""
-    from mnist_cli.recognition import detection  # imports scipy, which takes a while
+    from mnist_cli.recognition import detection  # imports scipy, which is slow
 
     detected = []
     for result in results:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """The only digit of a picture, or all its digits, or the reason why there is none."""
+    """The single digit of a picture, or all its digits, or the reason why there is none."""
 
     path: Path | None = None  # None when the picture is not from a file
-    prediction: "Prediction | None" = None  # of the only digit; None for no digit, several digits, or an `error`
+    prediction: "Prediction | None" = None  # of the single digit; None for no digit, several digits, or an `error`
     digits: "Sequence[Detection]" = ()  # in reading order, when a picture may have several
     error: MnistError | None = None  # why the picture could not be read
     picture: "Picture | None" = None
@@ -36,7 +36,7 @@ class Result:
 
     @property
     def digit(self) -> int | None:
-        """The only digit in the picture, or None for a `reason`."""
+        """The single digit in the picture, or None for a `reason`."""
         return self.prediction.digit if self.prediction else None
 
     @property
@@ -62,8 +62,8 @@ class Result:
     def text(self) -> str:
         """The digits as text, line by line, with a `?` for each that has a reason."""
         lines = groupby(self.digits, key=lambda detection: detection.line)
-        signs = (["?" if one.prediction.reason else str(one.prediction.digit) for one in line] for _, line in lines)
-        return "\n".join("".join(line) for line in signs)
+        texts = (["?" if one.prediction.reason else str(one.prediction.digit) for one in line] for _, line in lines)
+        return "\n".join("".join(line) for line in texts)
 
     def to_dict(self, top_k: int = 0, many: bool = False, frame: bool = False) -> dict[str, Any]:
         """Return the result as plain values, for JSON.

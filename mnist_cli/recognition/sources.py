@@ -31,7 +31,7 @@ S = TypeVar("S")
 
 
 def expand(sources: Iterable[S]) -> Iterator[S | str]:
-    """Yield the sources, with the pictures below a folder instead of the folder; a folder without pictures stays."""
+    """Yield the sources, replacing each folder by the pictures below it; a folder without pictures is kept."""
     for source in sources:
         pictures = folders.find(source) if isinstance(source, str | PathLike) and os.path.isdir(source) else []
         if pictures:
@@ -55,10 +55,10 @@ def is_one(source: object) -> bool:
 def read(source: Source, longest: int | None = decode.WORKING_SIZE, max_pixels: int = decode.MAX_PIXELS) -> Picture:
     """Return the picture of a source, reduced to at most `longest` px unless that is None; `-` is standard input.
 
-    An array or tensor is (height, width), (height, width, 1 or 3) or (1 or 3, height, width), with numbers from 0 to 1, to
-    255, or to any larger one. Encoded bytes may have at most `max_pixels`.
+    An array or tensor is (height, width), (height, width, 1 or 3) or (1 or 3, height, width), with values from 0 to 1, to
+    255, or to any larger number. Encoded bytes may have at most `max_pixels`.
 
-    Raises ImageError, which does not name the source, when it cannot be read.
+    Raises ImageError, whose message does not name the source, when it cannot be read.
     """
     if isinstance(source, bytes):
         return decode.decode(io.BytesIO(source), longest, max_pixels)
@@ -80,25 +80,25 @@ def _read_path(path: Path, longest: int | None) -> Picture:
 
 
 def _to_numpy(source: ArrayLike) -> NDArray[Any]:
-    """Return an array or a tensor, which may be on a GPU, need a gradient or have a type that NumPy lacks, as an array."""
+    """Return an array, or a tensor on any device and of any type, with or without a gradient, as a NumPy array."""
     detach = getattr(source, "detach", None)
     return np.asarray(source if detach is None else detach().cpu().float())
 
 
 def _from_array(array: NDArray[Any], longest: int | None) -> Picture:
-    """Return an array of levels, 0 = black to 255 = white; raises ImageError when it is not a picture."""
+    """Return the picture of an array, 0 = black to 255 = white; raises ImageError when it is not a picture."""
     if not (array.size and _is_picture_shape(array.shape) and array.dtype.kind in "buif"):
         raise ImageError(
-            f"an array of shape {array.shape} and type {array.dtype} is no picture; numbers of shape (height, width), "
-            "(height, width, 3) or (3, height, width) are"
+            f"an array of shape {array.shape} and type {array.dtype} is not a picture; expected numbers of shape "
+            "(height, width), (height, width, 3) or (3, height, width)"
         )
     if array.ndim == 3 and array.shape[2] not in CHANNELS:
         array = np.moveaxis(array, 0, 2)
     levels = array.astype(np.float32)
     if not np.isfinite(levels).all() or levels.min() < 0:
-        raise ImageError("an array is no picture when it has numbers that are negative, infinite or NaN")
+        raise ImageError("an array with negative, infinite or NaN values is not a picture")
     top = float(levels.max())
-    if top > 255 or top <= 1 or (array.dtype.kind == "f" and top < 2):  # a resampled 1 may come out a little larger
+    if top > 255 or top <= 1 or (array.dtype.kind == "f" and top < 2):  # resampling may make a 1 slightly larger
         levels *= 255 / max(top, 1)
     pixels = levels.round().astype(np.uint8)
     return decode.to_array(Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels), longest)
