@@ -174,7 +174,7 @@ def test_the_answer_has_its_confidence_ten_bars_and_what_the_model_saw(page):
     with page.expect_response(lambda response: "predict" in response.url and response.ok):
         draw(page, STROKES[7])
     expect_digit(page, 7)
-    expect(page.locator("#sure")).to_have_text(re.compile(r"^(> )?9\d\.\d% sure$"))
+    expect(page.locator("#sure")).to_have_text(re.compile(r"^(> )?9\d\.\d% confidence$"))
     expect(page.locator("#bars li.most .digit")).to_have_text("7")
     shares = [float(text.strip(": >%")) for text in page.locator("#bars .unseen").all_inner_texts()]
     assert len(shares) == 10
@@ -310,7 +310,9 @@ def test_what_is_no_digit_says_so_and_why(page):
     draw(page, STAR)
     expect(page.locator("#sure")).to_have_text("Not a digit")
     expect(page.locator("#numeral")).to_have_text("?")
-    expect(page.locator("#why")).to_have_text(re.compile(r"^It is too unlike all ten\. The nearest is a \d\.$"))
+    expect(page.locator("#why")).to_have_text(
+        re.compile(r"^It is not similar enough to any of the ten digits; the most similar is \d\.$")
+    )
     expect(page.locator("#spoken")).to_contain_text("Not a digit")
 
 
@@ -362,7 +364,7 @@ def test_a_blank_picture_and_a_file_that_is_none_are_told_apart(page, tmp_path):
     expect(page.locator("#sure")).to_have_text("No ink")
     (tmp_path / "letter.png").write_text("Dear all")
     page.locator("#choose").set_input_files(tmp_path / "letter.png")
-    expect(page.locator("#why")).to_have_text(re.compile("^That is no picture that can be read"))
+    expect(page.locator("#why")).to_have_text(re.compile("^This file cannot be read as a picture"))
 
 
 def test_a_failed_upload_clears_the_sheet_and_undo_brings_the_drawing_back(page, tmp_path):
@@ -370,7 +372,7 @@ def test_a_failed_upload_clears_the_sheet_and_undo_brings_the_drawing_back(page,
     expect_digit(page, 7)
     (tmp_path / "letter.png").write_text("Dear all")
     page.locator("#choose").set_input_files(tmp_path / "letter.png")
-    expect(page.locator("#why")).to_have_text(re.compile("^That is no picture that can be read"))
+    expect(page.locator("#why")).to_have_text(re.compile("^This file cannot be read as a picture"))
     assert ink(page).max() == 0
     expect(page.locator("#numeral")).to_have_text("!")
     page.locator("#undo").click()
@@ -407,9 +409,9 @@ def test_chinese_is_the_browsers_until_one_chooses_and_then_remembered(visit):
     assert page.evaluate("document.documentElement.lang") == "zh"
     expect(page.get_by_role("heading", level=1)).to_have_text("写一个数字")
     draw(page, STROKES[7])
-    expect(page.locator("#spoken")).to_have_text(re.compile("^这是 7.把握 "))
+    expect(page.locator("#spoken")).to_have_text(re.compile("^这是 7.置信度 "))
     page.locator("#language").click()
-    expect(page.locator("#sure")).to_have_text(re.compile("sure$"))
+    expect(page.locator("#sure")).to_have_text(re.compile("confidence$"))
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text("Draw a digit")
 
@@ -433,13 +435,13 @@ def refuse(status):
 def test_a_server_that_is_too_busy_is_asked_again(page):
     page.route("**/api/predict*", refuse(503), times=1)
     page.get_by_role("button", name="A 3 of the val images").click()
-    expect(page.locator("#why")).to_have_text("The server is busy; asking again …")
+    expect(page.locator("#why")).to_have_text("The server is busy; retrying …")
     expect_digit(page, 3)
     page.problems.clear()  # the browser's own word on the 503
 
 
 def test_a_refused_picture_is_explained(page):
-    statuses = {413: "That picture is too large", 422: "That is no picture", 500: "The server could not answer"}
+    statuses = {413: "The picture is too large", 422: "This file cannot be read", 500: "The server failed to respond"}
     for status, why in statuses.items():
         page.unroute_all()
         page.route("**/api/predict*", refuse(status))
@@ -452,8 +454,8 @@ def test_a_correction_is_kept_by_a_server_that_collects(page, server):
     draw(page, STROKES[1])
     expect_digit(page, 1)
     page.get_by_role("button", name="It is a 7").click()
-    expect(page.locator("#why")).to_have_text("Kept as a 7. Thank you.")
-    expect(page.locator("#privacy")).to_contain_text("keeps those that you correct")
+    expect(page.locator("#why")).to_have_text("Saved as a 7. Thank you.")
+    expect(page.locator("#privacy")).to_contain_text("stores those that you correct")
     (picture,) = server.corrections.rglob("*.png")
     assert Image.open(picture).convert("L").getextrema()[0] < 50
     assert f"{picture.name},7" in (server.corrections / "labels.csv").read_text()
@@ -465,7 +467,7 @@ def test_corrections_are_not_offered_by_a_server_that_does_not_collect(page):
     draw(page, STROKES[1])
     expect_digit(page, 1)
     expect(page.locator("#correct")).to_be_hidden()
-    expect(page.locator("#privacy")).to_contain_text("keeps none")
+    expect(page.locator("#privacy")).to_contain_text("stores none")
 
 
 def test_the_page_fits_its_window_and_shows_the_answer_without_scrolling(page):
@@ -551,13 +553,13 @@ CONTRASTS = """() => {
 def test_a_server_that_stops_is_told_and_the_page_goes_on_when_it_is_back(page, server):
     server.stop()
     draw(page, STROKES[7])
-    expect(page.locator("#why")).to_have_text(re.compile(r"^The server does not answer\. Start it again"))
-    expect(page.get_by_role("status")).to_contain_text("The server does not answer")
+    expect(page.locator("#why")).to_have_text(re.compile(r"^The server does not respond\. Start it again"))
+    expect(page.get_by_role("status")).to_contain_text("The server does not respond")
     server.start()
     expect_digit(page, 7)
     server.stop()
     page.get_by_role("button", name="A 3 of the val images").click()
-    expect(page.locator("#why")).to_have_text(re.compile(r"^The server does not answer\. Start it again"))
+    expect(page.locator("#why")).to_have_text(re.compile(r"^The server does not respond\. Start it again"))
     server.start()
     expect_digit(page, 7)  # which is still on the sheet
     page.problems.clear()  # the browser's own word on each request that failed

@@ -5,40 +5,40 @@ import { STRINGS, fill } from "./strings.js";
 const DIGITS = [...Array(10).keys()];
 const READABLE = ".png,.jpg,.jpeg,.webp,.bmp,.gif,.tif,.tiff,image/png,image/jpeg,image/webp,image/bmp,image/gif,image/tiff";
 const SHOWN = 1600; // px, to which the longer side of a picture is reduced before it is shown
-const PAUSE = 80; // ms, at least, between two questions while a stroke is drawn
-const RELIEF = 3; // times as long as an answer took: a slow server keeps its time for the answer to the whole stroke
-const AGAIN = 2000; // ms between two looks whether the server is back
+const MIN_INTERVAL = 80; // ms between two requests while a stroke is drawn
+const INTERVAL_FACTOR = 3; // times the last latency: a slow server is left free for the finished stroke
+const RETRY = 2000; // ms between two checks whether the server is back
 
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
-const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => (isFinished ? ask() : askMeanwhile()));
+const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => (isFinished ? recognize() : recognizeStroke()));
 
 let language = [remembered("language"), navigator.language.slice(0, 2)].find((one) => one in STRINGS) ?? "en";
-let model = null; // what GET /api/model said
-let shown = null; // what is on the page: { answer, ms, isFinished }, { failure }, or null
-let question = null; // the newest one, while it is under way: an AbortController
-let lastAsked = 0; // ms, when
-let lastTook = 0; // ms
+let model = null; // the response of GET /api/model
+let shown = null; // the result on the page: { answer, ms, isFinished }, { failure }, or null
+let request = null; // the AbortController of the current request, or null
+let requestedAt = 0; // ms, of the last request
+let latency = 0; // ms, of the last response
 let isWaitingForServer = false;
 
-// Asking ---------------------------------------------------------------------------------------------------------
+// Requests -------------------------------------------------------------------------------------------------------
 
-/** Ask about the sheet as it is. What was asked before no longer matters. */
-async function ask({ isFinished = true, many = hasSeveral() } = {}) {
-  question?.abort();
-  question = null;
+/** Recognize the sheet as it is; an earlier request is aborted. */
+async function recognize({ isFinished = true, many = hasSeveral() } = {}) {
+  request?.abort();
+  request = null;
   refreshTools();
   if (isWaitingForServer) return show({ failure: "offline" });
   if (sheet.isEmpty) return show(null);
-  const { signal } = (question = new AbortController());
-  lastAsked = performance.now();
+  const { signal } = (request = new AbortController());
+  requestedAt = performance.now();
   try {
     const picture = sheet.picture();
     let answer = await service.predict(picture, { many, signal });
     if (answer.reason === "several digits" && !many && isFinished) answer = await service.predict(picture, { many: true, signal });
     if (signal.aborted) return;
-    lastTook = performance.now() - lastAsked;
-    show({ answer, ms: lastTook, isFinished });
+    latency = performance.now() - requestedAt;
+    show({ answer, ms: latency, isFinished });
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof service.Failure)) throw error;
@@ -46,34 +46,34 @@ async function ask({ isFinished = true, many = hasSeveral() } = {}) {
     else show({ failure: error.kind });
     if (error.kind === "busy") {
       await pause(1000 * error.retryAfter);
-      if (!signal.aborted) ask({ isFinished, many });
+      if (!signal.aborted) recognize({ isFinished, many });
     }
   } finally {
-    if (question?.signal === signal) question = null;
+    if (request?.signal === signal) request = null;
   }
 }
 
-/** Whether the last answer was about several digits: then one more stroke hardly makes them one. */
+/** Whether the last result had several digits: another stroke is then unlikely to make them one. */
 function hasSeveral() {
   return shown?.answer?.digits?.length > 1;
 }
 
-/** Ask while a stroke is drawn, unless an answer is still to come. */
-function askMeanwhile() {
+/** Recognize an unfinished stroke, unless a request is in flight. */
+function recognizeStroke() {
   refreshTools();
-  if (question || isWaitingForServer) return;
+  if (request || isWaitingForServer) return;
   if (hasSeveral()) return; // their boxes stay as they are until the stroke is finished
-  if (performance.now() - lastAsked >= Math.max(PAUSE, RELIEF * lastTook)) ask({ isFinished: false });
+  if (performance.now() - requestedAt >= Math.max(MIN_INTERVAL, INTERVAL_FACTOR * latency)) recognize({ isFinished: false });
 }
 
 async function waitForServer() {
   if (isWaitingForServer) return;
   isWaitingForServer = true;
   show({ failure: "offline" });
-  while (!(await service.isUp())) await pause(AGAIN);
+  while (!(await service.isUp())) await pause(RETRY);
   isWaitingForServer = false;
   describeModel();
-  ask();
+  recognize();
 }
 
 function pause(milliseconds) {
@@ -97,7 +97,7 @@ async function open(file) {
     const image = await createImageBitmap(file);
     lay({ file, width: image.width, image: await reduced(image), isDark: brightness(image) < 128 });
   } catch {
-    sheet.clear(); // or the message would seem to be about the drawing before
+    sheet.clear(); // so that the message is not taken for one about the earlier drawing
     show({ failure: "noPicture" });
   }
 }
@@ -114,7 +114,7 @@ async function openExample(address) {
 }
 
 function lay(picture) {
-  shown = null; // that there were several digits says nothing of another picture
+  shown = null; // several digits in the last picture do not mean several in this one
   sheet.lay(picture);
 }
 
@@ -145,20 +145,20 @@ function brightness(image) {
 const text = (key, values = {}) => fill(STRINGS[language][key], values);
 const number = (value, options) => new Intl.NumberFormat(language, options).format(value);
 
-/** A share as a percentage with one decimal, never rounded up to all. */
-function percent(share) {
-  const short = number(Math.min(share, 0.999), { style: "percent", minimumFractionDigits: 1 });
-  return share > 0.9995 ? `> ${short}` : short;
+/** A fraction as a percentage with one decimal, never rounded up to 100 %. */
+function percent(fraction) {
+  const short = number(Math.min(fraction, 0.999), { style: "percent", minimumFractionDigits: 1 });
+  return fraction > 0.9995 ? `> ${short}` : short;
 }
 
-/** A share as a percentage without decimals, for which there is room above a bar. */
-function whole(share) {
-  const short = number(Math.min(share, 0.99), { style: "percent", maximumFractionDigits: 0 });
-  return share > 0.995 ? `>${short}` : short;
+/** A fraction as a percentage without decimals, for the narrow space above a bar. */
+function whole(fraction) {
+  const short = number(Math.min(fraction, 0.99), { style: "percent", maximumFractionDigits: 0 });
+  return fraction > 0.995 ? `>${short}` : short;
 }
 
-/** What to say of an answer: the large sign, the line beside it, the sentence below, and what is read aloud. */
-function word({ answer, failure, isFinished } = {}) {
+/** The texts for a result: the large sign, the line beside it, the sentence below, and the text for screen readers. */
+function texts({ answer, failure, isFinished } = {}) {
   if (failure) return { sign: "!", sure: text("noAnswer"), why: text(failure) };
   if (!answer) return { sign: "", sure: text("waiting"), why: text("waitingMore") };
   const values = { digit: likeliest(answer), percent: percent(answer.confidence ?? 0) };
@@ -181,14 +181,14 @@ function likeliest({ probabilities }) {
 function show(what) {
   shown = what;
   render();
-  if (what?.answer && !what.isFinished) return; // one who listens wants to hear what comes of the whole stroke
-  const { sure, why, spoken } = word(what ?? undefined);
+  if (what?.answer && !what.isFinished) return; // screen readers announce finished strokes only
+  const { sure, why, spoken } = texts(what ?? undefined);
   $("spoken").textContent = what ? (spoken ?? `${sure}. ${why}`) : "";
 }
 
 function render() {
   const { answer, ms, isFinished } = shown ?? {};
-  const { sign, sure, why } = word(shown ?? undefined);
+  const { sign, sure, why } = texts(shown ?? undefined);
   const digits = answer?.digits?.length > 1 ? answer.digits : [];
   const isRead = answer?.reason === null || digits.length > 0;
   $("answer").dataset.state = !shown ? "waiting" : isRead ? "read" : answer && !isFinished ? "drawing" : "doubt";
@@ -210,7 +210,7 @@ function setSign(sign) {
   element.style.setProperty("--length", Math.max(...sign.split("\n").map((line) => line.length)));
   element.classList.toggle("long", sign.length > 1);
   element.classList.remove("new");
-  void element.offsetWidth; // lets the same animation begin again
+  void element.offsetWidth; // restarts the animation
   element.classList.add("new");
 }
 
@@ -218,13 +218,13 @@ function renderBars(probabilities, isRead) {
   $("bars").hidden = probabilities === null;
   const most = probabilities ? Math.max(...probabilities) : 1;
   [...$("bars").children].forEach((bar, digit) => {
-    const share = probabilities?.[digit] ?? 0;
-    bar.classList.toggle("most", isRead && share === most);
-    bar.querySelector(".fill").style.transform = `scaleY(${share})`;
+    const fraction = probabilities?.[digit] ?? 0;
+    bar.classList.toggle("most", isRead && fraction === most);
+    bar.querySelector(".fill").style.transform = `scaleY(${fraction})`;
     const value = bar.querySelector(".value");
-    value.textContent = probabilities && share >= 0.005 ? whole(share) : "";
-    value.style.bottom = `${100 * share}%`;
-    bar.querySelector(".unseen").textContent = probabilities ? `: ${percent(share)}` : "";
+    value.textContent = probabilities && fraction >= 0.005 ? whole(fraction) : "";
+    value.style.bottom = `${100 * fraction}%`;
+    bar.querySelector(".unseen").textContent = probabilities ? `: ${percent(fraction)}` : "";
   });
 }
 
@@ -240,7 +240,7 @@ function renderFound(digits) {
   $("boxes").replaceChildren(
     ...digits.map(({ digit, box, reason }) => {
       const frame = create("div", { className: reason ? "box doubt" : "box" });
-      const [left, top, width, height] = sheet.locate(box).map((share) => `${100 * share}%`);
+      const [left, top, width, height] = sheet.locate(box).map((fraction) => `${100 * fraction}%`);
       Object.assign(frame.style, { left, top, width, height });
       frame.append(create("b", { textContent: digit ?? "?" }));
       return frame;
@@ -283,7 +283,7 @@ function create(tag, properties, data = {}) {
   return element;
 }
 
-// What is remembered until the next visit, under names that no other page on this port uses; nothing where the browser
+// Settings in local storage, under names that no other page on this port uses; nothing is stored where the browser
 // forbids it.
 
 function remembered(key) {
@@ -298,18 +298,18 @@ function remember(key, value) {
   try {
     localStorage.setItem(`mnist-${key}`, value);
   } catch {
-    // the choice holds until the page is closed
+    // the setting lasts until the page is closed
   }
 }
 
-// Beginning ------------------------------------------------------------------------------------------------------
+// Start ----------------------------------------------------------------------------------------------------------
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   refreshColours();
 }
 
-/** What is painted, and not styled, has to be painted again. */
+/** Canvases are not styled by CSS, so they have to be drawn again. */
 function refreshColours() {
   sheet.draw();
   render();
@@ -355,7 +355,7 @@ async function sendCorrection(button, digit) {
 function listen() {
   $("undo").addEventListener("click", () => sheet.undo());
   $("clear").addEventListener("click", () => sheet.clear());
-  $("several").addEventListener("click", () => ask({ many: true }));
+  $("several").addEventListener("click", () => recognize({ many: true }));
   $("thickness").addEventListener("input", (event) => (sheet.thickness = setThickness(event.target.value)));
   for (const input of [$("choose"), $("photograph")]) {
     input.accept = READABLE;

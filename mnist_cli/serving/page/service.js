@@ -1,4 +1,4 @@
-// What the page asks the server. A failure is a Failure, whose `kind` is the name of a text.
+// Requests to the server. They throw a Failure, whose `kind` is the key of a text in strings.js.
 
 export class Failure extends Error {
   constructor(kind, retryAfter = 0) {

@@ -1,6 +1,6 @@
-// The sheet one draws on: strokes over a picture, or over nothing. Lengths and places are shares of its side, 0 to 1.
+// The drawing area: strokes over a picture, or over nothing. Lengths and positions are fractions of its side, 0 to 1.
 
-const SENT = 280; // px, the side of the picture that is made of strokes
+const SENT = 280; // px, side of the picture that is sent
 const SQUARES = 28; // of the paper; the keyboard's pen goes from one to the next
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const BLANK = { strokes: [], picture: null };
@@ -10,10 +10,10 @@ export class Sheet {
   #canvas;
   #pen; // the element that shows where the keyboard's pen is
   #changed; // called with whether a stroke is finished
-  #states = [BLANK]; // the newest last; none is ever altered but for the stroke that is being drawn
+  #states = [BLANK]; // the newest last; immutable except for the stroke that is being drawn
   #stroke = null;
   #pointer = null;
-  #place = [SQUARES / 2, SQUARES / 2]; // of the keyboard's pen, in squares
+  #position = [SQUARES / 2, SQUARES / 2]; // of the keyboard's pen, in squares
   #redraw = 0;
 
   constructor(canvas, pen, changed) {
@@ -55,7 +55,7 @@ export class Sheet {
     this.#push({ strokes: [], picture });
   }
 
-  /** The picture to be read: the user's own file as long as nothing was drawn over it. */
+  /** The picture to recognize: the user's own file as long as nothing was drawn over it. */
   picture() {
     if (this.#state.picture && !this.#state.strokes.length) return this.#state.picture.file;
     const canvas = Object.assign(document.createElement("canvas"), { width: SENT, height: SENT });
@@ -68,7 +68,7 @@ export class Sheet {
     return new Blob([Uint8Array.from(png, (character) => character.charCodeAt(0))], { type: "image/png" });
   }
 
-  /** Where on the sheet a box lies that the server found in `picture()`. */
+  /** Convert a box in the pixels of `picture()` to fractions of the sheet. */
   locate([x, y, width, height]) {
     const { picture, strokes } = this.#state;
     if (!picture || strokes.length) return [x, y, width, height].map((length) => length / SENT);
@@ -77,7 +77,7 @@ export class Sheet {
     return [left + x * scale, top + y * scale, width * scale, height * scale];
   }
 
-  /** Draw everything anew, in the colours that the style gives the canvas. */
+  /** Redraw everything in the canvas's colour of the style sheet. */
   draw() {
     cancelAnimationFrame(this.#redraw);
     this.#redraw = requestAnimationFrame(() => {
@@ -94,7 +94,7 @@ export class Sheet {
       context.imageSmoothingEnabled = !picture.values;
       context.drawImage(image, ...fit(image).map((length) => length * side));
     }
-    // Over somebody's photo the pen must stand out from that, whatever the colours of the page.
+    // Over a photo the pen needs contrast with that, whatever the colours of the page.
     const colour = picture && !picture.values ? (picture.isDark ? "white" : "black") : ink;
     for (const stroke of strokes) paintStroke(context, stroke, side, colour);
   }
@@ -147,14 +147,14 @@ export class Sheet {
 
   #key(event) {
     if (event.key in ARROWS && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      this.#place = this.#place.map((at, axis) => Math.min(SQUARES, Math.max(0, at + ARROWS[event.key][axis])));
-      this.#stroke?.push([...this.#place.map((at) => at / SQUARES), this.thickness]);
+      this.#position = this.#position.map((at, axis) => Math.min(SQUARES, Math.max(0, at + ARROWS[event.key][axis])));
+      this.#stroke?.push([...this.#position.map((at) => at / SQUARES), this.thickness]);
       this.#showPen();
       if (this.#stroke) this.#update(false);
     } else if (event.key === " ") {
       if (this.#stroke) this.#lift();
       else {
-        this.#begin(...this.#place.map((at) => at / SQUARES), this.thickness);
+        this.#begin(...this.#position.map((at) => at / SQUARES), this.thickness);
         this.#showPen();
         this.#update(false);
       }
@@ -173,12 +173,12 @@ export class Sheet {
   #showPen() {
     this.#pen.hidden = false;
     this.#pen.classList.toggle("down", this.#stroke !== null);
-    const [x, y] = this.#place.map((at) => `${(100 * at) / SQUARES}%`);
+    const [x, y] = this.#position.map((at) => `${(100 * at) / SQUARES}%`);
     Object.assign(this.#pen.style, { left: x, top: y });
   }
 }
 
-/** Where a picture lies on the sheet, whole and in the middle: x, y, width, height. */
+/** The box in which a picture fits into the sheet, centred: x, y, width, height. */
 function fit({ width, height }) {
   const longer = Math.max(width, height);
   const [across, down] = [width / longer, height / longer];
