@@ -1,5 +1,5 @@
-"""How the model that ships is made: `python -m pretraining`, or `make model`.
+"""How the model that ships is trained: `python -m pretraining`, or `make model`.
 
-MNIST's digits and others, drawn by program, are put on simulated pages, photographed, and read back by `images` as a
-user's picture would be. What comes out of that is what the model learns from.
+MNIST's digits, and digits drawn by program, are rendered as simulated photos and scans, and preprocessed by
+`mnist_cli.pictures` as a user's picture is. The model is trained on the resulting frames.
 """

@@ -1,4 +1,4 @@
-"""What the model that ships learns from: frames that were read back from simulated pictures, and what they show."""
+"""The training examples of the model that ships: frames of simulated pictures, with their labels."""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,16 +17,15 @@ from mnist_cli.pictures import binarize, decode, normalize
 from pretraining import pages, strokes
 from pretraining.strokes import Mask
 
-NOTHING = 10  # the label of what is no digit
-CHUNK = 500  # pictures made by a process at a time
-FEWEST = 8  # px of ink that a sign has at least
-PRINTED = 0.08  # of the digits drawn by program are set in type
-LIKE, UNLIKE = (
-    0.75,
-    0.5,
-)  # correlation with the true frame above which a candidate is a digit, and below which it is none
-HALVES = {2: ("left", "right"), 3: ("left",), 5: ("left", "right"), 6: ("right",), 8: ("left",)}  # that are no digits
-TURNED = {2: (1, 3), 3: (1, 3), 4: (1, 2), 5: (1, 3), 7: (1, 3)}  # quarter turns after which a digit is none
+NOT_A_DIGIT = 10  # the label of negative examples
+CHUNK = 500  # pictures that a process makes at a time
+MIN_INK = 8  # px, of a symbol
+PRINTED = 0.08  # fraction of the digits drawn by program that are set in a typeface
+# The correlation with the true frame above which a candidate is a positive example, and below which a negative one.
+MIN_POSITIVE, MAX_NEGATIVE = 0.75, 0.5
+# Halves of digits, and quarter turns of digits, that are not digits.
+HALVES = {2: ("left", "right"), 3: ("left",), 5: ("left", "right"), 6: ("right",), 8: ("left",)}
+TURNED = {2: (1, 3), 3: (1, 3), 4: (1, 2), 5: (1, 3), 7: (1, 3)}
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,12 @@ class Mixture:
     mnist: int
     drawn: int  # digits drawn by program
     small: int  # thumbnails, half of MNIST's digits and half of drawn ones
-    writing: int  # what is written and no digit
-    things: int  # what is not even writing
+    writing: int  # letters and other writing that is not a digit
+    non_writing: int  # shapes, textures and scribbles
 
 
 def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
-    """Return frames of simulated pictures, labelled 0 to 9 or NOTHING; the same seed makes the same frames."""
+    """Return frames of simulated pictures, labelled 0 to 9 or NOT_A_DIGIT; the same seed makes the same frames."""
     pixels, labels = digits.images[:, 0].numpy(), digits.labels.numpy()
     rng = np.random.default_rng(seed)
     kinds = [kind for kind, count in asdict(mixture).items() for _ in range(count)]
@@ -68,55 +67,55 @@ def _make_chunk(
 
 
 def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> list[tuple[Frame, int]]:
-    """Return some of the frames that a picture is read as, with what each shows."""
-    sign = mask
+    """Return some of the candidate frames of a simulated picture, with their labels."""
+    symbol = mask
     if kind == "writing":
-        sign = _writing(label, mask, rng)
-    elif kind == "things":
-        sign = _thing(rng)
+        symbol = _writing(label, mask, rng)
+    elif kind == "non_writing":
+        symbol = _non_writing(rng)
     elif kind == "drawn":
-        sign = strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
+        symbol = strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
     elif kind == "small" and rng.random() < 0.5:
-        sign = strokes.digit(label, rng)
-    if (sign > 0.5).sum() < FEWEST:
+        symbol = strokes.digit(label, rng)
+    if (symbol > 0.5).sum() < MIN_INK:
         return []
     conditions = [pages.thumbnail] if kind == "small" else list(pages.CONDITIONS.values())
-    if kind == "things" and rng.random() < 0.4:  # a page says nothing of them
+    if kind == "non_writing" and rng.random() < 0.4:  # pages are of no use for them
         conditions = [pages.as_mnist, pages.fills_the_frame]
-    picture = conditions[rng.integers(len(conditions))](sign, rng)
-    looks = 1 if kind in {"small", "writing"} else None  # a part of what is written may well look like a digit
+    picture = conditions[rng.integers(len(conditions))](symbol, rng)
+    limit = 1 if kind in {"small", "writing"} else None  # a part of the writing may look like a digit
     try:
-        found = [normalize.draw(ink) for ink in islice(binarize.candidates(decode.to_array(picture)), looks)]
+        found = [normalize.draw(ink) for ink in islice(binarize.candidates(decode.to_array(picture)), limit)]
     except ImageError:
         return []
     if kind == "small":
         return [(found[0], label)]
     if kind == "writing":
-        return [(found[0], NOTHING)]
-    if kind == "things":
-        return [(frame, NOTHING) for frame in _some(found, 3, rng)]
-    true = normalize.draw(np.where(sign < 0.1, 0, sign).astype(np.float32))
-    likeness = np.array([likeness_of(frame, true) for frame in found])
-    right = [frame for frame, like in zip(found, likeness, strict=True) if like > LIKE]
-    wrong = [frame for frame, like in zip(found, likeness, strict=True) if like < UNLIKE]
+        return [(found[0], NOT_A_DIGIT)]
+    if kind == "non_writing":
+        return [(frame, NOT_A_DIGIT) for frame in _some(found, 3, rng)]
+    true = normalize.draw(np.where(symbol < 0.1, 0, symbol).astype(np.float32))
+    correlations = np.array([correlation_of(frame, true) for frame in found])
+    right = [frame for frame, correlation in zip(found, correlations, strict=True) if correlation > MIN_POSITIVE]
+    wrong = [frame for frame, correlation in zip(found, correlations, strict=True) if correlation < MAX_NEGATIVE]
     chosen = [(frame, label) for frame in _some(right, 2, rng)]
-    return chosen + [(frame, NOTHING) for frame in _some(wrong, 1, rng)]
+    return chosen + [(frame, NOT_A_DIGIT) for frame in _some(wrong, 1, rng)]
 
 
 def _some(frames: list[Frame], count: int, rng: np.random.Generator) -> list[Frame]:
-    """Return up to `count` of the frames that differ."""
+    """Return up to `count` distinct frames, in random order."""
     different = list({frame.tobytes(): frame for frame in frames}.values())
     return [different[index] for index in rng.permutation(len(different))[:count]]
 
 
-def likeness_of(frame: Frame, other: Frame) -> float:
-    """Return the correlation of two frames, each slightly blurred: pens differ."""
+def correlation_of(frame: Frame, other: Frame) -> float:
+    """Return the correlation of two frames, each slightly blurred because pens differ."""
     a, b = (ndimage.gaussian_filter(image[0].astype(np.float32), 1.5).ravel() for image in (frame, other))
     return float(np.corrcoef(a, b)[0, 1])
 
 
 def _writing(label: int, mask: Mask, rng: np.random.Generator) -> Mask:
-    """Draw what is written and no digit: a letter, a digit on its side, half of one, several digits."""
+    """Draw writing that is not a digit: a letter, a rotated digit, half of one, several digits."""
     kind = rng.random()
     if kind < 0.1 and label in TURNED:
         return np.rot90(mask, rng.choice(TURNED[label])).copy()
@@ -129,8 +128,8 @@ def _writing(label: int, mask: Mask, rng: np.random.Generator) -> Mask:
     return strokes.letter(rng)
 
 
-def _thing(rng: np.random.Generator) -> Mask:
-    """Draw what is not even writing: a shape, a texture, a scribble."""
+def _non_writing(rng: np.random.Generator) -> Mask:
+    """Draw a shape, a texture or a scribble."""
     kind = rng.random()
     if kind < 0.2:
         return strokes.scribble(rng)
@@ -142,11 +141,11 @@ def _thing(rng: np.random.Generator) -> Mask:
         return _shape(rng)
     shapes = [_shape(rng) for _ in range(rng.integers(1, 4))]
     thing: Mask = np.maximum.reduce(shapes)
-    return np.fmax(thing, thing[:, ::-1])  # many things are alike on both sides
+    return np.fmax(thing, thing[:, ::-1])  # many objects are symmetric
 
 
 def _shape(rng: np.random.Generator) -> Mask:
-    """Draw a filled shape, with a texture in it: a thing, not writing."""
+    """Draw a filled shape with a texture."""
     angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 12)))
     reach = rng.uniform(0.3, 1, len(angles)) * rng.uniform(0.4, 1, size=(2, 1))
     y, x = np.mgrid[-1.1:1.1:128j, -1.1:1.1:128j]

@@ -1,7 +1,7 @@
-"""Pictures such as people have, simulated: a sign on a page, with its pen, paper and light, photographed or scanned.
+"""Simulated photos and scans of a symbol on a page, with various pens, papers and lighting.
 
-Each condition takes the mask of a sign, such as an MNIST image divided by 255, and returns the picture that one would
-get from it. `CONDITIONS` names them all.
+Each condition takes the mask of a symbol, such as an MNIST image divided by 255, and returns a picture of it. `CONDITIONS`
+names them all.
 """
 
 import io
@@ -22,32 +22,32 @@ WHITE, BLACK = (250, 250, 250), (25, 25, 30)
 
 
 def enlarge(mask: Mask, height: int) -> Mask:
-    """Return the sign `height` px tall with the sharp edge of a pen."""
+    """Return the symbol `height` px tall with the sharp edge of a pen."""
     rows, columns = np.flatnonzero(mask.max(axis=1) > 0.1), np.flatnonzero(mask.max(axis=0) > 0.1)
-    sign = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    sign = np.pad(sign, 1)
-    size = max(2, round(sign.shape[1] * height / sign.shape[0])), height
-    if height <= sign.shape[0]:
-        return np.asarray(Image.fromarray(sign).resize(size, Image.Resampling.BOX))
-    large = np.asarray(Image.fromarray(sign).resize(size, Image.Resampling.BICUBIC))
+    symbol = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    symbol = np.pad(symbol, 1)
+    size = max(2, round(symbol.shape[1] * height / symbol.shape[0])), height
+    if height <= symbol.shape[0]:
+        return np.asarray(Image.fromarray(symbol).resize(size, Image.Resampling.BOX))
+    large = np.asarray(Image.fromarray(symbol).resize(size, Image.Resampling.BICUBIC))
     steep = max(1.0, height / 28)
     return ((large - 0.45) * steep + 0.5).clip(0, 1).astype(np.float32)
 
 
-def with_pen(sign: Mask, width: float) -> Mask:
-    """Draw a sign again along the middle of its strokes, with a pen `width` px wide."""
-    middle = skeletonize(sign > 0.5)
+def with_pen(symbol: Mask, width: float) -> Mask:
+    """Draw a symbol again along the middle of its strokes, with a pen `width` px wide."""
+    middle = skeletonize(symbol > 0.5)
     reach = int(np.ceil(width / 2 + 1))
     distance = ndimage.distance_transform_edt(~np.pad(middle, reach))
     pen: Mask = (width / 2 + 0.5 - distance).clip(0, 1).astype(np.float32)
     return pen
 
 
-def place(sign: Mask, rng: Rng, margin: tuple[float, float] = (0.1, 0.8)) -> Mask:
-    """Put a sign somewhere on a larger page; margins are shares of its longer side."""
-    longer = max(sign.shape)
-    top, bottom, left, right = (round(float(share) * longer) for share in rng.uniform(*margin, size=4))
-    return np.pad(sign, ((top, bottom), (left, right)))
+def place(symbol: Mask, rng: Rng, margin: tuple[float, float] = (0.1, 0.8)) -> Mask:
+    """Put a symbol somewhere on a larger page; margins are fractions of its longer side."""
+    longer = max(symbol.shape)
+    top, bottom, left, right = (round(float(fraction) * longer) for fraction in rng.uniform(*margin, size=4))
+    return np.pad(symbol, ((top, bottom), (left, right)))
 
 
 def paint(mask: Mask, ink: Colours | tuple[float, ...], paper: Colours | tuple[float, ...]) -> Colours:
@@ -62,7 +62,7 @@ def paint(mask: Mask, ink: Colours | tuple[float, ...], paper: Colours | tuple[f
 def photograph(
     page: Colours, rng: Rng, blur: float = 0.0, noise: float = 3.0, quality: int | None = None
 ) -> Image.Image:
-    """Return what a camera makes of a page; `blur` is the deviation in px, `quality` that of JPEG."""
+    """Return a photo of a page; `blur` is the standard deviation in px, `quality` that of JPEG."""
     if blur:
         page = ndimage.gaussian_filter(page, (blur, blur, 0))
     grain = rng.normal(0, noise, size=page.shape[:2])[:, :, None] + rng.normal(0, noise / 3, size=page.shape)
@@ -71,14 +71,14 @@ def photograph(
 
 
 def compress(image: Image.Image, quality: int) -> Image.Image:
-    """Return the image as JPEG leaves it."""
+    """Return the image after JPEG compression."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return Image.open(file).convert(image.mode)
 
 
 def slope(shape: tuple[int, int], rng: Rng, least: float) -> Mask:
-    """Return light that falls from 1 to `least` across a page, in any direction."""
+    """Return illumination that falls off from 1 to `least` across a page, in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     along = (np.cos(angle) * x + np.sin(angle) * y) / np.sqrt(2)
@@ -87,7 +87,7 @@ def slope(shape: tuple[int, int], rng: Rng, least: float) -> Mask:
 
 
 def shadow(shape: tuple[int, int], rng: Rng, darkness: float) -> Mask:
-    """Return light with a shadow that covers a part of the page, its edge as soft as that of a hand's or a phone's."""
+    """Return illumination with a shadow over a part of the page, with a soft edge as of a hand or a phone."""
     angle, offset, softness = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.4), rng.uniform(0.05, 0.4)
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     bend = rng.normal(0, 0.3)
@@ -97,13 +97,13 @@ def shadow(shape: tuple[int, int], rng: Rng, darkness: float) -> Mask:
 
 
 def texture(shape: tuple[int, int], rng: Rng, grain: float) -> Mask:
-    """Return smooth noise, 0 to 1, whose spots are about `grain` px large."""
+    """Return smooth noise, 0 to 1, with spots of about `grain` px."""
     small = rng.random((max(2, round(shape[0] / grain)), max(2, round(shape[1] / grain)))).astype(np.float32)
     return np.asarray(Image.fromarray(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)).clip(0, 1)
 
 
 def _page(mask: Mask, rng: Rng, low: int = 60, high: int = 220) -> Mask:
-    """Return the sign at a random size on a page."""
+    """Return the symbol at a random size on a page."""
     return place(enlarge(mask, int(rng.integers(low, high))), rng)
 
 
@@ -117,7 +117,7 @@ def _pale(rng: Rng) -> tuple[float, ...]:
 
 
 def as_mnist(mask: Mask, rng: Rng) -> Image.Image:
-    """The image as MNIST has it: white on black, 28x28."""
+    """The original image of MNIST: white on black, 28x28."""
     if max(mask.shape) <= 28:
         return Image.fromarray((mask * 255).astype(np.uint8))
     small = Image.fromarray(mask).resize((20, 20), Image.Resampling.BOX)
@@ -137,140 +137,142 @@ def inverted(mask: Mask, rng: Rng) -> Image.Image:
 
 def sloping_light(mask: Mask, rng: Rng) -> Image.Image:
     """A phone photo by a window: the light falls off across the page."""
-    sign = _page(mask, rng)
-    page = paint(sign, _dark(rng), _pale(rng)) * slope(sign.shape, rng, rng.uniform(0.35, 0.8))[:, :, None]
+    symbol = _page(mask, rng)
+    page = paint(symbol, _dark(rng), _pale(rng)) * slope(symbol.shape, rng, rng.uniform(0.35, 0.8))[:, :, None]
     return photograph(page, rng, rng.uniform(0, 1.5), 4, int(rng.integers(50, 95)))
 
 
 def in_shadow(mask: Mask, rng: Rng) -> Image.Image:
     """A phone photo with the shadow of a hand on it."""
-    sign = _page(mask, rng)
-    page = paint(sign, _dark(rng), _pale(rng)) * shadow(sign.shape, rng, rng.uniform(0.35, 0.75))[:, :, None]
+    symbol = _page(mask, rng)
+    page = paint(symbol, _dark(rng), _pale(rng)) * shadow(symbol.shape, rng, rng.uniform(0.35, 0.75))[:, :, None]
     return photograph(page, rng, rng.uniform(0, 1.5), 4, int(rng.integers(50, 95)))
 
 
 def grey_paper(mask: Mask, rng: Rng) -> Image.Image:
     """Paper darker than mid-grey."""
-    sign = _page(mask, rng)
+    symbol = _page(mask, rng)
     paper = rng.uniform(70, 120)
-    page = paint(sign, (paper * rng.uniform(0.2, 0.6),) * 3, (paper,) * 3) * slope(sign.shape, rng, 0.85)[:, :, None]
+    page = (
+        paint(symbol, (paper * rng.uniform(0.2, 0.6),) * 3, (paper,) * 3) * slope(symbol.shape, rng, 0.85)[:, :, None]
+    )
     return photograph(page, rng, rng.uniform(0, 1), 3)
 
 
 def blue_ink(mask: Mask, rng: Rng) -> Image.Image:
     """A blue or red ballpoint pen on paper."""
-    sign = enlarge(mask, int(rng.integers(70, 200)))
+    symbol = enlarge(mask, int(rng.integers(70, 200)))
     if rng.random() < 0.5:
-        sign = with_pen(sign, rng.uniform(0.02, 0.06) * len(sign) + 1)
-    sign = place(sign, rng)
+        symbol = with_pen(symbol, rng.uniform(0.02, 0.06) * len(symbol) + 1)
+    symbol = place(symbol, rng)
     ink = ((30, 50, 150), (60, 90, 190), (190, 40, 50))[rng.integers(3)]
-    ink_page = paint(texture(sign.shape, rng, 4) * 0.3, (230, 230, 240), ink)
-    return photograph(paint(sign, ink_page, _pale(rng)), rng, rng.uniform(0, 1), 3, int(rng.integers(60, 95)))
+    ink_page = paint(texture(symbol.shape, rng, 4) * 0.3, (230, 230, 240), ink)
+    return photograph(paint(symbol, ink_page, _pale(rng)), rng, rng.uniform(0, 1), 3, int(rng.integers(60, 95)))
 
 
 def pencil(mask: Mask, rng: Rng) -> Image.Image:
     """Pencil: grey, thin, and grainy where the paper is rough."""
-    sign = enlarge(mask, int(rng.integers(80, 220)))
-    sign = place(with_pen(sign, rng.uniform(0.025, 0.06) * len(sign) + 1), rng)
-    sign = sign * (0.55 + 0.45 * texture(sign.shape, rng, 2))
+    symbol = enlarge(mask, int(rng.integers(80, 220)))
+    symbol = place(with_pen(symbol, rng.uniform(0.025, 0.06) * len(symbol) + 1), rng)
+    symbol = symbol * (0.55 + 0.45 * texture(symbol.shape, rng, 2))
     grey = rng.uniform(80, 140)
-    light = slope(sign.shape, rng, rng.uniform(0.75, 1))[:, :, None]
-    return photograph(paint(sign, (grey,) * 3, (rng.uniform(205, 245),) * 3) * light, rng, rng.uniform(0, 1), 4)
+    light = slope(symbol.shape, rng, rng.uniform(0.75, 1))[:, :, None]
+    return photograph(paint(symbol, (grey,) * 3, (rng.uniform(205, 245),) * 3) * light, rng, rng.uniform(0, 1), 4)
 
 
 def whiteboard(mask: Mask, rng: Rng) -> Image.Image:
     """A coloured marker on a whiteboard that shines."""
-    sign = _page(mask, rng, 80, 220)
+    symbol = _page(mask, rng, 80, 220)
     ink = ((30, 40, 60), (30, 70, 170), (190, 30, 40), (20, 130, 70))[rng.integers(4)]
-    page = paint(sign * rng.uniform(0.75, 1), ink, (rng.uniform(195, 225),) * 3)
-    y, x = np.mgrid[-1 : 1 : sign.shape[0] * 1j, -1 : 1 : sign.shape[1] * 1j]
+    page = paint(symbol * rng.uniform(0.75, 1), ink, (rng.uniform(195, 225),) * 3)
+    y, x = np.mgrid[-1 : 1 : symbol.shape[0] * 1j, -1 : 1 : symbol.shape[1] * 1j]
     centre = rng.uniform(-1, 1, size=2)
     glare = np.exp(-(((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / rng.uniform(0.1, 0.6)))[:, :, None]
     return photograph(page + (255 - page) * glare * rng.uniform(0.2, 0.7), rng, rng.uniform(0.3, 1.5), 3)
 
 
-def coloured_ground(mask: Mask, rng: Rng) -> Image.Image:
-    """On green or orange ground, also in an ink as bright as the ground."""
-    grounds = ((60, 150, 70), (230, 130, 40), (240, 200, 60), (110, 160, 210))
-    sign, ground = _page(mask, rng), grounds[rng.integers(4)]
+def coloured_background(mask: Mask, rng: Rng) -> Image.Image:
+    """On a coloured background, also in an ink as bright as that."""
+    backgrounds = ((60, 150, 70), (230, 130, 40), (240, 200, 60), (110, 160, 210))
+    symbol, background = _page(mask, rng), backgrounds[rng.integers(4)]
     ink = ((25, 25, 25), (240, 240, 235), (200, 30, 40), (40, 40, 160))[rng.integers(4)]
-    return photograph(paint(sign, ink, ground), rng, rng.uniform(0, 1), 3, int(rng.integers(60, 95)))
+    return photograph(paint(symbol, ink, background), rng, rng.uniform(0, 1), 3, int(rng.integers(60, 95)))
 
 
 def blurred(mask: Mask, rng: Rng) -> Image.Image:
     """Out of focus."""
-    sign = _page(mask, rng, 60, 180)
-    page = paint(sign, _dark(rng), _pale(rng)) * slope(sign.shape, rng, rng.uniform(0.7, 1))[:, :, None]
-    return photograph(page, rng, rng.uniform(0.012, 0.035) * max(sign.shape), 3)
+    symbol = _page(mask, rng, 60, 180)
+    page = paint(symbol, _dark(rng), _pale(rng)) * slope(symbol.shape, rng, rng.uniform(0.7, 1))[:, :, None]
+    return photograph(page, rng, rng.uniform(0.012, 0.035) * max(symbol.shape), 3)
 
 
 def form_cell(mask: Mask, rng: Rng) -> Image.Image:
     """In the cell of a form, cut out with the lines around it."""
-    sign = place(enlarge(mask, int(rng.integers(50, 140))), rng, (0.12, 0.4))
-    height, width = sign.shape
+    symbol = place(enlarge(mask, int(rng.integers(50, 140))), rng, (0.12, 0.4))
+    height, width = symbol.shape
     thick = int(rng.integers(1, 5))
     box = np.zeros((height + 2 * thick, width + 2 * thick), np.float32)
     box[thick:-thick, thick:-thick] = 1
     margins = rng.integers(0, 12, size=4) * (rng.random(4) < 0.8)
     lines = np.pad(1 - box, (margins[:2], margins[2:]))
-    sign = np.pad(sign, ((thick + margins[0], thick + margins[1]), (thick + margins[2], thick + margins[3])))
+    symbol = np.pad(symbol, ((thick + margins[0], thick + margins[1]), (thick + margins[2], thick + margins[3])))
     colour = ((30, 30, 30), (110, 110, 110), (200, 90, 80), (90, 130, 190))[rng.integers(4)]
-    page = paint(sign, _dark(rng), paint(lines, colour, _pale(rng)))
+    page = paint(symbol, _dark(rng), paint(lines, colour, _pale(rng)))
     image = photograph(page, rng, rng.uniform(0, 0.8), 2, int(rng.integers(50, 95)))
     paper = tuple(int(level) for level in page[-1, -1]) if margins[1] else (235, 235, 235)
     return image.rotate(rng.normal(0, 1), Image.Resampling.BILINEAR, fillcolor=paper)
 
 
-def ruled_paper(mask: Mask, rng: Rng) -> Image.Image:
-    """On ruled paper."""
-    return _on_lines(mask, rng, squared=False)
+def lined_paper(mask: Mask, rng: Rng) -> Image.Image:
+    """On lined paper."""
+    return _on_lines(mask, rng, is_graph=False)
 
 
-def squared_paper(mask: Mask, rng: Rng) -> Image.Image:
-    """On squared paper."""
-    return _on_lines(mask, rng, squared=True)
+def graph_paper(mask: Mask, rng: Rng) -> Image.Image:
+    """On graph paper."""
+    return _on_lines(mask, rng, is_graph=True)
 
 
-def _on_lines(mask: Mask, rng: Rng, squared: bool) -> Image.Image:
-    sign = _page(mask, rng, 80, 220)
-    spacing = rng.uniform(0.15, 0.6) * max(sign.shape) * (1 if squared else 1.6)
+def _on_lines(mask: Mask, rng: Rng, is_graph: bool) -> Image.Image:
+    symbol = _page(mask, rng, 80, 220)
+    spacing = rng.uniform(0.15, 0.6) * max(symbol.shape) * (1 if is_graph else 1.6)
     thick = int(rng.integers(1, 3))
-    lines = np.zeros_like(sign)
-    for axis in (0, 1) if squared else (0,):
-        for position in np.arange(rng.uniform(0, spacing), sign.shape[axis] - thick, spacing):
+    lines = np.zeros_like(symbol)
+    for axis in (0, 1) if is_graph else (0,):
+        for position in np.arange(rng.uniform(0, spacing), symbol.shape[axis] - thick, spacing):
             where = slice(int(position), int(position) + thick)
             lines[(where, slice(None)) if axis == 0 else (slice(None), where)] = 1
     turned = Image.fromarray(lines).rotate(rng.normal(0, 0.7), Image.Resampling.BILINEAR)
     colour = ((150, 185, 220), (170, 170, 175), (190, 210, 190), (120, 150, 200))[rng.integers(4)]
-    page = paint(sign, _dark(rng), paint(np.asarray(turned), colour, (rng.uniform(235, 252),) * 3))
-    page = page * slope(sign.shape, rng, rng.uniform(0.75, 1))[:, :, None]
+    page = paint(symbol, _dark(rng), paint(np.asarray(turned), colour, (rng.uniform(235, 252),) * 3))
+    page = page * slope(symbol.shape, rng, rng.uniform(0.75, 1))[:, :, None]
     return photograph(page, rng, rng.uniform(0.2, 0.8), 2, int(rng.integers(60, 95)))
 
 
 def one_pixel_pen(mask: Mask, rng: Rng) -> Image.Image:
     """Drawn in Paint with a pen one pixel wide."""
-    sign = enlarge(mask, int(rng.integers(40, 200)))
-    line = place(skeletonize(sign > 0.5).astype(np.float32), rng)
+    symbol = enlarge(mask, int(rng.integers(40, 200)))
+    line = place(skeletonize(symbol > 0.5).astype(np.float32), rng)
     return Image.fromarray((255 - 255 * line).astype(np.uint8)).convert("RGB")
 
 
 def thin_on_a_large_canvas(mask: Mask, rng: Rng) -> Image.Image:
     """A thin digit on a canvas 1,752 px wide."""
-    sign = with_pen(enlarge(mask, int(rng.integers(250, 700))), rng.uniform(2, 6))
+    symbol = with_pen(enlarge(mask, int(rng.integers(250, 700))), rng.uniform(2, 6))
     height, width = 1240, 1752
-    sign = sign[:height, :width]
-    top, left = rng.integers(0, height - len(sign) + 1), rng.integers(0, width - sign.shape[1] + 1)
+    symbol = symbol[:height, :width]
+    top, left = rng.integers(0, height - len(symbol) + 1), rng.integers(0, width - symbol.shape[1] + 1)
     canvas = np.zeros((height, width), np.float32)
-    canvas[top : top + len(sign), left : left + sign.shape[1]] = sign
+    canvas[top : top + len(symbol), left : left + symbol.shape[1]] = symbol
     return Image.fromarray((255 - 255 * canvas).astype(np.uint8))
 
 
 def mouse_cursor(mask: Mask, rng: Rng) -> Image.Image:
-    """Drawn with a mouse, whose ring is still in the picture."""
-    sign = _page(mask, rng, 60, 200)
-    image = Image.fromarray((255 - 255 * sign).astype(np.uint8)).convert("RGB")
+    """Drawn with a mouse, whose cursor is still in the picture."""
+    symbol = _page(mask, rng, 60, 200)
+    image = Image.fromarray((255 - 255 * symbol).astype(np.uint8)).convert("RGB")
     radius = int(rng.integers(4, 10))
-    y, x = int(rng.integers(0, sign.shape[0])), int(rng.integers(0, sign.shape[1]))
+    y, x = int(rng.integers(0, symbol.shape[0])), int(rng.integers(0, symbol.shape[1]))
     ImageDraw.Draw(image).ellipse((x - radius, y - radius, x + radius, y + radius), outline=(130, 130, 130))
     return image
 
@@ -284,42 +286,42 @@ def pale_colours(mask: Mask, rng: Rng) -> Image.Image:
 
 def fills_the_frame(mask: Mask, rng: Rng) -> Image.Image:
     """No margin at all."""
-    sign = enlarge(mask, int(rng.integers(30, 200)))[1:-1, 1:-1]
-    page = paint(sign, _dark(rng), _pale(rng)) if rng.random() < 0.5 else paint(sign, (255,) * 3, (0,) * 3)
+    symbol = enlarge(mask, int(rng.integers(30, 200)))[1:-1, 1:-1]
+    page = paint(symbol, _dark(rng), _pale(rng)) if rng.random() < 0.5 else paint(symbol, (255,) * 3, (0,) * 3)
     return photograph(page, rng, noise=1.5)
 
 
 def cut_by_the_frame(mask: Mask, rng: Rng) -> Image.Image:
-    """A side of the digit is outside the picture."""
-    sign = place(enlarge(mask, int(rng.integers(60, 200))), rng, (0.05, 0.3))
-    rows, columns = np.flatnonzero(sign.any(axis=1)), np.flatnonzero(sign.any(axis=0))
+    """A part of the digit is outside the picture."""
+    symbol = place(enlarge(mask, int(rng.integers(60, 200))), rng, (0.05, 0.3))
+    rows, columns = np.flatnonzero(symbol.any(axis=1)), np.flatnonzero(symbol.any(axis=0))
     cut = max(1, round(rng.uniform(0.01, 0.06) * len(rows)))
     match rng.integers(4):
         case 0:
-            sign = sign[rows[0] + cut :]
+            symbol = symbol[rows[0] + cut :]
         case 1:
-            sign = sign[: rows[-1] + 1 - cut]
+            symbol = symbol[: rows[-1] + 1 - cut]
         case 2:
-            sign = sign[:, columns[0] + cut :]
+            symbol = symbol[:, columns[0] + cut :]
         case _:
-            sign = sign[:, : columns[-1] + 1 - cut]
-    return photograph(paint(sign, _dark(rng), _pale(rng)), rng, noise=2)
+            symbol = symbol[:, : columns[-1] + 1 - cut]
+    return photograph(paint(symbol, _dark(rng), _pale(rng)), rng, noise=2)
 
 
 def transparent(mask: Mask, rng: Rng) -> Image.Image:
-    """Ink on nothing: RGBA with real transparency, in any colour of ink."""
-    sign = _page(mask, rng)
+    """Ink on a transparent background, in any grey."""
+    symbol = _page(mask, rng)
     level = float(rng.choice([0, 255])) if rng.random() < 0.7 else float(rng.uniform(0, 255))
-    ink = np.full((*sign.shape, 3), level, np.float32)
-    return Image.fromarray(np.dstack([ink, sign * 255]).astype(np.uint8))
+    ink = np.full((*symbol.shape, 3), level, np.float32)
+    return Image.fromarray(np.dstack([ink, symbol * 255]).astype(np.uint8))
 
 
 def few_colours(mask: Mask, rng: Rng) -> Image.Image:
     """A palette of 16 colours, or 1 bit a pixel."""
-    sign = _page(mask, rng, 40, 160)
+    symbol = _page(mask, rng, 40, 160)
     if rng.random() < 0.5:
-        return Image.fromarray((255 - 255 * sign).astype(np.uint8)).convert("1")
-    return Image.fromarray(paint(sign, _dark(rng), _pale(rng)).astype(np.uint8)).quantize(16)
+        return Image.fromarray((255 - 255 * symbol).astype(np.uint8)).convert("1")
+    return Image.fromarray(paint(symbol, _dark(rng), _pale(rng)).astype(np.uint8)).quantize(16)
 
 
 def blocky_jpeg(mask: Mask, rng: Rng) -> Image.Image:
@@ -343,24 +345,27 @@ def thumbnail_8(mask: Mask, rng: Rng) -> Image.Image:
 
 def thumbnail(mask: Mask, rng: Rng) -> Image.Image:
     """8x8 to 16x16 pixels with or without a margin, in a pen of any width."""
-    sign = enlarge(mask, 96)
+    symbol = enlarge(mask, 96)
     if rng.random() < 0.5:
-        sign = _grown(sign, rng.uniform(0, 0.06))
+        symbol = _grown(symbol, rng.uniform(0, 0.06))
     side = int(rng.choice([8, 8, 9, 10, 12, 16]))
     height = side - int(rng.integers(0, 3) * (rng.random() < 0.3))
-    small = _fitted(sign, side, height, rng, stretched=True)
+    small = _fitted(symbol, side, height, rng, stretched=True)
     steps = 16 if rng.random() < 0.7 else 255
     small = np.round(small / max(small.max(), 0.1) * rng.uniform(0.8, 1) * steps) / steps
     return Image.fromarray((small * 255).astype(np.uint8))
 
 
 def _fitted(mask: Mask, side: int, height: int, rng: Rng, *, stretched: bool = False) -> Mask:
-    """Return the sign reduced to fit `height` px and put in the middle of a square."""
-    sign = enlarge(mask, 96)[2:-2, 2:-2]
-    scale = height / max(sign.shape)
-    wider = (sign.shape[0] / sign.shape[1]) ** rng.uniform(0, 0.8) if stretched and rng.random() < 0.5 else 1.0
-    size = min(height, max(1, round(sign.shape[1] * scale * wider))), min(height, max(1, round(sign.shape[0] * scale)))
-    small = np.asarray(Image.fromarray(sign).resize(size, Image.Resampling.BOX))
+    """Return the symbol scaled to fit `height` px and centred in a square."""
+    symbol = enlarge(mask, 96)[2:-2, 2:-2]
+    scale = height / max(symbol.shape)
+    wider = (symbol.shape[0] / symbol.shape[1]) ** rng.uniform(0, 0.8) if stretched and rng.random() < 0.5 else 1.0
+    size = (
+        min(height, max(1, round(symbol.shape[1] * scale * wider))),
+        min(height, max(1, round(symbol.shape[0] * scale))),
+    )
+    small = np.asarray(Image.fromarray(symbol).resize(size, Image.Resampling.BOX))
     top, left = (side - size[1]) // 2, (side - size[0]) // 2
     return np.pad(small, ((top, side - size[1] - top), (left, side - size[0] - left)))
 
@@ -372,18 +377,18 @@ def thick_marker(mask: Mask, rng: Rng) -> Image.Image:
     return photograph(page, rng, rng.uniform(0, 1), 3)
 
 
-def _grown(sign: Mask, reach: float) -> Mask:
-    """Return a sign whose strokes reach further to all sides, by a share of its height."""
-    hole = ndimage.distance_transform_edt(sign <= 0.5)
-    grown: Mask = (reach * len(sign) + 0.5 - hole).clip(0, 1).astype(np.float32)
+def _grown(symbol: Mask, reach: float) -> Mask:
+    """Return a symbol with thicker strokes, by a fraction of its height."""
+    hole = ndimage.distance_transform_edt(symbol <= 0.5)
+    grown: Mask = (reach * len(symbol) + 0.5 - hole).clip(0, 1).astype(np.float32)
     return grown
 
 
 def broken_strokes(mask: Mask, rng: Rng) -> Image.Image:
     """Black and white by a threshold that broke the strokes."""
-    sign = enlarge(mask, int(rng.integers(60, 180)))
-    thin = with_pen(sign, rng.uniform(0.04, 0.1) * len(sign) + 1) if rng.random() < 0.5 else sign
-    grain = max(3.0, 0.06 * len(sign))
+    symbol = enlarge(mask, int(rng.integers(60, 180)))
+    thin = with_pen(symbol, rng.uniform(0.04, 0.1) * len(symbol) + 1) if rng.random() < 0.5 else symbol
+    grain = max(3.0, 0.06 * len(symbol))
     broken = (thin * (texture(thin.shape, rng, grain) > rng.uniform(0.15, 0.3))).astype(np.float32)
     return Image.fromarray(np.where(place(broken, rng) > 0.5, 0, 255).astype(np.uint8))
 
@@ -398,11 +403,11 @@ CONDITIONS: dict[str, Callable[[Mask, Rng], Image.Image]] = {
     "blue or red ink": blue_ink,
     "pencil": pencil,
     "whiteboard": whiteboard,
-    "coloured background": coloured_ground,
+    "coloured background": coloured_background,
     "out of focus": blurred,
     "cell of a form": form_cell,
-    "lined paper": ruled_paper,
-    "graph paper": squared_paper,
+    "lined paper": lined_paper,
+    "graph paper": graph_paper,
     "one-pixel pen": one_pixel_pen,
     "thin, on 1,752 px": thin_on_a_large_canvas,
     "mouse cursor": mouse_cursor,

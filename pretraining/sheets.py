@@ -1,7 +1,7 @@
-"""Pages of several digits, simulated: rows, forms, tables, a sheet photographed on a table, a display.
+"""Simulated pages of several digits: rows, forms, tables, a sheet photographed on a table, a display.
 
-Each condition takes lines of digits, each the mask of one, and returns the picture that one would get. `CONDITIONS` names
-them all. `pages` has those of a single digit.
+Each condition takes lines of masks of digits and returns a picture of them. `CONDITIONS` names them all. `pages` has the
+conditions for a single digit.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def write(
 
 
 def in_grey(page: Mask, rng: Rng, levels: tuple[float, float] = BLACK_ON_WHITE, noise: float = 2.0) -> Image.Image:
-    """Return a page as a scanner has it, with `levels` of ink and paper."""
+    """Return a page as a greyscale scan, with `levels` of ink and paper."""
     return photograph(paint(page, (levels[0],) * 3, (levels[1],) * 3), rng, 0.5, noise).convert("L")
 
 
@@ -67,7 +67,7 @@ def touching(lines: Lines, rng: Rng) -> Image.Image:
 
 
 def boxed(lines: Lines, rng: Rng) -> Image.Image:
-    """Each digit in a box of its own, the boxes side by side and as skewed as a sheet lies on a scanner."""
+    """Each digit in a box of its own, the boxes side by side, slightly rotated as on a scanner."""
     cell = round(HEIGHT * rng.uniform(1.4, 1.9)), round(HEIGHT * rng.uniform(1.1, 1.6))
     page = np.zeros((len(lines) * cell[0], max(map(len, lines)) * cell[1]), np.float32)
     for row, line in enumerate(lines):
@@ -120,7 +120,7 @@ def dividers(lines: Lines, rng: Rng) -> Image.Image:
 
 
 def dark_strip(lines: Lines, rng: Rng) -> Image.Image:
-    """The table shows as a dark strip at a side or two."""
+    """The table is visible as a dark strip at one or two sides."""
     image = np.asarray(scan(lines, rng)).copy()
     for side in rng.choice(4, size=int(rng.integers(1, 3)), replace=False):
         turned = np.rot90(image, side)
@@ -157,7 +157,7 @@ def on_a_table(lines: Lines, rng: Rng) -> Image.Image:
 
 
 def frame_line(lines: Lines, rng: Rng) -> Image.Image:
-    """A frame is drawn at the outermost pixels."""
+    """With a frame at the outermost pixels."""
     levels = (BLACK_ON_WHITE, WHITE_ON_BLACK)[rng.integers(2)]
     image = np.asarray(in_grey(write(lines, rng), rng, levels, noise=0)).copy()
     thick = int(rng.integers(1, 4))
@@ -181,7 +181,7 @@ def broken(lines: Lines, rng: Rng) -> Image.Image:
 
 
 def tight(lines: Lines, rng: Rng) -> Image.Image:
-    """A counter or a display, cut out without a margin, the digits bold."""
+    """A counter or a display: bold digits, cropped without a margin."""
     rows = [np.hstack([np.pad(ndimage.grey_dilation(enlarge(mask, HEIGHT), 5), 3) for mask in line]) for line in lines]
     width = max(row.shape[1] for row in rows)
     page = np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows])
@@ -194,7 +194,7 @@ def _turned(page: Mask, degrees: float) -> Mask:
 
 
 def _homography(corners: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Return the eight coefficients that take each of four corners to its source, as Pillow wants them."""
+    """Return the eight coefficients that take each of four corners to its source, as Pillow expects them."""
     rows, values = [], []
     for (x, y), (u, v) in zip(corners, source, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]

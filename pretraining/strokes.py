@@ -1,4 +1,4 @@
-"""Signs drawn by program: the digits in the forms that people write, and letters, which are no digits.
+"""Symbols drawn by program: the digits in the forms that people write, and letters as negative examples.
 
 MNIST's writers were American. The 1 with a long up-stroke, the barred 7, the open 4 and the 9 with a tail like that of a
 g are how most of the world writes them. A form is some strokes, a stroke is a curve through points (x, y) in a box of
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 Mask = NDArray[np.float32]  # (height, width), 0 = paper .. 1 = ink
 Stroke = list[tuple[float, float]]
 
-CANVAS = 128  # px, the side of a drawn sign
+CANVAS = 128  # px, side of a drawn symbol
 SAMPLES = 12  # points drawn for each piece of a curve
 
 OVAL: Stroke = [
@@ -31,7 +31,7 @@ OVAL: Stroke = [
     (0.36, 0),
 ]
 
-# How often a form is drawn among those of its digit, and its strokes.
+# The forms of each digit: a relative frequency and the strokes.
 DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
     0: [
         (4, [OVAL]),
@@ -187,7 +187,7 @@ DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
     ],
 }
 
-# Letters that nobody takes for a digit.
+# Letters that cannot be mistaken for digits.
 LETTERS: list[list[Stroke]] = [
     [[(0, 1), (0.35, 0), (0.35, 0), (0.7, 1)], [(0.14, 0.62), (0.56, 0.62)]],  # A
     [[(0.6, 0.15), (0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.85)]],  # C
@@ -225,7 +225,7 @@ LETTERS: list[list[Stroke]] = [
     [[(0, 0), (0, 1)], [(0.4, 0.4), (0, 0.75), (0, 0.75), (0.44, 1)]],  # k
     [[(0, 0.5), (0.12, 0.9), (0.26, 0.6), (0.26, 0.6), (0.4, 0.9), (0.52, 0.5), (0.66, 0.48)]],  # w
 ]
-# Letters that may be taken for one, but mostly are not. O, o, l and I are missing: nothing tells them from digits.
+# Letters that resemble digits. O, o, l and I are missing: nothing distinguishes them from digits.
 LOOKALIKES: list[list[Stroke]] = [
     [[(0, 0), (0, 1)], [(0, 0), (0.5, 0.08), (0.42, 0.46), (0, 0.5), (0, 0.5), (0.6, 0.6), (0.52, 0.96), (0, 1)]],  # B
     [[(0, 0), (0, 1), (0, 1), (0.5, 0.86), (0.62, 0.46), (0.4, 0.08), (0, 0)]],  # D
@@ -243,7 +243,7 @@ LOOKALIKES: list[list[Stroke]] = [
 ]
 PRINTED_LETTERS = "ACEFHJKLMNPRTUVWXYadefhkmnprtuvwxy"
 PRINTED_LOOKALIKES = "BDGQSZbcgijqsz"
-LOOKING_ALIKE = 0.25  # of the letters drawn
+LOOKALIKE_FRACTION = 0.25  # of the letters drawn
 
 # Typefaces that come with matplotlib, in the styles that print has.
 FACES = (
@@ -256,21 +256,23 @@ FACES = (
 
 def digit(value: int, rng: np.random.Generator) -> Mask:
     """Draw the digit `value` in one of its forms."""
-    shares = np.array([share for share, _ in DIGITS[value]])
-    form = rng.choice(len(shares), p=shares / shares.sum())
+    frequencies = np.array([frequency for frequency, _ in DIGITS[value]])
+    form = rng.choice(len(frequencies), p=frequencies / frequencies.sum())
     return draw(DIGITS[value][form][1], rng)
 
 
 def letter(rng: np.random.Generator) -> Mask:
     """Draw a letter by hand or in print."""
-    drawn, in_print = (LOOKALIKES, PRINTED_LOOKALIKES) if rng.random() < LOOKING_ALIKE else (LETTERS, PRINTED_LETTERS)
+    drawn, in_print = (
+        (LOOKALIKES, PRINTED_LOOKALIKES) if rng.random() < LOOKALIKE_FRACTION else (LETTERS, PRINTED_LETTERS)
+    )
     if rng.random() < 0.5:
         return draw(drawn[rng.integers(len(drawn))], rng)
     return printed(in_print[rng.integers(len(in_print))], rng)
 
 
 def printed(character: str, rng: np.random.Generator) -> Mask:
-    """Set a character in one of FACES, bolder or wider than it is perhaps, and a little askew."""
+    """Set a character in one of FACES, with random weight, width, slant and rotation."""
     page = Image.new("L", (CANVAS, CANVAS), 0)
     weight = int(rng.integers(0, 5) * (rng.random() < 0.7))
     ImageDraw.Draw(page).text(
@@ -299,7 +301,7 @@ def _face(name: str) -> ImageFont.FreeTypeFont:
 
 
 def scribble(rng: np.random.Generator) -> Mask:
-    """Draw some strokes that mean nothing."""
+    """Draw random strokes."""
     strokes = [
         [(float(x), float(y)) for x, y in rng.random((rng.integers(3, 9), 2))] for _ in range(rng.integers(2, 5))
     ]
@@ -307,7 +309,7 @@ def scribble(rng: np.random.Generator) -> Mask:
 
 
 def draw(strokes: list[Stroke], rng: np.random.Generator) -> Mask:
-    """Draw strokes as a hand would: never twice the same points, slant, proportions or pen."""
+    """Draw strokes with random variation of points, slant, proportions and pen width."""
     width = float(np.exp(rng.normal(0, 0.18)))
     slant = rng.normal(0.12, 0.2)  # px to the right per px upwards
     turn = rng.normal(0, 0.08)  # radians
@@ -336,7 +338,7 @@ def draw(strokes: list[Stroke], rng: np.random.Generator) -> Mask:
 
 
 def _jitter(stroke: Stroke, deviation: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Move each point a little, and the two of a corner alike."""
+    """Return random displacements of the points, the same for both points of a corner."""
     moves = rng.normal(0, deviation, size=(len(stroke), 2))
     for number in range(1, len(stroke)):
         if stroke[number] == stroke[number - 1]:

@@ -9,8 +9,8 @@ from mnist_cli.models import checkpoints
 from mnist_cli.pictures import binarize, decode, normalize
 from mnist_cli.training import calibration, loop
 from pretraining import __main__ as pretraining
-from pretraining import examples, pages, spoiling, strokes
-from pretraining.examples import NOTHING, Mixture
+from pretraining import corruption, examples, pages, strokes
+from pretraining.examples import NOT_A_DIGIT, Mixture
 
 
 @pytest.mark.parametrize("value", range(10))
@@ -32,31 +32,33 @@ def test_the_same_seed_draws_the_same_and_another_does_not():
 
 
 @pytest.mark.parametrize("condition", pages.CONDITIONS)
-def test_the_sign_can_be_found_in_every_kind_of_picture(condition, val):
+def test_the_symbol_can_be_found_in_every_kind_of_picture(condition, val):
     rng = np.random.default_rng(0)
-    likeness = []
+    correlations = []
     for image in val.images[:6, 0].numpy():
         mask = image.astype(np.float32) / 255
         picture = pages.CONDITIONS[condition](mask, rng)
         assert isinstance(picture, Image.Image)
         frames = [normalize.draw(ink) for ink in binarize.candidates(decode.to_array(picture))]
-        likeness.append(max(examples.likeness_of(frame, normalize.draw(mask)) for frame in frames))
-    assert np.median(likeness) > 0.9 if condition != "broken strokes" else np.median(likeness) > 0.8
+        correlations.append(max(examples.correlation_of(frame, normalize.draw(mask)) for frame in frames))
+    assert np.median(correlations) > 0.9 if condition != "broken strokes" else np.median(correlations) > 0.8
 
 
 @pytest.mark.slow
 def test_examples_are_frames_labelled_with_what_they_show(train):
-    made = examples.make(train[:50], Mixture(mnist=40, drawn=30, small=10, writing=20, things=10), seed=3, processes=1)
+    made = examples.make(
+        train[:50], Mixture(mnist=40, drawn=30, small=10, writing=20, non_writing=10), seed=3, processes=1
+    )
     assert made.images.dtype == torch.uint8
     assert made.images.shape[1:] == (1, 28, 28)
     assert set(made.labels.tolist()) == set(range(11))
-    assert (made.labels == NOTHING).sum() >= 28
+    assert (made.labels == NOT_A_DIGIT).sum() >= 28
     assert made.images.flatten(1).any(dim=1).all()
 
 
 @pytest.mark.slow
 def test_examples_follow_from_their_seed(train):
-    few = Mixture(mnist=2, drawn=0, small=0, writing=2, things=0)
+    few = Mixture(mnist=2, drawn=0, small=0, writing=2, non_writing=0)
     first, again, other = (examples.make(train[:2], few, seed, processes=1) for seed in (1, 1, 2))
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.labels, again.labels)
@@ -78,25 +80,25 @@ def test_thumbnails_have_few_pixels(train):
     assert {width for width, _ in sizes} == {height for _, height in sizes} == {8, 9, 10, 12, 16}
 
 
-@pytest.mark.parametrize("way", spoiling.WAYS)
-def test_what_is_spoilt_has_changed_and_has_no_odd_numbers(way, train):
+@pytest.mark.parametrize("way", corruption.CORRUPTIONS)
+def test_a_corrupted_image_differs_and_has_finite_values(way, train):
     rng = np.random.default_rng(0)
     for image in train.images[:20, 0].numpy().astype(np.float32) / 255:
-        spoilt = way(image, rng)
-        assert spoilt.shape == image.shape
-        assert np.isfinite(spoilt).all()
-        assert not np.array_equal(spoilt, image)
+        corrupted = way(image, rng)
+        assert corrupted.shape == image.shape
+        assert np.isfinite(corrupted).all()
+        assert not np.array_equal(corrupted, image)
 
 
-def test_a_share_of_the_images_is_spoilt_and_the_same_seed_spoils_the_same(train):
-    spoiler = spoiling.Spoiler(lambda images, _: images, share=0.3)
+def test_a_fraction_of_the_images_is_corrupted_and_the_seed_decides_how(train):
+    corrupting = corruption.CorruptingAugmenter(lambda images, _: images, fraction=0.3)
     images = train.images[:1_000]
-    first, again = (spoiler(images, torch.Generator().manual_seed(3)) for _ in range(2))
+    first, again = (corrupting(images, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(first, again)
     assert 0.25 < (first != images).flatten(1).any(dim=1).float().mean() < 0.35
 
 
-def test_frames_that_were_kept_are_not_made_again(tmp_path, train, monkeypatch):
+def test_cached_frames_are_not_made_again(tmp_path, train, monkeypatch):
     calls = []
     monkeypatch.setattr(examples, "make", lambda digits, *_, **__: calls.append(digits) or digits)
     made = pretraining.frames(train[:5], train[5:8], tmp_path / "frames.pt")
@@ -110,7 +112,7 @@ def test_frames_that_were_kept_are_not_made_again(tmp_path, train, monkeypatch):
 @pytest.mark.slow
 def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digits(tmp_path, train, val):
     noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
-    mixed = dataset.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOTHING)))
+    mixed = dataset.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOT_A_DIGIT)))
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
     model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"))
     calibration.fit_temperature(model, val[:1_000])

@@ -1,8 +1,8 @@
-"""Frames spoilt at random, so that the model that ships does not trust every pixel.
+"""Random corruption of training frames, which makes the model that ships more robust.
 
-What happens to them is of general kinds: moved and bent far, noise, blur in one direction or all, specks and lines and
-blots over the digit, another ground, clouds, parts with ink and paper swapped, the outline alone. They are no copies of
-the corruptions of `mnist_cli.corruptions`, which measure the result, but of the same families.
+The corruptions are large affine transforms, noise, motion and Gaussian blur, specks, lines and blots over the digit, other
+backgrounds, clouds, partial inversion, and outlines. They are not those of `mnist_cli.evaluation.corruptions`, which
+measure the result, but of the same families.
 """
 
 from collections.abc import Callable
@@ -19,41 +19,41 @@ from mnist_cli.arrays import FRAME
 Pixels = NDArray[np.float32]  # (28, 28), 0 = paper .. 1 = ink
 Rng = np.random.Generator
 
-TWICE = 0.25  # of the frames are spoilt in two ways
+TWICE = 0.25  # fraction of the frames that are corrupted in two ways
 FINE = 4  # px of a drawing for each pixel of a frame, for smooth edges
 
 
-class Spoiler:
-    """Augments images as a Trainer's Augmenter does, and spoils a share of them."""
+class CorruptingAugmenter:
+    """Augments images as a Trainer's Augmenter does, and corrupts a fraction of them."""
 
-    def __init__(self, augment: Callable[[Tensor, torch.Generator], Tensor], share: float) -> None:
-        """Spoil the `share` of what `augment` returns."""
-        self.augment, self.share = augment, share
+    def __init__(self, augment: Callable[[Tensor, torch.Generator], Tensor], fraction: float) -> None:
+        """Corrupt this fraction of the images that `augment` returns."""
+        self.augment, self.fraction = augment, fraction
 
     def __call__(self, images: Tensor, generator: torch.Generator, part: Tensor | slice = slice(None)) -> Tensor:
-        """Return uint8 images (N, 1, 28, 28) like a `part` of `images`; `generator`, on their device, decides all that is
-        random.
+        """Return the `part` of the augmented images as uint8 (N, 1, 28, 28); `generator`, on their device, is the only source
+        of randomness.
         """
         augmented = self.augment(images, generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator, device=images.device)))
-        chosen = torch.from_numpy(rng.random(len(images)) < self.share).to(images.device)
-        spoilt = torch.from_numpy(spoil(augmented[chosen].cpu().numpy(), rng)).to(images.device)
-        return augmented.masked_scatter(chosen.reshape(-1, 1, 1, 1), spoilt)[part]
+        chosen = torch.from_numpy(rng.random(len(images)) < self.fraction).to(images.device)
+        corrupted = torch.from_numpy(corrupt(augmented[chosen].cpu().numpy(), rng)).to(images.device)
+        return augmented.masked_scatter(chosen.reshape(-1, 1, 1, 1), corrupted)[part]
 
 
-def spoil(frames: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
-    """Return frames (N, 1, 28, 28) like these, each spoilt in one or two ways."""
-    spoilt = np.empty_like(frames)
-    for place, frame in enumerate(frames):
+def corrupt(frames: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+    """Return the frames (N, 1, 28, 28), each with one or two corruptions."""
+    corrupted = np.empty_like(frames)
+    for number, frame in enumerate(frames):
         image = frame[0].astype(np.float32) / 255
-        for way in rng.choice(len(WAYS), 1 + (rng.random() < TWICE), replace=False):
-            image = WAYS[way](image, rng).clip(0, 1)
-        spoilt[place, 0] = (image * 255).round()
-    return spoilt
+        for kind in rng.choice(len(CORRUPTIONS), 1 + (rng.random() < TWICE), replace=False):
+            image = CORRUPTIONS[kind](image, rng).clip(0, 1)
+        corrupted[number, 0] = (image * 255).round()
+    return corrupted
 
 
 def moved(image: Pixels, rng: Rng) -> Pixels:
-    """Turn, slant, shrink or enlarge, and move by more than a reader of pictures leaves."""
+    """Rotate, shear, scale and translate by more than the preprocessing of a picture leaves."""
     angle, slant = rng.uniform(-0.5, 0.5) * rng.choice([0.3, 1]), rng.uniform(-0.5, 0.5) * (rng.random() < 0.4)
     size = np.exp(rng.uniform(-0.15, 0.5))
     matrix = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ [[1, 0], [slant, 1]]
@@ -63,7 +63,7 @@ def moved(image: Pixels, rng: Rng) -> Pixels:
 
 
 def noisy(image: Pixels, rng: Rng) -> Pixels:
-    """Add noise to all pixels, or count the few quanta of light of the ink."""
+    """Add Gaussian noise to all pixels, or Poisson noise to the ink."""
     if rng.random() < 0.5:
         return image + rng.normal(0, rng.uniform(0.05, 0.35), image.shape).astype(np.float32)
     light = rng.uniform(2, 12)
@@ -78,7 +78,7 @@ def specked(image: Pixels, rng: Rng) -> Pixels:
 
 
 def blurred(image: Pixels, rng: Rng) -> Pixels:
-    """Blur in all directions, or along a line and off to one side."""
+    """Gaussian blur, or motion blur towards one side."""
     if rng.random() < 0.4:
         return np.asarray(ndimage.gaussian_filter(image, rng.uniform(0.4, 1.6)))
     angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(2, 8)
@@ -92,14 +92,14 @@ def blurred(image: Pixels, rng: Rng) -> Pixels:
 
 
 def shuffled(image: Pixels, rng: Rng) -> Pixels:
-    """Take every pixel from somewhere near, as seen through rough glass."""
+    """Displace every pixel at random, as rough glass does."""
     places = np.indices(image.shape) + rng.normal(0, rng.uniform(0.4, 1.4), (2, *image.shape))
     seen = ndimage.map_coordinates(image, places, order=1)
     return np.asarray(ndimage.gaussian_filter(seen, rng.uniform(0, 0.9)))
 
 
 def crossed_out(image: Pixels, rng: Rng) -> Pixels:
-    """Draw lines over it, straight or with corners, whole or dashed, in ink or in paper."""
+    """Draw lines over the digit, straight or with corners, solid or dashed, in ink or in paper."""
     layer = Image.new("L", (FRAME * FINE, FRAME * FINE), 0)
     pencil = ImageDraw.Draw(layer)
     for _ in range(rng.integers(1, 3)):
@@ -109,7 +109,7 @@ def crossed_out(image: Pixels, rng: Rng) -> Pixels:
         if rng.random() < 0.3:
             along, across = across, along
         wide = round(FINE * rng.uniform(0.7, 3))
-        # The whole line is one dash; else every second piece of it is drawn.
+        # A solid line is a single dash; of a dashed one every second piece is drawn.
         dashes = int(rng.integers(4, 10)) if rng.random() < 0.4 else 0
         for number in range(max(1, dashes)):
             place = np.linspace(2 * number, 2 * number + 1, 4) / (2 * dashes) if dashes else np.linspace(0, 1, corners)
@@ -120,22 +120,22 @@ def crossed_out(image: Pixels, rng: Rng) -> Pixels:
 
 
 def blotted(image: Pixels, rng: Rng) -> Pixels:
-    """Throw blots of any grey on it."""
+    """Cover parts with blots of any grey."""
     rough = ndimage.gaussian_filter(rng.normal(size=image.shape), rng.uniform(0.8, 2.5))
     edge = np.quantile(rough, rng.uniform(0.75, 0.97))
     there = ((rough - edge) / rough.std() * 4).clip(0, 1)
     return _painted(image, there.astype(np.float32), float(rng.uniform(0, 1)))
 
 
-def on_another_ground(image: Pixels, rng: Rng) -> Pixels:
-    """Make ink paler and paper darker, in any proportion, up to paper that is half ink."""
-    ground = rng.uniform(0, 0.6)
+def on_another_background(image: Pixels, rng: Rng) -> Pixels:
+    """Reduce the contrast: paler ink, and paper up to 60 % as dark as ink."""
+    background = rng.uniform(0, 0.6)
     contrast = rng.uniform(0.25, 1)
-    return np.asarray(ground + contrast * image ** rng.uniform(0.5, 2), dtype=np.float32)
+    return np.asarray(background + contrast * image ** rng.uniform(0.5, 2), dtype=np.float32)
 
 
 def clouded(image: Pixels, rng: Rng) -> Pixels:
-    """Lay clouds over it, up to three times as strong as the ink, and bring the sum back to the range of a frame."""
+    """Add clouds, up to three times as strong as the ink, and scale the sum back to the range of a frame."""
     cloud = np.zeros(image.shape, np.float32)
     fading = rng.uniform(0.3, 0.8)  # of each layer against the one twice as coarse
     for layer, side in enumerate((2, 3, 5, 9, 17)):
@@ -148,7 +148,7 @@ def clouded(image: Pixels, rng: Rng) -> Pixels:
 
 
 def partly_inverted(image: Pixels, rng: Rng) -> Pixels:
-    """Swap ink and paper in a band, in both margins, or in one side of a line."""
+    """Invert a band, both margins, or one side of a line."""
     kind = rng.random()
     y, x = np.mgrid[-1 : 1 : FRAME * 1j, -1 : 1 : FRAME * 1j]
     angle = rng.choice([0, np.pi / 2]) if kind < 0.7 else rng.uniform(0, 2 * np.pi)
@@ -161,7 +161,7 @@ def partly_inverted(image: Pixels, rng: Rng) -> Pixels:
 
 
 def outlined(image: Pixels, rng: Rng) -> Pixels:
-    """Leave the outline alone, in ink as dark as can be or as steep as the edge was."""
+    """Keep only the outline, as dark as ink or as the gradient of the edge."""
     smooth = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.2))
     if rng.random() < 0.5:
         edge = np.hypot(ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1))
@@ -172,11 +172,11 @@ def outlined(image: Pixels, rng: Rng) -> Pixels:
 
 
 def _painted(image: Pixels, there: Pixels, level: float) -> Pixels:
-    """Cover with an even grey what is `there`, 0 to 1."""
+    """Blend with a constant grey by the mask `there`, 0 to 1."""
     return np.asarray(image * (1 - there) + level * there, dtype=np.float32)
 
 
-WAYS: list[Callable[[Pixels, Rng], Pixels]] = [
+CORRUPTIONS: list[Callable[[Pixels, Rng], Pixels]] = [
     moved,
     noisy,
     specked,
@@ -184,7 +184,7 @@ WAYS: list[Callable[[Pixels, Rng], Pixels]] = [
     shuffled,
     crossed_out,
     blotted,
-    on_another_ground,
+    on_another_background,
     clouded,
     partly_inverted,
     outlined,
