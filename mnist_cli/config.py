@@ -31,11 +31,6 @@ Preset = Literal["original", "default", "fast", "best"]
 HOLDOUT_OF_THE_PATIENT = 5_000  # images
 
 
-def means_pretrained(path: Path) -> bool:
-    """Return whether `path` stands for the model that ships; a file of that name is the user's own, a folder is not meant."""
-    return path == PRETRAINED and not path.is_file()
-
-
 WITH_LAYERS = {"model": ("mlp", "cnn")}  # linear has no hidden layer
 WITH_MOMENTUM = {"optimizer": ("sgd", "rmsprop")}
 

@@ -123,7 +123,7 @@ def test_a_signal_after_the_last_step_stops_nothing(mnist, monkeypatch):
 def test_the_model_that_ships_is_no_run_to_go_on_with(mnist):
     done = mnist("train", "--resume", "pretrained", "--epochs", "40")
     assert done.exit_code == 2
-    assert "begin one with `mnist train`" in done.stderr
+    assert "start a run with `mnist train`" in done.stderr
 
 
 @pytest.mark.slow

@@ -137,6 +137,8 @@ def test_a_file_of_the_same_name_wins(first):
 
 def test_pretrained_stays_what_it_is(first):
     assert runs.find_checkpoint("pretrained") == PRETRAINED
+    with pytest.raises(ConfigError, match="no run to resume"):
+        runs.find_checkpoint("pretrained", to_resume=True)
 
 
 def test_the_default_is_what_the_environment_names_else_the_newest_run(first, monkeypatch):

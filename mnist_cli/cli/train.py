@@ -11,8 +11,7 @@ import typer
 from mnist_cli import config as configuration
 from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say, status
 from mnist_cli.cli.options import with_hyperparameters
-from mnist_cli.config import means_pretrained
-from mnist_cli.errors import ConfigError, StoppedError, ToldElsewhereError
+from mnist_cli.errors import StoppedError, ToldElsewhereError
 from mnist_cli.training import early_stopping, runs
 
 if TYPE_CHECKING:
@@ -91,8 +90,7 @@ def train(
 
     devices.silence_compiler()
 
-    if resume and means_pretrained(resume):
-        raise ConfigError("the model that ships is no run to go on with; begin one with `mnist train`")
+    resume = runs.find_checkpoint(resume, to_resume=True) if resume else None
     data_dir = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
     try:
         trained = api.train(

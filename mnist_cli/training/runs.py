@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED, RUNS_DIR, TrainConfig, means_pretrained, to_toml
+from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED, RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.files import lock, replacing
+from mnist_cli.models import pretrained
 
 # A folder's name: no separator, no dot or dash before it, no dot or space behind it, short in any script.
 DEFAULT_VARIABLE = "MNIST_CHECKPOINT"  # of the environment: the checkpoint to use where none is named
@@ -84,18 +85,20 @@ def find_newest(checkpoints_dir: Path) -> Path:
 
 
 def find_checkpoint(name: str | Path | None, to_resume: bool = False) -> Path:
-    """Return the file that `name` means: the path of a file, a run or its folder, or LATEST; PRETRAINED stays as it is.
+    """Return the checkpoint that `name` stands for: the path of a file, a run or its folder, LATEST, or PRETRAINED itself.
 
-    A file of that name wins. None stands for what MNIST_CHECKPOINT names, else the newest run, else PRETRAINED. Of a run
-    that is the checkpoint to use, or, `to_resume`, that of the last epoch.
+    A file of that name takes precedence. Without a name it is the value of MNIST_CHECKPOINT, else the newest run, else
+    PRETRAINED. Of a run it is the best checkpoint, or, `to_resume`, the one of the last epoch.
 
-    Raises CheckpointError when there is no such run.
+    Raises CheckpointError when there is no such run, ConfigError for PRETRAINED `to_resume`.
     """
     name = name or os.environ.get(DEFAULT_VARIABLE)
     if not name:
         return find_newest(CHECKPOINTS_DIR)
     path = Path(name)
-    if path.is_file() or means_pretrained(path):
+    if pretrained.resolve(path).is_file():
+        if to_resume and pretrained.resolve(path) != path:
+            raise ConfigError("the model that ships has no run to resume; start a run with `mnist train`")
         return path
     for folder in (path, CHECKPOINTS_DIR / path):
         run = Run(folder.name, folder)
