@@ -23,7 +23,7 @@ from mnist_cli.datasets import data_folder, mnist_files
 from mnist_cli.errors import ConfigError, StoppedError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
-from mnist_cli.evaluation.metrics import Measured
+from mnist_cli.evaluation.metrics import ModelEvaluation
 from mnist_cli.models import backends, interface
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.pictures import decode
@@ -113,38 +113,38 @@ class Recognizer(LoadedModel):
 
 
 @dataclass(frozen=True)
-class Evaluated(Measured):
+class EvaluationResult(ModelEvaluation):
     """What a model predicted for the val images."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """The digit in each image, (N,)."""
-        return self.answers.labels
+        return self.val_predictions.labels
 
     @property
     def predictions(self) -> NDArray[np.int64]:
         """The predicted digit of each image, (N,)."""
-        return self.answers.digits
+        return self.val_predictions.digits
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """The probability of each digit for each image, (N, 10)."""
-        return self.answers.probabilities
+        return self.val_predictions.probabilities
 
     @property
     def confusion_matrix(self) -> NDArray[np.int64]:
         """How often each digit (the row) was predicted as each (the column), (10, 10)."""
-        return self.answers.confusion_matrix()
+        return self.val_predictions.confusion_matrix()
 
     def _repr_png_(self) -> bytes:
         """Show itself in a notebook: what was taken for what."""
         from mnist_cli.reporting import figures
 
-        return figures.to_png(figures.confusion_matrix(self.answers))
+        return figures.to_png(figures.confusion_matrix(self.val_predictions))
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What a training run came to."""
 
     path: Path  # of the checkpoint to use
@@ -187,7 +187,7 @@ def train(
     data_dir: AnyPath | None = None,
     reporter: "Callable[[Run, Trainer], Reporter] | None" = None,
     **options: Unpack[TrainOptions],
-) -> Trained:
+) -> TrainingResult:
     """Train a classifier and save it after every epoch, as `mnist train` does; `options` are the hyperparameters, fields of TrainConfig.
 
     Nothing is printed unless a `reporter` does; without one the run's folder gets its curves and tables, as always.
@@ -219,7 +219,7 @@ def train(
             session.train_and_save(trainer, run, reporter or _silent)
     if trainer.is_stopped:  # by a signal to this process, or to another one of them
         raise StoppedError(run.last_path, trainer.epoch + 1, signals[0] if signals else signal.SIGTERM)
-    return Trained(run.result_path, trainer.results, trainer.config, run)
+    return TrainingResult(run.result_path, trainer.results, trainer.config, run)
 
 
 def _resolve(preset: str | None, config: AnyPath | TrainConfig | None, options: Mapping[str, Any]) -> TrainConfig:
@@ -245,7 +245,7 @@ def evaluate(
     corruptions: bool | Iterable[str] = False,
     device: str | None = None,
     data_dir: AnyPath | None = None,
-) -> Evaluated:
+) -> EvaluationResult:
     """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
 
     A model is what `load` returns, which stays on its device, or whatever `load` takes.
@@ -265,7 +265,7 @@ def compare(
     corruptions: bool | Iterable[str] = False,
     device: str | None = None,
     data_dir: AnyPath | None = None,
-) -> list[Evaluated]:
+) -> list[EvaluationResult]:
     """Measure each of several models on the 10,000 val images, as `mnist evaluate` does; corrupted images are made once.
 
     Raises what `evaluate` does.
@@ -279,7 +279,7 @@ def _measure(
     corruptions: bool | Iterable[str],
     device: str | None,
     data_dir: AnyPath | None,
-) -> list[Evaluated]:
+) -> list[EvaluationResult]:
     """Measure the models of each group together."""
     loaded = [[one if isinstance(one, LoadedModel) else load(one, device=device) for one in group] for group in groups]
     models = [interface.as_one([member.model for member in members], tta) for members in loaded]
@@ -289,6 +289,6 @@ def _measure(
     errors = measure(models, frames, labels, kinds)
     names = [", ".join(str(member.path) for member in members) for members in loaded]
     return [
-        Evaluated(name, metrics.predict(model, frames, labels), of_model)
+        EvaluationResult(name, metrics.predict(model, frames, labels), of_model)
         for name, model, of_model in zip(names, models, errors, strict=True)
     ]

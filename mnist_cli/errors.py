@@ -4,7 +4,7 @@ MnistError
 ├── ConfigError      an invalid option or configuration
 ├── DataError        data files that are missing, corrupted or invalid
 ├── DivergenceError  a training run whose loss became infinite or NaN
-├── ProcessError     another process of the same training run ended or does not answer
+├── ProcessError     another process of a distributed run ended or does not respond
 │   └── ToldElsewhereError   another process prints the message
 ├── CheckpointError  a file that holds no usable model
 ├── ExportError      an exported model whose predictions differ from those of its checkpoint
@@ -35,7 +35,7 @@ class StoppedError(KeyboardInterrupt):
     """A signal stopped a training run, which was saved first and can be resumed."""
 
     def __init__(self, path: Path, epoch: int, number: int) -> None:
-        """Tell where it was saved, in which epoch it was, and the number of the signal."""
+        """Store the path of the checkpoint, the epoch, and the number of the signal."""
         super().__init__(f"stopped in epoch {epoch}; go on with `mnist train --resume {path}`")
         self.path, self.epoch, self.number = path, epoch, number
 
@@ -57,11 +57,11 @@ class DivergenceError(MnistError):
 
 
 class ProcessError(MnistError):
-    """Another of the processes that train together has ended, or does not answer."""
+    """Another process of a distributed run ended or does not respond."""
 
 
 class ToldElsewhereError(ProcessError):
-    """A run cannot begin or go on; another of its processes says why, so this one need not."""
+    """A distributed run cannot start or continue; another of its processes prints why."""
 
 
 class CheckpointError(MnistError):

@@ -9,7 +9,7 @@ SURROGATES = range(0xDC80, 0xDD00)  # what stands for the bytes 0x80 to 0xFF
 
 
 def one_line(text: object) -> str:
-    """Return `text` on one line, with what would steer a terminal spelled out, but bytes that are no text as they are."""
+    """Return `text` on one line, with control characters escaped, but undecodable bytes unchanged."""
     line = str(text)
     if line.isprintable():
         return line
@@ -17,12 +17,12 @@ def one_line(text: object) -> str:
 
 
 def printable(text: object) -> str:
-    """Return `text` on one line for a terminal, a picture or a page: all that is not printable is spelled out."""
+    """Return `text` on one line for a terminal, a picture or a page: all that is not printable is escaped."""
     return "".join(f"\\x{ord(c) - 0xDC00:02x}" if ord(c) in SURROGATES else c for c in one_line(text))
 
 
 def encode_any(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Handle an encoding error without an end: bytes are written as they are, other characters spelled out.
+    """Handle encoding errors: undecodable bytes are written unchanged, other characters escaped.
 
     As an error handler it encodes one character, and returns where to go on.
     """

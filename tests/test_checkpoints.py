@@ -280,7 +280,7 @@ def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused(trained, tmp_pa
 def test_a_checkpoint_whose_run_cannot_go_on_says_so(trained, val, tmp_path, changes):
     trainer = torch.load(trained, weights_only=True)["trainer"]
     checkpoint = checkpoints.load(change(trained, tmp_path / "odd.pt", trainer={**trainer, **changes}))
-    with pytest.raises(CheckpointError, match=r"odd\.pt holds a model but no run to go on with"):
+    with pytest.raises(CheckpointError, match=r"odd\.pt holds a model but no run to resume"):
         session.resume(checkpoint, Trainer(checkpoint.model, val[:70], val[:10], checkpoint.config))
 
 

@@ -96,4 +96,4 @@ def test_no_warning_of_torch_is_shown(trained, tmp_path, data_dir, format):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     first, second = done.stderr.splitlines()
     assert first == "Exporting takes some seconds."
-    assert second.startswith("It answers 10,000 val images as the checkpoint does")
+    assert second.startswith("Same predictions as the checkpoint on 10,000 val images")

@@ -18,7 +18,7 @@ def made(labels, digits, confidence=0.9):
 
 
 @pytest.fixture
-def random_answers():
+def random_predictions():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(500, 10))
     labels = rng.integers(0, 10, 500)
@@ -26,12 +26,12 @@ def random_answers():
     return Predictions(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), labels)
 
 
-def test_the_scores_are_those_of_scikit_learn(random_answers):
-    answers = random_answers
-    assert answers.evaluation.loss == pytest.approx(log_loss(answers.labels, answers.probabilities))
-    assert (answers.confusion_matrix() == confusion_matrix(answers.labels, answers.digits)).all()
-    expected = precision_recall_fscore_support(answers.labels, answers.digits)
-    found = [(one.precision, one.recall, one.f1, one.images) for one in answers.classes()]
+def test_the_scores_are_those_of_scikit_learn(random_predictions):
+    predictions = random_predictions
+    assert predictions.evaluation.loss == pytest.approx(log_loss(predictions.labels, predictions.probabilities))
+    assert (predictions.confusion_matrix() == confusion_matrix(predictions.labels, predictions.digits)).all()
+    expected = precision_recall_fscore_support(predictions.labels, predictions.digits)
+    found = [(one.precision, one.recall, one.f1, one.images) for one in predictions.classes()]
     assert np.allclose(found, np.transpose(expected))
 
 
@@ -48,21 +48,21 @@ def test_a_digit_that_is_never_answered_nor_shown_scores_zero():
 
 
 def test_the_commonest_confusions_come_first_and_right_answers_never():
-    answers = made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1])
-    found = [(one.truth, one.answer, one.times) for one in answers.commonest_confusions()]
+    predictions = made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1])
+    found = [(one.truth, one.answer, one.times) for one in predictions.commonest_confusions()]
     assert found == [(4, 9, 2), (7, 1, 1)]
 
 
 def test_the_worst_mistake_is_the_one_that_was_made_surest():
-    answers = made([1, 2, 3, 4], [7, 2, 5, 9], [0.6, 0.99, 0.95, 0.7])
-    assert answers.mistakes().tolist() == [2, 3, 0]
+    predictions = made([1, 2, 3, 4], [7, 2, 5, 9], [0.6, 0.99, 0.95, 0.7])
+    assert predictions.mistakes().tolist() == [2, 3, 0]
 
 
 def test_calibration_is_the_mean_gap_between_confidence_and_accuracy():
-    answers = made([1] * 10, [1] * 5 + [2] * 5, 0.9)
-    (only,) = answers.calibration()
+    predictions = made([1] * 10, [1] * 5 + [2] * 5, 0.9)
+    (only,) = predictions.calibration()
     assert (only.confidence, only.accuracy, only.images) == pytest.approx((0.9, 0.5, 10))
-    assert answers.calibration_error() == pytest.approx(0.4)
+    assert predictions.calibration_error() == pytest.approx(0.4)
     mixed = made([1, 1, 1, 1], [1, 1, 1, 2], [0.99, 0.99, 0.51, 0.51])
     assert mixed.calibration_error() == pytest.approx((0.01 + 0.01) / 2)
 
@@ -80,8 +80,8 @@ def test_mcnemar_looks_at_what_one_of_two_alone_has_right():
     assert metrics.mcnemar(better, better) == 1
 
 
-def test_the_summary_has_plain_values_only(random_answers):
-    summary = random_answers.summary()
+def test_the_summary_has_plain_values_only(random_predictions):
+    summary = random_predictions.summary()
     assert summary["images"] == 500
     assert len(summary["confusion_matrix"]) == 10
     assert {type(value) for value in summary["classes"][0].values()} <= {int, float}

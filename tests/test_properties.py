@@ -60,22 +60,22 @@ def test_any_picture_is_drawn_as_mnist_draws_or_has_no_ink(array):
 
 
 @st.composite
-def answers(draw):
+def predictions(draw):
     logits = draw(arrays(np.float64, st.tuples(st.integers(1, 30), st.just(10)), elements=st.floats(-50, 50)))
     labels = draw(arrays(np.int64, len(logits), elements=st.integers(0, 9)))
     return Predictions(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels)
 
 
 @some
-@given(answers())
-def test_the_metrics_of_any_answers_agree_with_one_another(answers):
-    evaluation, matrix = answers.evaluation, answers.confusion_matrix()
+@given(predictions())
+def test_the_metrics_of_any_answers_agree_with_one_another(predictions):
+    evaluation, matrix = predictions.evaluation, predictions.confusion_matrix()
     low, high = evaluation.interval()
     assert 0 <= low <= evaluation.accuracy + 1e-9
     assert evaluation.accuracy <= high + 1e-9
-    assert matrix.sum() == len(answers) == sum(one.images for one in answers.classes())
-    assert evaluation.errors == len(answers) - matrix.trace() == len(answers.mistakes())
-    assert sum(each.images for each in answers.calibration()) == len(answers)
-    assert 0 <= answers.calibration_error() <= 1 + 1e-9
-    assert answers.coverage()[1][-1] == np.float64(answers.right.mean())
-    assert all(0 <= score <= 1 for one in answers.classes() for score in (one.precision, one.recall, one.f1))
+    assert matrix.sum() == len(predictions) == sum(one.images for one in predictions.classes())
+    assert evaluation.errors == len(predictions) - matrix.trace() == len(predictions.mistakes())
+    assert sum(each.images for each in predictions.calibration()) == len(predictions)
+    assert 0 <= predictions.calibration_error() <= 1 + 1e-9
+    assert predictions.coverage()[1][-1] == np.float64(predictions.right.mean())
+    assert all(0 <= score <= 1 for one in predictions.classes() for score in (one.precision, one.recall, one.f1))

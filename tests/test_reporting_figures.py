@@ -56,7 +56,7 @@ HELD_OUT = [EpochResult(1, 0.5, 0.4, 0.9, 1, 1e-3, 0.1), EpochResult(2, 0.3, 0.2
 def test_the_epoch_with_the_lowest_held_out_loss_is_marked():
     for draw in (figures.losses, figures.accuracies):
         assert "epoch 1: lowest held-out loss" in texts(draw(HELD_OUT))
-    assert "Accuracy: 90.00 % of the val images after epoch 1" in texts(figures.accuracies(HELD_OUT))
+    assert "Val accuracy 90.00 % after epoch 1" in texts(figures.accuracies(HELD_OUT))
 
 
 def test_the_val_images_mark_no_epoch():
@@ -119,7 +119,7 @@ def test_losses_of_different_loss_functions_have_a_chart_each_and_the_order_is_k
 
 def test_the_gallery_says_truth_answer_confidence_and_number():
     words = texts(figures.gallery(ANSWERS, IMAGES))
-    assert "Mistakes, all 3: truth, answer, confidence, number of the image" in words
+    assert "Mistakes, all 3: true digit, prediction, confidence, index" in words
     assert words.count("4 as 9") == 2
     assert "90.0 %  #0" in words
 
@@ -144,8 +144,8 @@ def test_a_name_in_letters_that_no_font_has_is_no_error(tmp_path):
 def test_the_calibration_has_error_bars_that_are_wider_for_fewer_images():
     few, many = made([1] * 4, [1, 1, 1, 2], [0.81] * 4), made([1] * 400, [1, 1, 1, 2] * 100, [0.81] * 400)
     heights = []
-    for answers in (few, many):
-        ((_, _, (bars,)),) = figures.reliability(answers).axes[0].containers
+    for predictions in (few, many):
+        ((_, _, (bars,)),) = figures.reliability(predictions).axes[0].containers
         (segment,) = bars.get_segments()
         heights.append(segment[1, 1] - segment[0, 1])
     assert heights[0] == pytest.approx(0.6534, abs=1e-3)  # Wilson's interval of 3 of 4: 0.3006 to 0.9544

@@ -6,7 +6,7 @@ import pytest
 from test_metrics import made
 
 from mnist_cli.evaluation import metrics
-from mnist_cli.evaluation.metrics import Measured
+from mnist_cli.evaluation.metrics import ModelEvaluation
 from mnist_cli.models import checkpoints
 from mnist_cli.reporting import html_report
 
@@ -35,57 +35,63 @@ def parsed(path):
 
 
 @pytest.fixture(scope="module")
-def answers(trained, val):
+def predictions(trained, val):
     return metrics.predict(checkpoints.load(trained).model, *val.arrays())
 
 
-def test_the_page_needs_nothing_but_itself(tmp_path, answers, val):
-    path = html_report.write(tmp_path, [Measured("a.pt", answers)], val.images.numpy())
+def test_the_page_needs_nothing_but_itself(tmp_path, predictions, val):
+    path = html_report.write(tmp_path, [ModelEvaluation("a.pt", predictions)], val.images.numpy())
     assert path == tmp_path / "report.html"
     found = parsed(path)
     assert all(reference.startswith(("data:image/png;base64,", "#")) for reference in found.loaded)
-    assert "What a.pt made of 10,000 val images" in found.text
-    assert f"{answers.evaluation.errors:,} of 10,000 images" in found.text
+    assert "a.pt on 10,000 val images" in found.text
+    assert f"{predictions.evaluation.errors:,} of 10,000 images" in found.text
 
 
-def test_the_pictures_and_every_answer_lie_beside_it(tmp_path, answers, val):
-    html_report.write(tmp_path, [Measured("a.pt", answers)], val.images.numpy())
+def test_the_pictures_and_every_answer_lie_beside_it(tmp_path, predictions, val):
+    html_report.write(tmp_path, [ModelEvaluation("a.pt", predictions)], val.images.numpy())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*PICTURES, "predictions.csv", "report.html"])
     with (tmp_path / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 10_000
     assert [int(row["label"]) for row in rows[:100]] == val.labels[:100].tolist()
     wrong = sum(row["label"] != row["digit"] for row in rows)
-    assert wrong == answers.evaluation.errors
+    assert wrong == predictions.evaluation.errors
     assert sum(float(rows[7][f"p{digit}"]) for digit in range(10)) == pytest.approx(1, abs=1e-5)
 
 
-def test_several_models_stand_side_by_side(tmp_path, answers, val):
+def test_several_models_stand_side_by_side(tmp_path, predictions, val):
     found = parsed(
-        html_report.write(tmp_path, [Measured("a.pt", answers), Measured("b.pt", answers)], val.images.numpy())
+        html_report.write(
+            tmp_path, [ModelEvaluation("a.pt", predictions), ModelEvaluation("b.pt", predictions)], val.images.numpy()
+        )
     )
-    assert "Side by side" in found.text
+    assert "Comparison" in found.text
     assert sorted(path.name for path in (tmp_path / "model-2").iterdir()) == sorted([*PICTURES, "predictions.csv"])
 
 
-def test_a_name_cannot_put_anything_into_the_page(tmp_path, answers, val):
-    found = parsed(html_report.write(tmp_path, [Measured("<script>alert(1)</script>.pt", answers)], val.images.numpy()))
+def test_a_name_cannot_put_anything_into_the_page(tmp_path, predictions, val):
+    found = parsed(
+        html_report.write(tmp_path, [ModelEvaluation("<script>alert(1)</script>.pt", predictions)], val.images.numpy())
+    )
     assert "<script>alert(1)</script>.pt" in found.text
 
 
 def test_the_verdict_says_where_it_fails():
     verdict = html_report.describe(made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1], [0.95, 0.8, 0.7, 0.6, 0.5, 0.99]))
-    assert "wrong on 3 of 6 images" in verdict
+    assert "misclassifies 3 of 6 images" in verdict
     assert "4 as 9 (2 times), 7 as 1 (once)" in verdict
-    assert "Of its errors, 1 were made with more than 90 % confidence" in verdict
-    assert html_report.describe(made([1], [1])) == "Nowhere: all 1 images were answered right."
+    assert "Of the errors, 1 have a confidence above 90 %" in verdict
+    assert html_report.describe(made([1], [1])) == "Nowhere: all 1 images were classified correctly."
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory, answers, val):
+def compared(tmp_path_factory, predictions, val):
     long = "checkpoints/mlp-20260102-030405-with-a-long-name-of-its-own/last.pt"
     corrupted = {"brightness": 0.1, "motion_blur": 0.2}
-    measured = [Measured(name, answers, corrupted) for name in (long, "checkpoints/first/best.pt", "pretrained")]
+    measured = [
+        ModelEvaluation(name, predictions, corrupted) for name in (long, "checkpoints/first/best.pt", "pretrained")
+    ]
     return html_report.write(tmp_path_factory.mktemp("compared"), measured, val.images.numpy())
 
 

@@ -144,7 +144,7 @@ def reports(count: int, seed: int, folder: Path) -> Outcomes:
     digits = dataset.load(unpacked(folder), "val")[:300]
     model = checkpoints.load(PRETRAINED).model
     images, labels = digits.arrays()
-    measured = [metrics.Measured("model", metrics.predict(model, images, labels))]
+    measured = [metrics.ModelEvaluation("model", metrics.predict(model, images, labels))]
     place = folder / "report"
     whole = timed(lambda: start(lambda: html_report.write(place, measured, images), folder))
     for number in range(count):

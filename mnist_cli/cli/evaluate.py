@@ -15,7 +15,7 @@ from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
 
 if TYPE_CHECKING:
-    from mnist_cli.api import Evaluated
+    from mnist_cli.api import EvaluationResult
     from mnist_cli.evaluation.metrics import Predictions
 
 TOGETHER = "ensemble"  # the name of several models that are evaluated as one
@@ -77,7 +77,7 @@ def evaluate(
         for model in measured:
             print_answer(json.dumps(_values(model, measured[0]), allow_nan=False))
     else:
-        _print_comparison(measured) if len(measured) > 1 else _print_scores(measured[0].answers)
+        _print_comparison(measured) if len(measured) > 1 else _print_scores(measured[0].val_predictions)
         if corruptions:
             _print_corruptions(measured)
     if report:
@@ -101,45 +101,49 @@ def _corruptions_with_progress() -> Iterable[str]:
     return track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal)
 
 
-def _values(model: "Evaluated", first: "Evaluated") -> dict[str, Any]:
+def _values(model: "EvaluationResult", first: "EvaluationResult") -> dict[str, Any]:
     """Return all that was measured, with how probable so large a difference from the `first` model is by chance."""
     from mnist_cli.evaluation import metrics
 
-    values = {"path": model.name, **model.answers.summary()}
+    values = {"path": model.name, **model.val_predictions.summary()}
     if model.corrupted:
         values |= {"corruptions": model.corrupted, "mean_corruption_error": model.mean_corrupted_error}
-    return values if model is first else {**values, "p_value": metrics.mcnemar(first.answers, model.answers)}
+    return (
+        values
+        if model is first
+        else {**values, "p_value": metrics.mcnemar(first.val_predictions, model.val_predictions)}
+    )
 
 
-def _print_scores(answers: "Predictions") -> None:
+def _print_scores(predictions: "Predictions") -> None:
     """Print the scores of one model, of each digit, and its commonest confusions."""
-    evaluation = answers.evaluation
+    evaluation = predictions.evaluation
     low, high = evaluation.interval()
     facts = [
         ("val loss", f"{evaluation.loss:.4f}"),
         ("val accuracy", f"{percent(evaluation.accuracy)}  (95 % interval {percent(low)} to {percent(high)})"),
         ("errors", f"{evaluation.errors:,} of {evaluation.images:,}"),
-        ("calibration", f"{percent(answers.calibration_error())} expected calibration error"),
+        ("calibration", f"{percent(predictions.calibration_error())} expected calibration error"),
     ]
     print_answer(tables.columns(facts, left={0, 1}) + "\n")
     scores = [
         (str(one.digit), percent(one.precision), percent(one.recall), percent(one.f1), f"{one.images:,}")
-        for one in answers.classes()
+        for one in predictions.classes()
     ]
     tables.show([("digit", "precision", "recall", "F1", "images"), *scores], left=set())
-    if confusions := answers.commonest_confusions():
+    if confusions := predictions.commonest_confusions():
         print_answer("\nmost common confusions")
         rows = [(f"{one.truth} as {one.answer}", f"{one.times:,} times") for one in confusions]
         print_answer(tables.columns(rows, left={0}, indent=4))
 
 
-def _print_comparison(measured: "list[Evaluated]") -> None:
+def _print_comparison(measured: "list[EvaluationResult]") -> None:
     """Print a row for each model, with McNemar's test of whether it differs from the first."""
     from mnist_cli.evaluation import metrics
 
     rows = [("val accuracy", "95 % interval", "errors", "val loss", "p", "checkpoint")]
     for model in measured:
-        evaluation = model.answers.evaluation
+        evaluation = model.val_predictions.evaluation
         low, high = evaluation.interval()
         is_first = model is measured[0]
         rows.append(
@@ -148,7 +152,7 @@ def _print_comparison(measured: "list[Evaluated]") -> None:
                 f"{percent(low)} to {percent(high)}",
                 f"{evaluation.errors:,}",
                 f"{evaluation.loss:.4f}",
-                "" if is_first else p_value(metrics.mcnemar(measured[0].answers, model.answers)),
+                "" if is_first else p_value(metrics.mcnemar(measured[0].val_predictions, model.val_predictions)),
                 model.name,
             )
         )
@@ -156,7 +160,7 @@ def _print_comparison(measured: "list[Evaluated]") -> None:
     print_answer("p: p-value of the difference from the first (McNemar's exact test)")
 
 
-def _print_corruptions(measured: "list[Evaluated]") -> None:
+def _print_corruptions(measured: "list[EvaluationResult]") -> None:
     """Print the errors on corrupted images, a column for each model, and how they compare with clean images."""
     rows = [(name, [percent(model.corrupted[name]) for model in measured]) for name in measured[0].corrupted]
     rows.append(("mean", [percent(model.mean_corrupted_error) for model in measured]))

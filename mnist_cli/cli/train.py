@@ -15,7 +15,7 @@ from mnist_cli.errors import StoppedError, ToldElsewhereError
 from mnist_cli.training import early_stopping, runs
 
 if TYPE_CHECKING:
-    from mnist_cli.api import Trained
+    from mnist_cli.api import TrainingResult
     from mnist_cli.training.loop import Trainer
     from mnist_cli.training.session import Reporter
 
@@ -121,7 +121,7 @@ def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
     return RunReport(run.log_dir, trainer)
 
 
-def _tell(trained: "Trained", device: str | None, data_dir: Path | None, report: bool) -> None:
+def _tell(trained: "TrainingResult", device: str | None, data_dir: Path | None, report: bool) -> None:
     """Print what came of a run, and what to do next; write its report, if that is wanted."""
     if early_stopping.is_due(trained.results, trained.config.patience):
         say(f"Stopped after {trained.config.patience} epochs without a better held-out loss.")

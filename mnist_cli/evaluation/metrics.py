@@ -153,17 +153,17 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ModelEvaluation:
     """A model, or several as one, with its predictions for the val images."""
 
     name: str
-    answers: Predictions
+    val_predictions: Predictions
     corrupted: Mapping[str, float] = field(default_factory=dict)  # the error, 0 to 1, on images with each corruption
 
     @property
     def accuracy(self) -> float:
         """The fraction of right predictions for the val images, 0 to 1."""
-        return self.answers.evaluation.accuracy
+        return self.val_predictions.evaluation.accuracy
 
     @property
     def clean_error(self) -> float:

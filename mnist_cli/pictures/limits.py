@@ -1,4 +1,4 @@
-"""What decoding a picture would take, told from the headers of its file: small files can ask for gigabytes and minutes.
+"""The cost of decoding a picture, estimated from the headers of its file: small files can take gigabytes and minutes.
 
 Formats: TIFF revision 6.0 and BigTIFF; JPEG, ITU-T T.81.
 """
@@ -74,7 +74,7 @@ def _read_directory(file: BinaryIO, head: bytes) -> dict[int, tuple[int, int]]:
 
 
 def check_scans(file: BinaryIO, pixels: int) -> None:
-    """Raise TooLargeError for a JPEG of so many pixels that is drawn in too many passes."""
+    """Raise TooLargeError for a progressive JPEG with too many scans for its pixels."""
     before = file.tell()
     file.seek(0)
     scans, last = 0, b""

@@ -1,6 +1,6 @@
-"""How a model came to its answer, as a picture: what it was given, what it took for ink, what it saw, what it thought.
+"""The explanation of a prediction as a picture: the input picture, its ink, the input of the model, the probabilities.
 
-On a terminal, what it saw is drawn in half blocks.
+On a terminal the input of the model is drawn in half blocks.
 """
 
 import io
@@ -18,17 +18,17 @@ from mnist_cli.recognition.detection import Detection
 from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.results import percent
 
-PANEL = 10 * FRAME  # px, the side of each panel, so that a pixel that the model saw is ten of ours
+PANEL = 10 * FRAME  # px, side of a panel, so that a pixel of a frame is 10x10 px
 MARGIN = 44  # px, around everything and between the panels
 TOP = 128  # px, where the panels begin, below the verdict
 CAPTION = 14  # px, between a panel and its caption
 SIZE = (5 * MARGIN + 4 * PANEL, TOP + PANEL + CAPTION + 20 + MARGIN)  # px, width and height of an explanation
-CAPTIONS = ("the picture", "the ink found in it", "what the model saw, 28 x 28", "how likely each digit is")
+CAPTIONS = ("picture", "ink found in it", "model input, 28 x 28", "probability of each digit")
 
 BACKGROUND, PAPER, EDGE = "#f6f5f1", "#ffffff", "#dcdad3"
 TEXT, MUTED = "#2b3440", "#79818c"
 WINNER, BAR, TRACK = "#2f7f86", "#a9c3c6", "#e9e8e2"
-DOUBT = "#bd7b3c"  # of a verdict that names no digit
+DOUBT = "#bd7b3c"  # for a reason instead of a digit
 
 
 def draw(picture: Picture, prediction: Prediction, source: str = "") -> Image.Image:

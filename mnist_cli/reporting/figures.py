@@ -27,7 +27,7 @@ from mnist_cli.names import printable
 from mnist_cli.results import EpochResult, Evaluation, percent
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-TEXT, LINE, GRID = "#24292f", "#6e7781", "#d5dae0"  # which a page in another colour replaces, see `to_svg`
+TEXT, LINE, GRID = "#24292f", "#6e7781", "#d5dae0"  # replaced by the colours of the page in an SVG, see `to_svg`
 # For names in Chinese, where one of these is installed: the fonts of Linux, macOS and Windows.
 CHINESE = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans GB", "Microsoft YaHei")
 STYLE: Any = {
@@ -53,7 +53,7 @@ STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "mnist-cli",  # the same figure gives the same file
 }
-styled = mpl.rc_context(STYLE)  # a decorator of all that draws
+styled = mpl.rc_context(STYLE)  # decorates every function that draws
 LOSS_NAMES = {"cross_entropy": "cross-entropy", "mse": "squared error"}
 SIZE = (6.4, 4.0)  # inches
 DPI = 130
@@ -102,7 +102,7 @@ def plot(
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
         low, high = axes.get_ylim()
-        axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))  # nothing is more than all
+        axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))  # no fraction exceeds 1
     if x == "epoch":
         _count_epochs(axes, max((max(along) for along, _ in curves.values()), default=1))
     if len(curves) > 1:
@@ -110,7 +110,7 @@ def plot(
 
 
 def share_legend(figure: Figure) -> None:
-    """Give the plots of a figure, which show the same things, one legend below them."""
+    """Add a common legend below the plots of a figure, which have the same curves."""
     for axes in figure.axes:
         if legend := axes.get_legend():
             legend.remove()
@@ -163,13 +163,13 @@ def accuracies(results: Sequence[EpochResult], config: TrainConfig | None = None
         _mark(axes, best.epoch, best.val_accuracy, f"epoch {best.epoch}: lowest held-out loss")
         axes.legend()
     used = best or results[-1]
-    _write_title(figure, f"Accuracy: {percent(used.val_accuracy)} of the val images after epoch {used.epoch}", config)
+    _write_title(figure, f"Val accuracy {percent(used.val_accuracy)} after epoch {used.epoch}", config)
     return figure
 
 
 @styled
 def _label(name: str) -> str:
-    """Return any name as text that can be drawn; between two $ it would be a formula."""
+    """Return a name with $ escaped; between two of them it would be drawn as a formula."""
     return printable(name).replace("$", r"\$")
 
 
@@ -199,9 +199,9 @@ def comparison(
 
 
 @styled
-def confusion_matrix(answers: Predictions) -> Figure:
-    """Draw how often each digit was answered with each; the more errors, the stronger the colour."""
-    matrix = answers.confusion_matrix()
+def confusion_matrix(predictions: Predictions) -> Figure:
+    """Draw the confusion matrix; the more errors, the stronger the colour."""
+    matrix = predictions.confusion_matrix()
     errors = matrix - np.diag(matrix.diagonal())
     shades = np.empty((CLASSES, CLASSES, 4))
     shades[:] = to_rgba(ORANGE)
@@ -210,20 +210,20 @@ def confusion_matrix(answers: Predictions) -> Figure:
     figure, (axes,) = draw(size=(6.4, 5.6))
     axes.imshow(shades, interpolation="none")
     axes.grid(visible=False)
-    for (truth, answer), times in np.ndenumerate(matrix):
-        axes.text(answer, truth, f"{times:,}" if times else "·", ha="center", va="center", color=TEXT, fontsize=9)
-    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="answer", ylabel="truth")
+    for (truth, predicted), times in np.ndenumerate(matrix):
+        axes.text(predicted, truth, f"{times:,}" if times else "·", ha="center", va="center", color=TEXT, fontsize=9)
+    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="predicted digit", ylabel="true digit")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("How often each digit was answered with each", loc="left")
+    axes.set_title("Confusion matrix", loc="left")
     return figure
 
 
 @styled
-def gallery(answers: Predictions, images: NDArray[np.uint8]) -> Figure:
-    """Draw the mistakes, the most confident first; `images` (N, 28, 28) are those that were answered."""
+def gallery(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
+    """Draw the mistakes, the most confident first; `images` (N, 28, 28) are those of the predictions."""
     columns, rows = GALLERY
-    mistakes = answers.mistakes()
+    mistakes = predictions.mistakes()
     worst = mistakes[: columns * rows]
     rows = max(1, -(-len(worst) // columns))
     wide, tall = 36, 50  # px for each image with what is written above and below it
@@ -233,24 +233,24 @@ def gallery(answers: Predictions, images: NDArray[np.uint8]) -> Figure:
     for place, index in enumerate(worst):
         top, left = place // columns * tall + 11, place % columns * wide + 4
         mosaic[top : top + 28, left : left + 28] = np.stack([255 - images[index], np.full((28, 28), 255)], axis=2)
-        verdict = f"{answers.labels[index]} as {answers.digits[index]}"
+        verdict = f"{predictions.labels[index]} as {predictions.digits[index]}"
         axes.text(left + 14, top - 2, verdict, ha="center", va="bottom", color=TEXT)
-        under = f"{percent(answers.confidence[index], 1)}  #{index}"
+        under = f"{percent(predictions.confidence[index], 1)}  #{index}"
         axes.text(left + 14, top + 30, under, ha="center", va="top", color=TEXT, fontsize=7.5)
     axes.imshow(mosaic[..., [0, 0, 0, 1]], interpolation="none")
     which = f"the {len(worst):,} most confident of" if len(worst) < len(mistakes) else "all"
-    title = f"Mistakes, {which} {len(mistakes):,}: truth, answer, confidence, number of the image"
+    title = f"Mistakes, {which} {len(mistakes):,}: true digit, prediction, confidence, index"
     axes.set_title(title if len(worst) else "No mistakes", loc="left")
     return figure
 
 
 @styled
-def reliability(answers: Predictions) -> Figure:
-    """Draw accuracy against confidence, which are alike in a calibrated model, and how many images there are of each.
+def reliability(predictions: Predictions) -> Figure:
+    """Draw a reliability diagram: accuracy against confidence, and the number of images at each confidence.
 
     The error bars are Wilson's 95 % interval of each accuracy: of few images it is wide.
     """
-    bins = answers.calibration()
+    bins = predictions.calibration()
     intervals = [Evaluation(0.0, round(each.images * (1 - each.accuracy)), each.images).interval() for each in bins]
     errors = [
         [max(each.accuracy - low, 0.0) for each, (low, _) in zip(bins, intervals, strict=True)],
@@ -272,10 +272,10 @@ def reliability(answers: Predictions) -> Figure:
     )
     axes.set(xlim=(0, 1.01), ylim=(0, 1.03), ylabel="accuracy")
     axes.legend(loc="upper left")
-    axes.set_title(f"Confidence, expected calibration error {percent(answers.calibration_error())}", loc="left")
+    axes.set_title(f"Confidence, expected calibration error {percent(predictions.calibration_error())}", loc="left")
     below.bar(confidence, [each.images for each in bins], width=0.03, color=BLUE)
     below.set(xlim=(0, 1.01), yscale="log", xlabel="confidence", ylabel="images, log")
-    below.set_ylim(0.7, 2 * len(answers))
+    below.set_ylim(0.7, 2 * len(predictions))
     below.yaxis.set_major_locator(LogLocator(10, numticks=6))
     below.yaxis.set_major_formatter("{x:,.0f}")
     below.yaxis.set_minor_formatter(NullFormatter())
@@ -286,13 +286,18 @@ def reliability(answers: Predictions) -> Figure:
 
 
 @styled
-def coverage(answers: Predictions) -> Figure:
-    """Draw how accurate the model is when it answers only the images that it is surest of."""
-    shares, accuracy = answers.coverage()
-    begin = max(len(shares) // 50, 1) - 1  # the first few are too few to tell
+def coverage(predictions: Predictions) -> Figure:
+    """Draw accuracy against coverage, when only the predictions with the highest confidence are accepted."""
+    fractions, accuracy = predictions.coverage()
+    begin = max(len(fractions) // 50, 1) - 1  # too few images for an accuracy
     figure, (axes,) = draw()
-    plot(axes, {"this model": (shares[begin:], accuracy[begin:])}, "share of the images answered", "accuracy of those")
-    axes.set_title("Accuracy when only the surest answers count", loc="left")
+    plot(
+        axes,
+        {"this model": (fractions[begin:], accuracy[begin:])},
+        "coverage: fraction of the images accepted",
+        "accuracy",
+    )
+    axes.set_title("Accuracy against coverage", loc="left")
     axes.set_xlim(0, 1.01)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
@@ -300,15 +305,15 @@ def coverage(answers: Predictions) -> Figure:
 
 
 @styled
-def classes(answers: Predictions) -> Figure:
-    """Draw for each digit how often it was missed, and how often another was taken for it."""
-    matrix = answers.confusion_matrix()
+def classes(predictions: Predictions) -> Figure:
+    """Draw the false negatives and the false positives of each digit."""
+    matrix = predictions.confusion_matrix()
     errors = matrix - np.diag(matrix.diagonal())
     figure, (axes,) = draw()
-    places = np.arange(CLASSES)
-    axes.bar(places - 0.2, errors.sum(axis=1), 0.38, color=BLUE, label="missed: it was answered with another")
-    axes.bar(places + 0.2, errors.sum(axis=0), 0.38, color=ORANGE, label="false: another was answered with it")
-    axes.set(xticks=places, xlabel="digit", ylabel="images")
+    positions = np.arange(CLASSES)
+    axes.bar(positions - 0.2, errors.sum(axis=1), 0.38, color=BLUE, label="missed (false negatives)")
+    axes.bar(positions + 0.2, errors.sum(axis=0), 0.38, color=ORANGE, label="false alarms (false positives)")
+    axes.set(xticks=positions, xlabel="digit", ylabel="images")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=False, axis="x")
     axes.set_ylim(0, max(errors.sum(axis=1).max(), errors.sum(axis=0).max(), 1) * 1.25)  # room for the legend
@@ -319,7 +324,7 @@ def classes(answers: Predictions) -> Figure:
 
 @styled
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     with replacing(path) as file:
         file.write(to_png(figure))
 
@@ -328,7 +333,7 @@ def save(figure: Figure, path: Path) -> None:
 def to_png(figure: Figure) -> bytes:
     """Return a figure as the content of a PNG file."""
     file = io.BytesIO()
-    # A run may have a name that no font has the letters of: they are boxes then.
+    # Characters in the name of a run that no font has are drawn as boxes.
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.savefig(file, format="png")
     return file.getvalue()
@@ -359,7 +364,7 @@ def _curve(results: Sequence[EpochResult], name: str) -> Curve:
 
 
 def _top_of_linear(results: Sequence[EpochResult]) -> float:
-    """Return where a linear axis has to end to show the val loss from its minimum on, and what it fell from if that fits."""
+    """Return the upper limit of a linear axis that shows the val loss from its minimum on, and earlier values if they fit."""
     val = np.array([result.val_loss for result in results])
     after = val[int(np.nanargmin(val)) :] if np.isfinite(val).any() else np.ones(1)
     finite = after[np.isfinite(after)]
@@ -367,7 +372,7 @@ def _top_of_linear(results: Sequence[EpochResult]) -> float:
 
 
 def _count_epochs(axes: Axes, last: float) -> None:
-    """Put ticks where a person counts: at every epoch if they are few, else at round numbers."""
+    """Put ticks at every epoch if there are few, else at round numbers."""
     few = last <= 12
     axes.xaxis.set_major_locator(
         MultipleLocator(1) if few else MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
@@ -377,7 +382,7 @@ def _count_epochs(axes: Axes, last: float) -> None:
 
 
 def _mark(axes: Axes, epoch: int, value: float, why: str) -> None:
-    """Draw a ring around a point, and say why in the legend."""
+    """Draw a ring around a point, with its reason in the legend."""
     axes.plot(epoch, value, "o", markersize=11, markerfacecolor="none", markeredgecolor=TEXT, label=why)
 
 

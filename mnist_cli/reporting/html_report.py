@@ -1,4 +1,4 @@
-"""The report of what models make of the val images: a web page that needs nothing else, pictures, and every answer."""
+"""The report of an evaluation on the val images: a self-contained web page, its figures, and a table of all predictions."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mnist_cli.arrays import CLASSES, Frames
 from mnist_cli.evaluation import metrics
-from mnist_cli.evaluation.metrics import Measured, Predictions
+from mnist_cli.evaluation.metrics import ModelEvaluation, Predictions
 from mnist_cli.files import replacing
 from mnist_cli.names import printable
 from mnist_cli.reporting import figures
@@ -20,33 +20,33 @@ from mnist_cli.results import p_value, percent
 from mnist_cli.version import __version__
 
 CAPTIONS = {
-    "gallery": "What was answered wrong, first what the model was surest of. A mistake that a person would make too is of "
-    "another kind than one that nobody would make.",
-    "confusion": "Each row is a digit as it was written, each column an answer. Off the diagonal are the errors.",
-    "classes": "A digit with a long first bar is overlooked, one with a long second bar is seen where it is not.",
-    "reliability": "Of the answers given with 80 % confidence, 80 % should be right. Points below the dotted line are "
-    "overconfident; the vertical lines are 95 % intervals, and the bars below show how many images each point stands for.",
-    "coverage": "If somebody looks at the answers that the model is least sure of, the others are this accurate.",
+    "gallery": "The errors, the most confident first. Some of these digits are ambiguous for people, too.",
+    "confusion": "Each row is a true digit, each column a predicted one. The errors are off the diagonal.",
+    "classes": "Misses (false negatives) and false alarms (false positives) of each digit.",
+    "reliability": "Of the predictions with a confidence of 80 %, 80 % should be correct. Points below the dotted line are "
+    "overconfident; the vertical lines are 95 % intervals, and the bars below show the number of images of each point.",
+    "coverage": "The accuracy on the remaining images when those with the lowest confidence are rejected.",
 }
 
 
-def write(folder: Path, measured: list[Measured], images: Frames) -> Path:
+def write(folder: Path, measured: list[ModelEvaluation], images: Frames) -> Path:
     """Write report.html, the pictures and predictions.csv, and return the path of the page.
 
     With several models each has a folder of its own for its pictures and predictions, numbered in their order.
     """
     models = []
     for number, model in enumerate(measured, 1):
-        place = folder if len(measured) == 1 else folder / f"model-{number}"
-        drawn = _draw(model.answers, images)
+        model_dir = folder if len(measured) == 1 else folder / f"model-{number}"
+        drawn = _draw(model.val_predictions, images)
         for name, figure in drawn.items():
-            figures.save(figure, place / f"{name}.png")
-        _write_predictions(place / "predictions.csv", model.answers)
+            figures.save(figure, model_dir / f"{name}.png")
+        _write_predictions(model_dir / "predictions.csv", model.val_predictions)
         models.append(_values(model, drawn, measured[0] if number > 1 else None))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mnist_cli", "reporting"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    title = f"What {printable(measured[0].name) if len(measured) == 1 else f'{len(measured)} models'} made of {len(images):,} val images"
+    what = printable(measured[0].name) if len(measured) == 1 else f"{len(measured)} models"
+    title = f"{what} on {len(images):,} val images"
     page = environment.get_template("report.html").render(
         title=title, version=__version__, models=models, percent=percent, p_value=p_value
     )
@@ -55,25 +55,25 @@ def write(folder: Path, measured: list[Measured], images: Frames) -> Path:
     return folder / "report.html"
 
 
-def _draw(answers: Predictions, images: Frames) -> dict[str, Figure]:
+def _draw(predictions: Predictions, images: Frames) -> dict[str, Figure]:
     return {
-        "gallery": figures.gallery(answers, images[:, 0]),
-        "confusion": figures.confusion_matrix(answers),
-        "classes": figures.classes(answers),
-        "reliability": figures.reliability(answers),
-        "coverage": figures.coverage(answers),
+        "gallery": figures.gallery(predictions, images[:, 0]),
+        "confusion": figures.confusion_matrix(predictions),
+        "classes": figures.classes(predictions),
+        "reliability": figures.reliability(predictions),
+        "coverage": figures.coverage(predictions),
     }
 
 
-def _values(model: Measured, drawn: Mapping[str, Figure], first: Measured | None) -> dict[str, Any]:
-    """Return what the page shows of a model; of the second and further ones also how they differ from the `first`."""
+def _values(model: ModelEvaluation, drawn: Mapping[str, Figure], first: ModelEvaluation | None) -> dict[str, Any]:
+    """Return the values of a model on the page, with the p-value against the `first` model for the further ones."""
     return {
-        **model.answers.summary(),
+        **model.val_predictions.summary(),
         "name": printable(model.name),
-        "verdict": describe(model.answers),
-        "p_value": metrics.mcnemar(first.answers, model.answers) if first else None,
+        "verdict": describe(model.val_predictions),
+        "p_value": metrics.mcnemar(first.val_predictions, model.val_predictions) if first else None,
         "figures": [
-            # What matplotlib writes is markup, and holds no text but ours.
+            # The SVG of matplotlib is markup, and has no text of users.
             {"svg": Markup(figures.to_svg(figure)), "caption": CAPTIONS[name]}
             for name, figure in drawn.items()
         ],
@@ -81,45 +81,45 @@ def _values(model: Measured, drawn: Mapping[str, Figure], first: Measured | None
     }
 
 
-def _corruption_rows(model: Measured) -> list[dict[str, Any]]:
-    """Return the error on each kind of corrupted images and their mean, and how many times that of clean images it is."""
+def _corruption_rows(model: ModelEvaluation) -> list[dict[str, Any]]:
+    """Return the error for each corruption and their mean, with its ratio to the error on clean images."""
     rows = {**model.corrupted, "mean": model.mean_corrupted_error}
     clean = model.clean_error
     return [{"name": name, "error": error, "ratio": error / clean if clean else None} for name, error in rows.items()]
 
 
-def describe(answers: Predictions) -> str:
-    """Return in a few sentences where a model fails."""
-    evaluation = answers.evaluation
+def describe(predictions: Predictions) -> str:
+    """Return a summary of the errors of a model in a few sentences."""
+    evaluation = predictions.evaluation
     if not evaluation.errors:
-        return f"Nowhere: all {evaluation.images:,} images were answered right."
-    named = [f"{c.truth} as {c.answer} ({_times(c.times)})" for c in answers.commonest_confusions(3)]
-    scores = answers.classes()
+        return f"Nowhere: all {evaluation.images:,} images were classified correctly."
+    named = [f"{c.truth} as {c.answer} ({_times(c.times)})" for c in predictions.commonest_confusions(3)]
+    scores = predictions.classes()
     missed = min(scores, key=lambda one: one.recall)
     false = min(scores, key=lambda one: one.precision)
-    sure = int((answers.confidence[answers.mistakes()] > 0.9).sum())
+    sure = int((predictions.confidence[predictions.mistakes()] > 0.9).sum())
     return (
-        f"It is wrong on {evaluation.errors:,} of {evaluation.images:,} images. What it takes for something else most often: "
-        f"{', '.join(named)}. The digit that it misses most is the {missed.digit}, of which it finds {percent(missed.recall)}; "
-        f"the answer to trust least is {false.digit}, which is right in {percent(false.precision)}. "
-        f"Of its errors, {sure:,} were made with more than 90 % confidence."
+        f"The model misclassifies {evaluation.errors:,} of {evaluation.images:,} images. The most common confusions are "
+        f"{', '.join(named)}. The lowest recall is that of the digit {missed.digit}, {percent(missed.recall)}; the lowest "
+        f"precision is that of the digit {false.digit}, {percent(false.precision)}. "
+        f"Of the errors, {sure:,} have a confidence above 90 %."
     )
 
 
-def _write_predictions(path: Path, answers: Predictions) -> None:
+def _write_predictions(path: Path, predictions: Predictions) -> None:
     """Write a table with a row for each image."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["index", "label", "digit", "confidence", *(f"p{digit}" for digit in range(CLASSES))])
-    table.writerows(_rows(answers))
+    table.writerows(_rows(predictions))
     with replacing(path) as file:
         file.write(text.getvalue().encode())
 
 
-def _rows(answers: Predictions) -> Iterable[list[object]]:
-    shares = answers.probabilities.round(6)
-    for index, (label, digit) in enumerate(zip(answers.labels.tolist(), answers.digits.tolist(), strict=True)):
-        yield [index, label, digit, shares[index, digit], *shares[index].tolist()]
+def _rows(predictions: Predictions) -> Iterable[list[object]]:
+    probabilities = predictions.probabilities.round(6)
+    for index, (label, digit) in enumerate(zip(predictions.labels.tolist(), predictions.digits.tolist(), strict=True)):
+        yield [index, label, digit, probabilities[index, digit], *probabilities[index].tolist()]
 
 
 def _times(count: int) -> str:

@@ -1,4 +1,4 @@
-"""What one sees of a training run: rows and a bar on the terminal, and in its folder a table, pictures and a log."""
+"""The report of a training run: rows and a progress bar on the terminal; a table, figures and a log in its folder."""
 
 import csv
 import io

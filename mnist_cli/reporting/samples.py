@@ -43,7 +43,7 @@ def _ink(digit: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def _star() -> Image.Image:
-    """Return a drawing that is no digit."""
+    """Return a drawing of a star, as a negative example."""
     side = SCALE * FRAME
     page = Image.new("L", (side + 2 * MARGIN, side + 2 * MARGIN), PAPER)
     corners = [(MARGIN + x * side, MARGIN + y * side) for x, y in [*STAR, *STAR[:2]]]

@@ -84,16 +84,18 @@ class Board:
         Returns why the drawing of the network is missing, where it is.
         """
         epoch = self.trainer.epoch
-        answers = metrics.predict(self.trainer.model, *self.trainer.val.arrays())
+        predictions = metrics.predict(self.trainer.model, *self.trainer.val.arrays())
         pictures = {
-            "confusion_matrix": figures.confusion_matrix(answers),
-            "mistakes": figures.gallery(answers, self.trainer.val.images[:, 0].cpu().numpy()),
-            "reliability": figures.reliability(answers),
+            "confusion_matrix": figures.confusion_matrix(predictions),
+            "mistakes": figures.gallery(predictions, self.trainer.val.images[:, 0].cpu().numpy()),
+            "reliability": figures.reliability(predictions),
         }
         for name, figure in pictures.items():
             self.writer.add_image(f"val/{name}", _pixels(figure), epoch, dataformats="HWC")
         for digit in range(CLASSES):
-            self.writer.add_pr_curve(f"digit/{digit}", answers.labels == digit, answers.probabilities[:, digit], epoch)
+            self.writer.add_pr_curve(
+                f"digit/{digit}", predictions.labels == digit, predictions.probabilities[:, digit], epoch
+            )
         self._embedding(epoch)
         self._hyperparameters(self.trainer.results)
         return self._graph()
@@ -118,7 +120,7 @@ class Board:
         self.writer.file_writer.add_summary(content, epoch)
 
     def _embedding(self, epoch: int) -> None:
-        """Give the projector what the last layer sees of some val images, with the images to show as points."""
+        """Add the activations of the last hidden layer for some val images to the projector, with the images as points."""
         some = self.trainer.val[:EMBEDDED]
         with torch.inference_mode():
             features = self.trainer.model.eval().features(some.images)
@@ -128,7 +130,7 @@ class Board:
         )
 
     def _graph(self) -> str | None:
-        """Draw the network; returns why, where that cannot be.
+        """Add the graph of the network; returns the reason when that is not possible.
 
         A copy of the network, since torch can trace neither a compiled one nor one with hooks.
         """

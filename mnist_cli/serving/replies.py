@@ -24,11 +24,11 @@ class DigitReply(BaseModel):
     digit: Digit | None = Field(description="null for a `reason`")
     confidence: Probability
     box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
-    reason: str | None = Field(description="why it is not named")
+    reason: str | None = Field(description="why no digit is predicted")
 
 
 class Reply(BaseModel):
-    """What `mnist predict --json` says of a picture."""
+    """The result for a picture, with the keys of `mnist predict --json`."""
 
     path: str = Field(description="the name of the file in the form, or `-`")
     digit: Digit | None = Field(description="null for a `reason`")
@@ -36,34 +36,37 @@ class Reply(BaseModel):
     probabilities: Annotated[list[Probability], Field(min_length=CLASSES, max_length=CLASSES)] | None = Field(
         description="of the digits 0 to 9"
     )
-    reason: str | None = Field(description="why no digit is named, or what is wrong with the request")
+    reason: str | None = Field(description="why no digit is predicted, or what is wrong with the request")
     digits: list[DigitReply] = Field(default=[], description="with `many`: all digits, in reading order")
-    text: str = Field(default="", description="with `many`: what they read, line by line, `?` for what is none")
+    text: str = Field(
+        default="",
+        description="with `many`: the digits as text, line by line, with `?` for a symbol that is not a digit",
+    )
     frame: Annotated[list[Row], Field(min_length=FRAME, max_length=FRAME)] | None = Field(
-        default=None, description="with `frame`: what the model saw, 0 = paper .. 255 = ink"
+        default=None, description="with `frame`: the input of the model, 0 = paper .. 255 = ink"
     )
 
 
 class ModelReply(BaseModel):
-    """What is loaded."""
+    """The loaded model."""
 
     checkpoint: str
-    val_accuracy: Probability | None = Field(description="on MNIST's 10,000 val images; null if never measured")
+    val_accuracy: Probability | None = Field(description="on MNIST's 10,000 val images; null if it is not known")
     parameters: int | None
     version: str = Field(description="of mnist-cli")
-    runtime: str = Field(description="what runs the model, and where")
-    collect: bool = Field(description="whether /api/corrections keeps pictures")
+    runtime: str = Field(description="torch or onnxruntime, and the device")
+    collect: bool = Field(description="whether /api/corrections stores pictures")
 
 
 class SavedReply(BaseModel):
-    """Where a correction was saved."""
+    """The path of a saved correction."""
 
     path: str = Field(description="the name of the PNG file in the folder that --collect names")
     digit: Digit
 
 
 class HealthReply(BaseModel):
-    """That the service runs."""
+    """The status of the service."""
 
     status: str
 

@@ -1,4 +1,4 @@
-"""Training images, each moved and bent in its own way.
+"""Data augmentation: random affine and elastic transforms, drawn for each image.
 
 torchvision's transforms draw once for a whole batch. Here every image has its own displacement field, a sum of fixed
 fields with drawn amounts: so all fields of a batch are one matrix product, and all images one `grid_sample`. There is
@@ -19,7 +19,7 @@ KNOTS = 5  # per axis, of the elastic field
 
 @dataclass(frozen=True)
 class Strength:
-    """How far an image is moved at most, or, for `elastic`, typically."""
+    """The largest amounts of each transform, or, for `elastic`, the typical one."""
 
     shift: float = 0.0  # px along each axis
     rotate: float = 0.0  # degrees
@@ -37,10 +37,10 @@ STRENGTHS = {
 
 
 class Augmenter:
-    """Moves and bends images by random amounts."""
+    """Augments images at random."""
 
     def __init__(self, kind: str, device: torch.device) -> None:
-        """Prepare the fields of one of STRENGTHS."""
+        """Prepare the sampling fields for one of STRENGTHS."""
         self.strength = STRENGTHS[kind]
         self.device = device
         # Pixel centres in grid_sample's units, -1 to 1 from edge to edge.
@@ -55,7 +55,7 @@ class Augmenter:
         self.fields = fields.flatten(1).to(device)  # (3 or 3 + 25, 784)
 
     def __call__(self, images: Tensor, generator: torch.Generator, chosen: Tensor | slice = slice(None)) -> Tensor:
-        """Return uint8 images (N, 1, 28, 28) like the `chosen` ones of `images`, each sampled through its own field.
+        """Return the `chosen` ones of `images`, uint8 (N, 1, 28, 28), each sampled through a random field of its own.
 
         `generator` is on the device of the images and decides the amounts of all of them, so that an image becomes the
         same whichever others are chosen with it.
@@ -68,7 +68,7 @@ class Augmenter:
         return functional.grid_sample(images.float(), grid, align_corners=False).round_().to(torch.uint8)
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw the affine matrix of each image, and the pushes at its knots."""
+        """Draw a random affine matrix for each image, and random displacements at its knots."""
         strength, pixel = self.strength, 2 / FRAME
         drawn = torch.rand(6, count, generator=generator, device=self.device) * 2 - 1
         angle = drawn[0] * math.radians(strength.rotate)

@@ -1,4 +1,4 @@
-"""The batches of an epoch: shuffled, augmented, and shared among the processes of a run."""
+"""The batches of an epoch: shuffled, augmented, and split among the processes of a run."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""What is fitted to a trained model with images that it was not trained on: its temperature and its rejection threshold."""
+"""Temperature scaling and the rejection threshold, both fitted to a trained model on held-out images."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from mnist_cli.training.losses import loss_of
 
 @torch.inference_mode()
 def fit_temperature(model: Classifier, digits: Digits) -> None:
-    """Make the model's probabilities honest: divide its logits by what gives `digits` the least cross-entropy.
+    """Calibrate the probabilities: set the temperature that minimizes the cross-entropy on `digits`.
 
     The digits are ones that it was not trained on (Guo et al. 2017, "On calibration of modern neural networks").
     """
@@ -24,7 +24,7 @@ def fit_temperature(model: Classifier, digits: Digits) -> None:
 
 @torch.inference_mode()
 def fit_least_score(model: Classifier, digits: Digits, kept: float = 0.998) -> None:
-    """Let the model take for a digit whatever scores as well as the share `kept` of `digits`."""
+    """Set the rejection threshold so that the fraction `kept` of `digits` is accepted."""
     model.least_score.copy_(_logits(model, digits).logsumexp(dim=1).quantile(1 - kept))
 
 

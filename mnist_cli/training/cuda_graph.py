@@ -1,4 +1,4 @@
-"""A training step as one CUDA graph: on a GPU a small network waits for its launches, not for its arithmetic.
+"""A training step as one CUDA graph: for a small network on a GPU, kernel launches take longer than the computation.
 
 After "Accelerating PyTorch with CUDA Graphs" (Nguyen et al. 2021): what is captured reads and writes the same memory
 at every replay, so a batch is copied into the place that the captured step reads from.
@@ -13,7 +13,7 @@ WARM_UP = 3  # steps before the capture, in which cuDNN chooses its kernels and 
 
 
 class GraphedStep:
-    """Takes a step as it is at first, then captures it and replays what was captured."""
+    """Runs a step eagerly at first, then captures it as a CUDA graph and replays that."""
 
     def __init__(self, step: Callable[[], None]) -> None:
         """Prepare to run `step`, which must use the same tensors each time and ask for no value on the CPU."""
@@ -29,7 +29,7 @@ class GraphedStep:
         (self.replay or self.step)()
 
     def _captured(self) -> Callable[[], None]:
-        """Return the step as a graph, or as it is where the GPU's driver or a layer does not allow a capture."""
+        """Return the step as a graph, or unchanged where the driver or a layer does not support capture."""
         try:
             return capture(self.step)
         except RuntimeError as error:
@@ -40,7 +40,7 @@ class GraphedStep:
 
 
 def capture(step: Callable[[], None]) -> Callable[[], None]:
-    """Return a replay of all that `step` launches on the current CUDA device; nothing is computed meanwhile."""
+    """Capture the kernels that `step` launches on the current CUDA device, without running them; return their replay."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()

@@ -1,4 +1,4 @@
-"""Several processes that train one model, as torchrun starts them: what each has to know of the others.
+"""Distributed training: the processes that torchrun starts, and their communication.
 
 A process on its own is a group of one, and nothing here costs it anything.
 """
@@ -18,7 +18,7 @@ from mnist_cli.errors import ProcessError, ToldElsewhereError
 
 T = TypeVar("T")
 
-# How long the others may take to answer; what one does alone (saving, drawing, compiling) takes less.
+# For the other processes to respond; what one process does alone (saving, drawing, compiling) takes less.
 TIMEOUT = timedelta(minutes=5)
 
 
@@ -27,7 +27,7 @@ class Group:
     """The processes of a run, and which of them this is.
 
     Every method has to be called by all of them, in the same order. Each raises ProcessError when another process has
-    ended, or does not answer for TIMEOUT.
+    ended, or does not respond within TIMEOUT.
     """
 
     rank: int = 0  # the process of rank 0 is the one that prints and writes
@@ -77,7 +77,7 @@ class Group:
 
     @contextmanager
     def _naming_who_is_missing(self) -> Iterator[None]:
-        """Raise what torch says of a connection as a ProcessError."""
+        """Raise a connection error of torch as a ProcessError."""
         try:
             yield
         except RuntimeError as error:

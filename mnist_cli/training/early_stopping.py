@@ -1,4 +1,4 @@
-"""Early stopping: the best epoch of a run on held-out images, and when to stop looking for a better one."""
+"""Early stopping: the best epoch of a run on held-out images, and when to stop the run."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,6 @@ def best_of(results: Sequence[EpochResult]) -> EpochResult | None:
 
 
 def is_due(results: Sequence[EpochResult], patience: int) -> bool:
-    """Return whether the last `patience` epochs had no lower held-out loss than one before; 0 stops never."""
+    """Return whether the last `patience` epochs had no lower held-out loss than an earlier one; 0 never stops."""
     best = best_of(results)
     return bool(patience and best and results[-1].epoch - best.epoch >= patience)

@@ -1,4 +1,4 @@
-"""Learning and measuring: loops over tensors, no files and no output."""
+"""The training loop and the evaluation: loops over tensors, no files and no output."""
 
 import math
 import time
@@ -23,11 +23,11 @@ from mnist_cli.training.steps import TrainingStep
 
 
 def ignore(images: int) -> None:
-    """Be told of progress and do nothing."""
+    """Ignore the progress."""
 
 
 class Trainer:
-    """One training run: a model, how it is trained, and how far it has come.
+    """The state of a training run: model, optimizer, batches, epoch and results.
 
     Everything random follows from the seed, the epoch's number and the position in the epoch, so a run that was stopped,
     even inside an epoch, goes on from `state_dict` to the very weights that it would have reached.
@@ -81,7 +81,7 @@ class Trainer:
             yield self.results[-1]
 
     def train_epoch(self, progress: Callable[[int], object] = ignore) -> None:
-        """Train once over all images in a new order, or over the rest of an epoch that was begun."""
+        """Train one epoch in a new random order, or the rest of an interrupted one."""
         self.model.train()
         self.model.temperature.fill_(1.0)  # so that the losses of all epochs can be compared
         done = self.batch
@@ -113,12 +113,12 @@ class Trainer:
         return early_stopping.is_due(self.results, self.config.patience)
 
     def stop(self) -> None:
-        """Let the iteration of `epochs` end after the step that is under way."""
+        """Stop the iteration of `epochs` after the current step."""
         self.stopping = True
 
     @property
     def is_stopped(self) -> bool:
-        """Whether `stop` came before the end: while the last epoch is being measured it stops nothing any more."""
+        """Whether `stop` was called before the last step; during the last evaluation it has no effect."""
         return self.stopping and self.epoch < self.config.epochs
 
     def augmented(self, count: int) -> Tensor:
@@ -127,7 +127,7 @@ class Trainer:
         return self.batches.augment(self.train.images[:count], generator)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what going on needs beside the model's weights: plain values and tensors."""
+        """Return the state needed to resume, apart from the weights of the model: plain values and tensors."""
         return {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -138,7 +138,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any], results: list[EpochResult]) -> None:
-        """Go on from where `state_dict` was taken after `results`; the model has its weights already.
+        """Restore the state of `state_dict`, taken after `results`; the model already has its weights.
 
         Raises ValueError or what Python does when it was not taken from such a trainer.
         """
@@ -172,11 +172,11 @@ class Trainer:
         return optimizers.learning_rate_at(done, self.config)
 
     def _sums(self) -> tuple[float, int]:
-        """Return the loss and the images classified right of all processes, summed over the epoch so far."""
+        """Return the loss and the number of correctly classified images, summed over all processes and the epoch so far."""
         return self.group.sum(self.step.loss_sum).item(), int(self.group.sum(self.step.correct).item())
 
     def _measure(self, train_loss: float, correct: int, seconds: float) -> EpochResult:
-        """Return what the epoch that just ended came to, after measuring the model and fitting its temperature."""
+        """Return the result of the epoch, after evaluating the model and fitting its temperature."""
         val, held_out_loss = evaluate(self.model, self.val, self.config.loss, self.group), None
         if self.held_out:
             held_out_loss = evaluate(self.model, self.held_out, self.config.loss, self.group).loss
@@ -194,7 +194,7 @@ class Trainer:
         )
 
     def _restore_random_state(self) -> None:
-        """Let dropout go on where the run was stopped."""
+        """Restore the random state of dropout."""
         generator, state = _dropout_generator(self.device), self._random_state
         self._random_state = None
         if state is not None and len(state) == len(generator.get_state()):  # else it is that of another kind of device
@@ -202,13 +202,13 @@ class Trainer:
 
 
 def _dropout_generator(device: torch.device) -> torch.Generator:
-    """Return what dropout draws from on a device."""
+    """Return the random generator of dropout on a device."""
     return torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, digits: Digits, loss: str = "cross_entropy", group: Group = ALONE) -> Evaluation:
-    """Measure `model` on `digits`, image by image whatever the batches, and leave it in the mode it was in.
+    """Evaluate `model` on `digits`, as means over the images; the mode of the model is restored.
 
     The processes of a `group` share the digits out; each gets the result of all.
     """

@@ -1,4 +1,4 @@
-"""The optimizers, and how the learning rate goes through a run."""
+"""The optimizers and the learning rate schedules."""
 
 import inspect
 import math
@@ -16,7 +16,7 @@ KEPT["adamw"] = KEPT["adam"]
 
 
 def learning_rate_at(done: float, config: TrainConfig) -> float:
-    """Return the learning rate of the schedule when the fraction `done` of a run, 0 to 1, is over."""
+    """Return the learning rate of the schedule after the fraction `done` of a run, 0 to 1."""
     warmup = config.warmup
     if done < warmup:
         return config.learning_rate * max(done / warmup, 0.01)
@@ -71,7 +71,7 @@ def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimi
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Let `optimizer` go on with another learning rate."""
+    """Set the learning rate of `optimizer`."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(rate)
@@ -80,7 +80,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def load_state(optimizer: torch.optim.Optimizer, kind: str, state: dict[str, Any]) -> None:
-    """Give `optimizer`, which is of this `kind`, what the `state_dict` of such a one says of each parameter.
+    """Load the `state_dict` of an optimizer of the same `kind` into `optimizer`.
 
     Raises an error when it is not that of the same parameters.
     """

@@ -36,15 +36,15 @@ class Reporter(Protocol):
     """Shows a run while it is trained."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End, also after an error."""
+        """Finish, also after an error."""
 
     def advance(self, images: int) -> object:
-        """Show that so many more images were trained on."""
+        """Advance the progress by this many images."""
 
     def epoch(self, result: EpochResult) -> None:
         """Show a finished epoch."""
@@ -54,12 +54,12 @@ class Reporter(Protocol):
 
 
 def save(path: Path, trainer: Trainer) -> None:
-    """Write a checkpoint of `trainer` to `path`, from which `resume` goes on to the same weights."""
+    """Save a checkpoint of `trainer` to `path`, from which `resume` reaches the same weights."""
     checkpoints.save(path, trainer.model, trainer.config, trainer.results, trainer.state_dict())
 
 
 def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
-    """Let `trainer`, which has the model of `checkpoint`, go on where that was saved.
+    """Restore the state of `trainer`, which has the model of `checkpoint`, from that.
 
     Raises CheckpointError when it was saved nowhere that it could be.
     """
@@ -67,9 +67,7 @@ def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
         trainer.load_state_dict(checkpoint.trainer, checkpoint.metrics)
     # Whatever is wrong with a stranger's file, that is what has to be said.
     except Exception as error:
-        raise CheckpointError(
-            f"{checkpoint.path} holds a model but no run to go on with: {first_line(error)}"
-        ) from error
+        raise CheckpointError(f"{checkpoint.path} holds a model but no run to resume: {first_line(error)}") from error
 
 
 def prepare(
@@ -79,7 +77,7 @@ def prepare(
     checkpoint: Checkpoint | None = None,
     group: Group = ALONE,
 ) -> Trainer:
-    """Bring model and digits together on a device, where `checkpoint` left off if there is one."""
+    """Return a trainer for the model and the digits on a device, resumed from `checkpoint` if there is one."""
     train_digits, held_out = dataset.select(dataset.load(data_dir, "train"), config)
     if config.extra:
         train_digits = dataset.joined(train_digits, dataset.from_arrays(*labelled_pictures.load(Path(config.extra))))
@@ -116,7 +114,7 @@ def begin(
 def take_up(
     path: Path, epochs: int | None, device: torch.device, data_dir: Path | None, group: Group = ALONE
 ) -> tuple[Run, Trainer]:
-    """Return the run of the checkpoint at `path`, and what goes on with it, to `epochs` if they are given.
+    """Return the run of the checkpoint at `path`, and its trainer; `epochs`, if given, is a new number of epochs in all.
 
     The run is locked before it is read, so no other program can have moved it on in between.
 
@@ -163,7 +161,7 @@ def train_and_save(trainer: Trainer, run: Run, make_reporter: Callable[[Run, Tra
 
 @contextmanager
 def stopping_on_signals(trainer: Trainer) -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM finish the step instead of breaking it; yields the list of signals that came.
+    """Make Ctrl-C and SIGTERM stop the run after the current step; yields the list of received signals.
 
     A second Ctrl-C is not waited for. Outside the main thread, where Python has no signals, nothing is changed.
     """
@@ -200,7 +198,7 @@ def _train_and_report(trainer: Trainer, run: Run, report: Reporter) -> None:
 
 
 def _made_longer(checkpoint: Checkpoint, epochs: int | None) -> TrainConfig:
-    """Return the configuration of a run that is to be taken up again, for so many epochs if they are given."""
+    """Return the configuration of a run to resume, with a new number of epochs if given."""
     planned, done = checkpoint.config.epochs, len(checkpoint.metrics)
     longer = f"train longer with --epochs {2 * done}"
     if epochs is not None and epochs <= done:
@@ -228,7 +226,7 @@ def _check_alike(trainer: Trainer) -> None:
 
 
 def _fingerprint(trainer: Trainer) -> str:
-    """Return a hash of all that decides what a training run comes to."""
+    """Return a hash of everything that determines the result of a training run."""
     hashed = hashlib.sha256(f"{to_toml(trainer.config)}{trainer.epoch} {trainer.batch}".encode())
     tensors = list(trainer.model.state_dict().values())
     for digits in (trainer.train, trainer.val, trainer.held_out):

@@ -1,4 +1,4 @@
-"""A step of training: the gradient of a batch's loss, and the weights moved along it."""
+"""A training step: the gradient of the loss of a batch, and the update of the weights."""
 
 import inspect
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +15,7 @@ from mnist_cli.training.optimizers import make_optimizer, set_learning_rate
 
 
 class TrainingStep:
-    """Trains a model on one batch at a call, and sums up the loss and the images that it classified right.
+    """Trains a model on one batch per call, and accumulates the loss and the number of correctly classified images.
 
     The sums stay on the device: asking for a number at every step would wait for the GPU each time. They are those of
     this process.
@@ -38,7 +38,7 @@ class TrainingStep:
         self.captures = self.device.type == "cuda" and group.size == 1 and not config.compile
 
     def __call__(self, batch: Digits, images: int, learning_rate: float) -> None:
-        """Move the weights once along the gradient of the mean loss over the `images` that the processes have together."""
+        """Update the weights by the gradient of the mean loss over the `images` of all processes."""
         set_learning_rate(self.optimizer, learning_rate)
         if self.captures and len(batch) == len(self._slot) == self.config.batch_size:
             self._slot.images.copy_(batch.images)
@@ -48,12 +48,12 @@ class TrainingStep:
             self._learn(batch, images)
 
     def reset_sums(self) -> None:
-        """Begin the sums anew."""
+        """Reset the sums."""
         self.loss_sum.zero_()
         self.correct.zero_()
 
     def synchronize_statistics(self) -> None:
-        """Give each process's batch norms the mean of the statistics that all have gathered of their parts."""
+        """Average the statistics of batch norm over the processes."""
         if self.group.size > 1:
             named = self.model.named_buffers()
             running = [tensor for name, tensor in named if name.endswith(("running_mean", "running_var"))]
@@ -62,7 +62,7 @@ class TrainingStep:
             self.group.sum_all(running)
 
     def _learn(self, batch: Digits, images: int) -> None:
-        """Do the arithmetic of a step, all of it on the device."""
+        """Compute a step, entirely on the device."""
         self.model.zero_grad()
         with self._precision():
             logits = self.model(batch.images)
@@ -78,7 +78,7 @@ class TrainingStep:
         self.correct += (logits.argmax(dim=1) == batch.labels).sum()
 
     def _precision(self) -> AbstractContextManager[object]:
-        """Return the context in which the network computes."""
+        """Return the autocast context of the forward pass."""
         if self.config.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
