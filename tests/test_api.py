@@ -43,11 +43,11 @@ def test_a_path_an_image_and_an_array_are_read_alike(model, tmp_path):
         assert model.predict(picture).digit == 7
 
 
-def test_below_the_least_confidence_a_digit_is_unclear(model):
+def test_a_digit_below_min_confidence_is_unclear(model):
     assert model.predict(draw_seven(), min_confidence=1.0).reason == "unclear"
 
 
-def test_an_answer_shows_itself(model):
+def test_a_result_is_displayed_as_a_picture(model):
     assert shown(model.predict(draw_seven())).size == explanations.SIZE
     assert shown(model.predict(np.zeros((9, 9)))).size == explanations.SIZE
 
@@ -90,7 +90,7 @@ def test_images_as_mnist_has_them_are_pictures(model, val, axes):
     assert (one.digit, one.confidence) == (results[0].digit, pytest.approx(results[0].confidence, abs=1e-5))
 
 
-def test_results_of_many_pictures_keep_no_pixels_and_show_themselves_as_text(model):
+def test_results_of_many_pictures_keep_no_pixels_and_are_displayed_as_text(model):
     (result,) = model.predict([draw_seven()])
     assert result._repr_png_() is result.picture is None
     assert repr(result).startswith("PictureResult(digit=7, confidence=")
@@ -106,13 +106,13 @@ def test_a_single_picture_that_cannot_be_read_raises_an_error_that_names_it(mode
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5,), (4, 4, 7), (2, 2, 2, 2)])
-def test_an_array_that_is_no_picture_is_refused(model, shape):
+def test_an_array_that_is_not_a_picture_is_refused(model, shape):
     with pytest.raises(ImageError, match="is not a picture"):
         model.predict(np.zeros(shape))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
-def test_an_array_of_what_are_no_levels_is_refused(model, value):
+def test_an_array_with_negative_infinite_or_nan_values_is_refused(model, value):
     with pytest.raises(ImageError, match="negative, infinite or NaN"):
         model.predict(np.full((3, 3), value))
 
@@ -150,7 +150,7 @@ def test_training_ends_with_a_checkpoint_and_its_results(tmp_path, monkeypatch, 
         ({"name": "a/b"}, "'a/b' cannot name a run"),
     ],
 )
-def test_an_option_that_no_run_can_have_is_refused(tmp_path, monkeypatch, wrong, why):
+def test_an_invalid_option_is_refused(tmp_path, monkeypatch, wrong, why):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=why):
         mnist.train(**wrong)
@@ -169,7 +169,7 @@ def test_models_are_measured_alone_and_together(trained, data_dir, monkeypatch):
     assert mnist.evaluate(trained, corruptions=True, data_dir=data_dir).corrupted["stripe"] > alone.clean_error
 
 
-def test_the_data_is_where_the_commands_have_it(tmp_path, monkeypatch, trained):
+def test_the_data_is_found_where_the_commands_find_it(tmp_path, monkeypatch, trained):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert mnist.evaluate(trained).accuracy == mnist.load(trained).val_accuracy
@@ -191,12 +191,12 @@ def test_a_loaded_model_is_measured_and_its_predictions_are_arrays(trained, data
     assert mnist.evaluate([loaded, "pretrained"], data_dir=data_dir).name == f"{trained}, pretrained"
 
 
-def test_nothing_cannot_be_measured():
+def test_an_evaluation_without_a_checkpoint_is_refused():
     with pytest.raises(ConfigError, match="name a checkpoint"):
         mnist.evaluate([])
 
 
-def test_the_package_has_what_it_says_and_nothing_else():
+def test_the_package_exports_only_its_public_names():
     assert set(mnist.__all__) == {"__version__", "evaluate", "load", "train"}
     assert callable(mnist.load)
     with pytest.raises(AttributeError, match="no attribute 'fly'"):

@@ -9,7 +9,7 @@ from mnist_cli.models import architectures
 IMAGES = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
 
 
-def test_the_default_network_is_the_notes():
+def test_the_default_network_is_784_256_256_10():
     layers = [layer for layer in architectures.build("mlp").layers if isinstance(layer, nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in layers] == [(784, 256), (256, 256), (256, 10)]
 
@@ -33,7 +33,7 @@ def test_the_pixel_constants_are_those_of_the_training_images(train):
     assert levels.std(correction=0).item() == pytest.approx(architectures.PIXEL_STD, abs=1e-4)
 
 
-def test_the_same_seed_gives_the_same_weights_and_disturbs_nobody():
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator():
     state = torch.get_rng_state()
     one, two, other = (architectures.build("mlp", seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -51,7 +51,7 @@ def test_every_architecture_takes_every_activation_and_dropout(name, activation)
     assert torch.equal(rebuilt.eval()(IMAGES), model(IMAGES))
 
 
-def test_numpy_goes_in_and_out_where_pictures_are_read():
+def test_logits_of_numpy_frames_are_numpy_arrays():
     model = architectures.build("mlp", 0).eval()
     logits = model.logits(IMAGES.numpy())
     assert logits.dtype == np.float32
@@ -63,7 +63,7 @@ def test_a_cnn_may_have_any_number_of_layers(hidden):
     assert architectures.build("cnn", 0, hidden=hidden)(IMAGES).shape == (5, 10)
 
 
-def test_a_cnn_without_layers_says_what_to_type():
+def test_the_error_for_a_cnn_without_layers_suggests_an_option():
     with pytest.raises(ConfigError, match="--hidden 16,32,64"):
         architectures.build("cnn", hidden=())
 

@@ -12,7 +12,7 @@ def augment(images, kind, seed=0):
     return Augmenter(kind, CPU)(images, torch.Generator().manual_seed(seed))
 
 
-def test_none_is_the_images_themselves(val):
+def test_augment_none_returns_the_images_unchanged(val):
     assert augment(val.images[:10], "none") is val.images[:10] or torch.equal(
         augment(val.images[:10], "none"), val.images[:10]
     )
@@ -33,7 +33,7 @@ def test_every_image_of_a_batch_is_changed_in_its_own_way(val, kind):
 
 
 @pytest.mark.parametrize("kind", ["shift", "affine", "elastic"])
-def test_the_generator_decides_all(val, kind):
+def test_the_augmentation_is_determined_by_the_generator(val, kind):
     some = val.images[:20]
     assert torch.equal(augment(some, kind, seed=1), augment(some, kind, seed=1))
     assert not torch.equal(augment(some, kind, seed=1), augment(some, kind, seed=2))

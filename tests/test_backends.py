@@ -23,7 +23,7 @@ def test_a_checkpoint_is_loaded_with_its_score(trained, val):
     assert (answers == val.labels[:1_000].numpy()).mean() > 0.85
 
 
-def test_what_cannot_be_loaded_is_told(tmp_path):
+def test_a_file_that_cannot_be_loaded_is_an_error(tmp_path):
     with pytest.raises(CheckpointError, match="no file"):
         backends.load(tmp_path / "none.pt")
     with pytest.raises(ConfigError, match="no device 'abacus'"):
@@ -36,7 +36,7 @@ def test_an_ensemble_is_the_mean_of_its_members_probabilities():
     assert np.allclose(np.exp(Ensemble(members).logits(IMAGES.numpy())), expected.detach(), atol=1e-6)
 
 
-def test_test_time_augmentation_is_the_mean_over_five_places():
+def test_test_time_augmentation_is_the_mean_over_five_shifts():
     model = architectures.build("linear", 1).eval()
     places = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
     expected = sum(model(IMAGES.roll(place, dims=(2, 3))).softmax(1) for place in places) / 5
@@ -73,7 +73,7 @@ def test_an_onnx_file_runs_on_the_cpu_alone(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 1, 1_000, 500_000])
-def test_half_an_onnx_file_is_told(tmp_path, size):
+def test_a_truncated_onnx_file_is_an_error(tmp_path, size):
     path = tmp_path / "model.onnx"
     path.write_bytes(pretrained.ONNX.read_bytes()[:size])
     with pytest.raises(
@@ -82,7 +82,7 @@ def test_half_an_onnx_file_is_told(tmp_path, size):
         backends.load(path)
 
 
-def test_a_missing_onnx_file_and_a_huge_one_are_told(tmp_path, monkeypatch):
+def test_a_missing_and_a_huge_onnx_file_are_errors(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"no file .*`mnist export`"):
         backends.load(tmp_path / "none.onnx")
     monkeypatch.setattr(backends, "MAX_ONNX_BYTES", 1_000)

@@ -12,7 +12,7 @@ from mnist_cli.training import session
 from mnist_cli.training.loop import Trainer
 
 
-def test_a_header_is_what_the_checkpoint_holds_without_its_numbers(trained):
+def test_a_header_has_the_metadata_of_the_checkpoint_without_its_weights(trained):
     header, checkpoint = checkpoint_info.read(trained), checkpoints.load(trained)
     assert (header.model, header.arguments) == (checkpoint.model.name, checkpoint.model.arguments)
     assert header.config == checkpoint.config
@@ -23,7 +23,7 @@ def test_a_header_is_what_the_checkpoint_holds_without_its_numbers(trained):
 
 
 @pytest.mark.parametrize("name", ["linear", "mlp", "cnn"])
-def test_the_parameters_are_those_that_the_optimizer_moves(trained, val, tmp_path, name):
+def test_the_parameters_are_those_that_the_optimizer_updates(trained, val, tmp_path, name):
     model = architectures.build(name)
     session.save(tmp_path / "a.pt", Trainer(model, val[:1], val[:1], checkpoints.load(trained).config))
     assert checkpoint_info.read(tmp_path / "a.pt").parameters == sum(tensor.numel() for tensor in model.parameters())
@@ -51,7 +51,7 @@ def test_the_model_that_ships_has_a_header():
         {"versions": [1]},
     ],
 )
-def test_a_header_with_a_wrong_entry_is_called_damaged(trained, tmp_path, changes):
+def test_a_header_with_an_invalid_entry_is_corrupted(trained, tmp_path, changes):
     with pytest.raises(CheckpointError, match=r"odd\.pt is a corrupted checkpoint"):
         checkpoint_info.read(change(trained, tmp_path / "odd.pt", **changes))
 
@@ -77,7 +77,7 @@ def test_no_other_name_is_looked_up(tmp_path, function):
         checkpoint_info.read(zip_of(tmp_path / "evil.pt", call))
 
 
-def test_a_storage_is_a_word_that_cannot_be_called(tmp_path):
+def test_a_storage_is_a_name_that_cannot_be_called(tmp_path):
     with pytest.raises(CheckpointError, match="not callable"):
         checkpoint_info.read(zip_of(tmp_path / "evil.pt", b"ctorch\nFloatStorage\n(tR."))
 

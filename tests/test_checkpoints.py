@@ -89,7 +89,7 @@ def test_a_whole_module_is_refused_by_the_name_of_its_class(tmp_path):
         checkpoints.load(tmp_path / "module.pt")
 
 
-def test_a_checkpoint_of_another_program_is_told_apart(tmp_path):
+def test_a_checkpoint_of_another_program_is_recognized(tmp_path):
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     for name in ("other.pt", "list.pt"):
@@ -110,7 +110,7 @@ def flipped(good):
     [truncated, flipped, lambda good: b"", lambda good: b"hello", lambda good: bytes(1000), lambda good: good[4:]],
     ids=["truncated", "flipped", "empty", "text", "zeros", "headless"],
 )
-def test_a_damaged_checkpoint_is_refused_by_name(trained, tmp_path, damage):
+def test_a_corrupted_checkpoint_is_refused_by_name(trained, tmp_path, damage):
     path = tmp_path / "bad.pt"
     path.write_bytes(damage(trained.read_bytes()))
     with pytest.raises(CheckpointError, match=r"bad\.pt"):
@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(trained, tmp_path, damage):
 
 
 @pytest.mark.slow
-def test_a_damaged_pickle_is_called_damaged(trained, tmp_path):
+def test_a_corrupted_pickle_is_called_corrupted(trained, tmp_path):
     def rewrite(content):
         with zipfile.ZipFile(trained) as good, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:
             for name in good.namelist():
@@ -182,25 +182,25 @@ def test_a_checkpoint_with_a_wrong_entry_is_refused(trained, tmp_path, changes):
 
 
 @pytest.mark.parametrize("version", [0, 99, None, torch.zeros(2)])
-def test_another_format_version_is_told(trained, tmp_path, version):
+def test_another_format_version_is_an_error(trained, tmp_path, version):
     with pytest.raises(CheckpointError, match=r"format version that mnist .* does not read; it reads 1"):
         checkpoints.load(change(trained, tmp_path / "new.pt", version=version))
 
 
 @pytest.mark.parametrize("name", ["digits.onnx", "digits.pt2"])
-def test_an_exported_model_is_told_from_a_damaged_checkpoint(trained, tmp_path, name):
+def test_an_exported_model_is_distinguished_from_a_corrupted_checkpoint(trained, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(trained.read_bytes())
     with pytest.raises(CheckpointError, match="is an exported model; name the checkpoint that it was made from"):
         checkpoints.load(path)
 
 
-def test_a_folder_says_which_file_is_meant(tmp_path):
+def test_the_error_for_a_folder_names_the_file_in_it(tmp_path):
     with pytest.raises(CheckpointError, match=r"is a folder; name the file in it, such as .*last\.pt"):
         checkpoints.load(tmp_path)
 
 
-def test_a_missing_file_says_what_makes_one(tmp_path):
+def test_the_error_for_a_missing_file_names_the_command_that_makes_one(tmp_path):
     with pytest.raises(CheckpointError, match=r"no file .*`mnist train`"):
         checkpoints.load(tmp_path / "none.pt")
 
@@ -236,7 +236,7 @@ def test_the_model_that_ships_is_small_and_meant_by_its_name(val, tmp_path, monk
     ],
     ids=["absurd widths", "absurd depth", "fewer numbers", "double", "sparse", "nested"],
 )  # fmt: skip
-def test_a_checkpoint_that_is_not_what_it_says_is_refused_before_its_model_is_built(
+def test_a_checkpoint_whose_metadata_are_wrong_is_refused_before_its_model_is_built(
     trained, tmp_path, monkeypatch, changes, message
 ):
     if "weights" in changes:
@@ -277,7 +277,7 @@ def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused(trained, tmp_pa
         },
     ],
 )
-def test_a_checkpoint_whose_run_cannot_go_on_says_so(trained, val, tmp_path, changes):
+def test_a_checkpoint_that_cannot_be_resumed_is_an_error(trained, val, tmp_path, changes):
     trainer = torch.load(trained, weights_only=True)["trainer"]
     checkpoint = checkpoints.load(change(trained, tmp_path / "odd.pt", trainer={**trainer, **changes}))
     with pytest.raises(CheckpointError, match=r"odd\.pt holds a model but no run to resume"):

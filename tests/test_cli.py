@@ -44,7 +44,7 @@ def test_a_bug_keeps_its_traceback(mnist, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"]])
-def test_no_room_for_the_help_is_one_line(arguments):
+def test_a_full_disk_for_the_help_is_reported_in_one_line(arguments):
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "mnist_cli", *arguments]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -56,7 +56,7 @@ def test_no_room_for_the_help_is_one_line(arguments):
     "error",
     [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 40 bytes.")],
 )
-def test_too_little_memory_is_no_bug(mnist, monkeypatch, error):
+def test_too_little_memory_is_reported_in_one_line(mnist, monkeypatch, error):
     def fail(data_dir):
         raise error
 
@@ -67,7 +67,7 @@ def test_too_little_memory_is_no_bug(mnist, monkeypatch, error):
 
 
 @pytest.mark.slow
-def test_a_reader_that_leaves_early_is_no_error(tmp_path, trained):
+def test_a_broken_pipe_is_not_an_error(tmp_path, trained):
     draw_seven().save(tmp_path / "seven.png")
     command = [sys.executable, "-m", "mnist_cli", "predict", "--checkpoint", trained, *["seven.png"] * 600]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -77,7 +77,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path, trained):
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_no_error(tmp_path, closed):
+def test_a_closed_stream_is_not_an_error(tmp_path, closed):
     draw_seven().save(tmp_path / "seven.png")
     command = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-m", "mnist_cli", "predict", "seven.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -151,7 +151,7 @@ def test_without_it_an_error_is_one_line(mnist, monkeypatch):
     assert result.stderr.count("\n") == 1
 
 
-def test_the_name_of_a_run_does_where_a_checkpoint_is_asked_for(mnist, trained, tmp_path, monkeypatch):
+def test_a_checkpoint_can_be_given_by_the_name_of_its_run(mnist, trained, tmp_path, monkeypatch):
     (tmp_path / "checkpoints/first").mkdir(parents=True)
     shutil.copy(trained, tmp_path / "checkpoints/first/last.pt")
     draw_seven().save(tmp_path / "seven.png")
@@ -167,7 +167,7 @@ def test_the_name_of_a_run_does_where_a_checkpoint_is_asked_for(mnist, trained, 
         assert "neither a file nor a run 'nobody'" in mnist(command, "nobody").stderr
 
 
-def test_without_a_checkpoint_the_newest_run_is_looked_at_and_named(mnist, trained, tmp_path, monkeypatch):
+def test_without_a_checkpoint_the_newest_run_is_used_and_named(mnist, trained, tmp_path, monkeypatch):
     assert json.loads(mnist("info", "--json").stdout)["path"] == "pretrained"
     (tmp_path / "checkpoints/first").mkdir(parents=True)
     shutil.copy(trained, tmp_path / "checkpoints/first/last.pt")

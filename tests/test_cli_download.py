@@ -10,7 +10,7 @@ def unreachable(monkeypatch):
     monkeypatch.setattr(mirrors, "FIRST_PAUSE_SECONDS", 0.001)
 
 
-def test_a_complete_folder_is_verified_and_left_alone(mnist, data_dir):
+def test_a_complete_folder_is_verified_and_left_unchanged(mnist, data_dir):
     done = mnist("download")
     assert done.exit_code == 0
     assert done.stdout == ""
@@ -38,7 +38,7 @@ def test_offline_uses_no_network(mnist, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_force_replaces_what_is_right_too(mnist, tmp_path):
+def test_force_replaces_valid_files_too(mnist, tmp_path):
     mnist("download", "--offline", "--data-dir", "new")
     labels = mnist_files.raw_dir(tmp_path / "new") / mnist_files.VAL_LABELS.name
     before = labels.stat().st_ino
@@ -49,7 +49,7 @@ def test_force_replaces_what_is_right_too(mnist, tmp_path):
 
 
 @pytest.mark.parametrize("options", [["--offline"], ["--offline", "--force"], ["--from", "new"], []])
-def test_a_file_that_may_be_somebodys_own_is_never_replaced(mnist, tmp_path, monkeypatch, options):
+def test_a_file_with_other_data_is_never_replaced(mnist, tmp_path, monkeypatch, options):
     monkeypatch.setattr(mirrors, "download", None)
     own = mnist_files.raw_dir(tmp_path / "new") / mnist_files.TRAIN_IMAGES.name
     own.parent.mkdir(parents=True)

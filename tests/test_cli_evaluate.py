@@ -45,7 +45,7 @@ def test_without_a_cache_that_can_be_written_the_score_is_the_same(mnist, tmp_pa
     assert "in memory" in done.stderr
 
 
-def test_mnists_score_is_not_given_for_a_folder_of_other_pictures(mnist, tmp_path):
+def test_a_folder_of_other_pictures_is_not_evaluated_as_mnist(mnist, tmp_path):
     (tmp_path / "MY-PICTURES").mkdir()
     (tmp_path / "MY-PICTURES" / "seven.png").touch()
     done = mnist("evaluate", "pretrained", "--data-dir", "MY-PICTURES")
@@ -124,7 +124,7 @@ def test_corruptions_have_a_row_each_and_a_mean(mnist, trained, monkeypatch):
     assert "stripe" in Path("why/report.html").read_text()
 
 
-def test_an_ensemble_is_measured_as_one(mnist, trained):
+def test_an_ensemble_is_evaluated_as_one_model(mnist, trained):
     alone = json.loads(mnist("evaluate", trained, "--json").stdout)
     twice = json.loads(mnist("evaluate", trained, trained, "--ensemble", "--json").stdout)
     assert twice["errors"] == alone["errors"]
@@ -133,7 +133,7 @@ def test_an_ensemble_is_measured_as_one(mnist, trained):
     assert shifted["errors"] != alone["errors"]
 
 
-def test_a_file_that_is_no_checkpoint_is_status_1(mnist, tmp_path):
+def test_a_file_that_is_not_a_checkpoint_is_status_1(mnist, tmp_path):
     assert mnist("evaluate", "none.pt").exit_code == 1
     torch.save({"a": 1}, tmp_path / "other.pt")
     done = mnist("evaluate", "other.pt")

@@ -48,7 +48,7 @@ def test_the_options_say_what_is_made_and_where(mnist, trained, made):
     assert [options[1:] for options in made] == [("pt2", 10_000, None), ("onnx", 10_000, 2_000)]
 
 
-def test_what_answers_differently_leaves_nothing(mnist, trained, tmp_path, monkeypatch):
+def test_a_model_that_predicts_differently_is_not_written(mnist, trained, tmp_path, monkeypatch):
     def refuse(*arguments):
         raise ExportError("last.pt was not exported")
 
@@ -61,13 +61,13 @@ def test_what_answers_differently_leaves_nothing(mnist, trained, tmp_path, monke
 
 @pytest.mark.usefixtures("made")
 @pytest.mark.parametrize("options", [["--output", "last.pt"], ["--int8", "--format", "pt2"]])
-def test_what_cannot_be_is_refused_before_anything_is_read(mnist, options):
+def test_invalid_options_are_refused_before_anything_is_read(mnist, options):
     done = mnist("export", "none.pt", *options)
     assert done.exit_code == 2
     assert done.stderr.startswith("Error: --")
 
 
-def test_a_missing_extra_says_what_to_type(mnist, trained, monkeypatch):
+def test_the_error_for_a_missing_extra_says_what_to_type(mnist, trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     done = mnist("export", trained)
     assert done.exit_code == 1
@@ -76,7 +76,7 @@ def test_a_missing_extra_says_what_to_type(mnist, trained, monkeypatch):
     )
 
 
-def test_a_file_that_is_no_checkpoint_is_told(mnist):
+def test_a_file_that_is_not_a_checkpoint_is_an_error(mnist):
     done = mnist("export", "none.pt")
     assert (done.exit_code, done.stderr) == (1, "Error: there is no file none.pt; `mnist train` makes checkpoints\n")
 

@@ -8,7 +8,7 @@ from test_checkpoints import change
 from mnist_cli.models import checkpoints, pretrained
 
 
-def test_it_says_what_the_checkpoint_is(mnist, trained):
+def test_the_metadata_of_a_checkpoint_are_printed(mnist, trained):
     done = mnist("info", trained)
     assert done.exit_code == 0
     facts = dict(line.split("  ", 1) for line in done.stdout.split("\n\n")[0].splitlines())
@@ -23,7 +23,7 @@ def test_it_says_what_the_checkpoint_is(mnist, trained):
     assert "  batch_size = 64\n" in done.stdout
 
 
-def test_json_has_all_of_it(mnist, trained):
+def test_json_has_all_metadata(mnist, trained):
     values = json.loads(mnist("info", trained, "--json").stdout)
     checkpoint = checkpoints.load(trained)
     assert values["metrics"] == [vars(result) for result in checkpoint.metrics]
@@ -33,7 +33,7 @@ def test_json_has_all_of_it(mnist, trained):
     assert (values["parameters"], values["size"]) == (269_322, trained.stat().st_size)
 
 
-def test_a_loss_that_is_no_number_is_null(mnist, trained, tmp_path):
+def test_a_nan_loss_is_null_in_json(mnist, trained, tmp_path):
     result = {**vars(checkpoints.load(trained).metrics[0]), "val_loss": math.nan}
     values = json.loads(mnist("info", change(trained, tmp_path / "a.pt", metrics=[result]), "--json").stdout)
     assert values["metrics"][0]["val_loss"] is None
@@ -45,7 +45,7 @@ def test_the_model_that_ships_is_pretrained(mnist):
 
 
 @pytest.mark.parametrize("content", [b"hello", b""])
-def test_a_file_that_is_no_checkpoint_is_status_1(mnist, tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_is_status_1(mnist, tmp_path, content):
     (tmp_path / "a.pt").write_bytes(content)
     done = mnist("info", "a.pt")
     assert done.exit_code == 1

@@ -55,7 +55,7 @@ def test_json_is_one_object_a_line_with_the_promised_keys(mnist, trained, seven)
         assert len(answer["probabilities"]) == 10
 
 
-def test_a_bad_file_is_named_and_the_others_are_answered(mnist, trained, seven, tmp_path):
+def test_a_bad_file_is_named_and_the_others_are_recognized(mnist, trained, seven, tmp_path):
     (tmp_path / "[bold]text.png").write_text("hello")
     done = mnist("predict", "none.png", seven, "[bold]text.png", "--checkpoint", trained)
     assert done.exit_code == 1
@@ -65,7 +65,7 @@ def test_a_bad_file_is_named_and_the_others_are_answered(mnist, trained, seven, 
     assert "Error: [bold]text.png: this is not a picture" in done.stderr
 
 
-def test_a_picture_that_may_not_be_read_does_not_end_the_run(mnist, trained, seven, tmp_path, monkeypatch):
+def test_a_picture_without_read_permission_does_not_end_the_run(mnist, trained, seven, tmp_path, monkeypatch):
     (tmp_path / "secret").mkdir()
     open_file = os.open
 
@@ -166,20 +166,20 @@ def test_a_dash_is_standard_input(mnist, trained, tmp_path):
     assert (tmp_path / "why" / "stdin.png").exists()
 
 
-def test_no_ink_is_an_answer(mnist, trained, tmp_path):
+def test_no_ink_is_a_result(mnist, trained, tmp_path):
     Image.new("L", (50, 50), 200).save(tmp_path / "blank.png")
     done = mnist("predict", "blank.png", "--checkpoint", trained)
     assert (done.exit_code, done.stdout) == (0, "blank.png: ?  no ink\n")
 
 
-def test_not_a_digit_is_an_answer(mnist, trained, seven, monkeypatch):
+def test_not_a_digit_is_a_result(mnist, trained, seven, monkeypatch):
     cat = Prediction([0.1] * 10, -5.0, "not a digit")
     monkeypatch.setattr(classification, "classify", lambda model, pictures, least: [cat])
     done = mnist("predict", seven, "--checkpoint", trained)
     assert (done.exit_code, done.stdout) == (0, "seven.png: ?  not a digit\n")
 
 
-def test_below_the_least_confidence_a_digit_is_unclear(mnist, trained, seven):
+def test_a_digit_below_min_confidence_is_unclear(mnist, trained, seven):
     done = mnist("predict", seven, "--min-confidence", "1", "--checkpoint", trained)
     assert (done.exit_code, done.stdout) == (0, "seven.png: ?  unclear\n")
 
@@ -224,7 +224,7 @@ def test_explanations_are_saved_and_never_over_another_file(mnist, trained, seve
     assert len(list(tmp_path.glob("*.png"))) == 5
 
 
-def test_a_folder_for_explanations_that_cannot_be_made_is_told_before_anything_is_read(mnist, trained, seven):
+def test_an_invalid_folder_for_explanations_is_an_error_before_anything_is_read(mnist, trained, seven):
     done = mnist("predict", seven, "--explain", seven, "--checkpoint", trained)
     assert (done.exit_code, done.stdout) == (1, "")
     assert "Error: seven.png: File exists; move away the file" in done.stderr
@@ -257,7 +257,7 @@ def test_a_checkpoint_of_the_users_own_that_is_called_pretrained_is_not_the_mode
     assert mnist("predict", seven, "--checkpoint", "pretrained").stderr.startswith("Using pretrained (val accuracy ")
 
 
-def test_without_a_checkpoint_the_model_that_ships_answers(mnist, seven):
+def test_without_a_checkpoint_the_model_that_ships_is_used(mnist, seven):
     done = mnist("predict", seven)
     assert done.stdout.startswith("seven.png: 7  ")
     assert re.fullmatch(
@@ -293,14 +293,14 @@ class TestOnATerminal:
         return shown.decode()
 
     @pytest.mark.slow
-    def test_answers_are_a_table_with_what_the_model_saw(self, seven, trained, tmp_path):
+    def test_results_are_a_table_with_the_model_input(self, seven, trained, tmp_path):
         shown = self.run(tmp_path, "stdout", seven, "--show", "--checkpoint", trained)
         first, *_ = plain = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
         assert first.split() == ["file", "digit", "confidence", "what", "the", "model", "saw"]
         assert any(re.match(r"seven.png +7 +[\d.]+ %  ▀{28}", line) for line in plain)
 
     @pytest.mark.slow
-    def test_a_bar_makes_room_for_errors(self, seven, trained, tmp_path):
+    def test_errors_are_printed_above_the_progress_bar(self, seven, trained, tmp_path):
         shown = self.run(tmp_path, "stderr", *[seven] * 99, "none.png", "--checkpoint", trained)
         assert "pictures" in shown
         assert re.search(r"\x1b\[2K\S*Error:\S* none.png: there is no such file\r\n", shown)

@@ -110,7 +110,7 @@ def test_runs_are_compared_in_a_chart(two, tmp_path):
         assert image.format == "PNG"
 
 
-def test_what_cannot_be_compared_is_status_2(two, trained, tmp_path):
+def test_runs_that_cannot_be_compared_are_status_2(two, trained, tmp_path):
     assert two("runs", "nobody").stderr == (
         "Error: there is no run 'nobody' in the folder checkpoints; `mnist runs` lists them\n"
     )
@@ -123,7 +123,7 @@ def test_what_cannot_be_compared_is_status_2(two, trained, tmp_path):
     assert not (tmp_path / "many.png").exists()
 
 
-def test_without_runs_it_says_what_makes_one(mnist):
+def test_without_runs_the_command_that_makes_one_is_named(mnist):
     done = mnist("runs")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "`mnist train`" in done.stderr
@@ -232,13 +232,13 @@ def test_a_run_is_removed_once_that_is_confirmed(three, tmp_path, answer):
     assert listed(three("runs", "--json")) == ["plain", *([] if is_removed else ["slow"]), "squared"]
 
 
-def test_with_yes_nothing_is_asked(three, tmp_path):
+def test_yes_skips_the_confirmation(three, tmp_path):
     done = three("runs", "rm", "plain", "slow", "--yes")
     assert (done.exit_code, done.stdout) == (0, "")
     assert listed(three("runs", "--json")) == ["squared"]
 
 
-def test_what_is_no_run_or_still_goes_on_is_not_removed(three, tmp_path):
+def test_an_unknown_or_active_run_is_not_removed(three, tmp_path):
     assert three("runs", "rm", "nobody", "--yes").exit_code == 2
     assert three("runs", "rm", "../checkpoints/plain", "--yes").exit_code == 2
     run = runs.take_up(Path("checkpoints/plain/last.pt"))

@@ -93,7 +93,7 @@ def test_a_second_ctrl_c_stops_it_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_it_asks_where_to_click_and_opens_the_page_if_wanted(mnist, monkeypatch):
+def test_the_address_is_printed_and_the_page_opened_on_request(mnist, monkeypatch):
     import uvicorn
 
     opened, ran = [], []
@@ -107,7 +107,7 @@ def test_it_asks_where_to_click_and_opens_the_page_if_wanted(mnist, monkeypatch)
     assert "Corrected pictures are saved in mine." in result.stderr
 
 
-def test_a_taken_port_is_told_with_what_to_type(mnist):
+def test_the_error_for_a_port_in_use_suggests_another(mnist):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         result = mnist("serve", "--port", port)
@@ -118,7 +118,7 @@ def test_a_taken_port_is_told_with_what_to_type(mnist):
     assert result.stderr.strip().endswith(f"serve --port {port + 1}")
 
 
-def test_an_address_that_is_not_of_this_machine_is_told(mnist):
+def test_an_address_of_another_machine_is_an_error(mnist):
     for host in ("192.0.2.1", "no such host"):
         result = mnist("serve", "--host", host)
         assert result.exit_code == 2
@@ -127,7 +127,7 @@ def test_an_address_that_is_not_of_this_machine_is_told(mnist):
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart"])
-def test_a_missing_extra_is_told_with_what_to_type(mnist, monkeypatch, package):
+def test_the_error_for_a_missing_extra_says_what_to_type(mnist, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     result = mnist("serve")
     assert result.exit_code == 1
@@ -137,19 +137,19 @@ def test_a_missing_extra_is_told_with_what_to_type(mnist, monkeypatch, package):
     )
 
 
-def test_a_folder_that_cannot_be_made_is_told(mnist, tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error(mnist, tmp_path):
     (tmp_path / "mine").write_text("a file")
     result = mnist("serve", "--port", 0, "--checkpoint", "pretrained", "--collect", "mine")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: mine: ")
 
 
-def test_a_port_that_cannot_be_is_wrong_usage(mnist):
+def test_an_invalid_port_is_wrong_usage(mnist):
     assert mnist("serve", "--port", 70_000).exit_code == 2
 
 
 @pytest.mark.parametrize("origin", ["example.org", "https://example.org/page"])
-def test_an_origin_that_cannot_be_is_told(mnist, origin):
+def test_an_invalid_origin_is_an_error(mnist, origin):
     result = mnist("serve", "--allow-origin", origin)
     assert result.exit_code == 2
     assert result.stderr == f"Error: --allow-origin {origin}: an origin looks like https://example.org, or is *\n"

@@ -37,7 +37,7 @@ def test_data_that_is_not_there_is_unpacked_with_one_line(mnist, tmp_path):
     assert "Repaired fresh/MNIST/raw/t10k-labels-idx1-ubyte, which has 0 bytes, expected 10,008." in done.stderr
 
 
-def test_what_is_left_out_of_the_extra_pictures_is_said(mnist, tmp_path):
+def test_pictures_left_out_of_the_extra_folder_are_reported(mnist, tmp_path):
     (tmp_path / "mine").mkdir()
     for name in ("seven.png", "another.png"):
         draw_seven().save(tmp_path / "mine" / name)
@@ -120,7 +120,7 @@ def test_a_signal_after_the_last_step_stops_nothing(mnist, monkeypatch):
     assert "--resume" not in done.stderr
 
 
-def test_the_model_that_ships_is_no_run_to_go_on_with(mnist):
+def test_the_model_that_ships_cannot_be_resumed(mnist):
     done = mnist("train", "--resume", "pretrained", "--epochs", "40")
     assert done.exit_code == 2
     assert "start a run with `mnist train`" in done.stderr
@@ -154,7 +154,7 @@ def test_training_from_the_file_of_a_run_repeats_it(mnist, tmp_path):
 
 
 @pytest.mark.slow
-def test_patience_stops_and_the_best_epoch_is_kept(mnist, tmp_path):
+def test_early_stopping_keeps_the_best_epoch(mnist, tmp_path):
     options = (
         "--train-size",
         "200",
@@ -179,7 +179,7 @@ def test_patience_stops_and_the_best_epoch_is_kept(mnist, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_diverged_run_names_what_it_kept(mnist):
+def test_a_diverged_run_names_its_last_checkpoint(mnist):
     done = mnist("train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e11", "--name", "one")
     assert done.exit_code == 1
     assert "try a smaller --learning-rate; there is nothing to keep" in done.stderr.splitlines()[-1]
@@ -219,7 +219,7 @@ def test_a_run_without_a_checkpoint_gives_its_name_back(mnist, tmp_path):
 
 
 @pytest.mark.slow
-def test_no_room_for_the_checkpoint_is_one_sentence(tmp_path, data_dir):
+def test_a_full_disk_for_the_checkpoint_is_one_sentence(tmp_path, data_dir):
     """The real thing: the system refuses to write more than a megabyte, and a checkpoint has three."""
     resource = pytest.importorskip("resource")
     done = subprocess.run(

@@ -24,7 +24,7 @@ import pytest
         (["trian"], "Did you mean 'train'?"),
     ],
 )
-def test_an_option_that_does_not_exist_is_told_the_one_that_was_meant(mnist, arguments, message):
+def test_the_error_for_an_unknown_option_suggests_a_similar_one(mnist, arguments, message):
     done = mnist(*arguments)
     assert done.exit_code == 2
     assert message in done.stderr.splitlines()[-1]
@@ -43,7 +43,7 @@ def test_an_option_that_does_not_exist_is_told_the_one_that_was_meant(mnist, arg
         (["export", "--format", "ONNX", "a.pt"], "did you mean onnx?"),
     ],
 )
-def test_a_value_that_cannot_be_is_named_with_what_can(mnist, arguments, message):
+def test_the_error_for_an_invalid_value_lists_the_valid_ones(mnist, arguments, message):
     done = mnist(*arguments)
     assert done.exit_code == 2
     assert message in done.stderr.splitlines()[-1]

@@ -128,7 +128,7 @@ def test_a_table_keeps_a_long_name_whole():
     assert "".join(line.split(" ")[0] for line in lines[2:]) == name
 
 
-def test_a_table_shows_what_the_model_saw():
+def test_a_table_shows_the_model_input():
     lines = table([RESULTS], show=True)
     assert sum("▀" * 28 in line for line in lines) == 28
 

@@ -32,7 +32,7 @@ from mnist_cli.errors import ConfigError
         ({"seed": 2**50}, "--seed must be"),
     ],
 )
-def test_a_value_that_no_run_can_have_is_named(values, message):
+def test_an_invalid_value_is_named(values, message):
     with pytest.raises(ConfigError, match=message):
         TrainConfig(**values)
 
@@ -42,7 +42,7 @@ def test_every_number_has_bounds():
     assert {name for name, it in HYPERPARAMETERS.items() if it.below is not None} == numbers
 
 
-def test_the_original_preset_is_the_notes_recipe():
+def test_the_original_preset_is_the_recipe_of_the_course_notes():
     original = resolve("original", None, {})
     assert (original.model, original.hidden, original.activation) == ("mlp", (256, 256), "relu")
     assert (original.epochs, original.batch_size, original.learning_rate) == (10, 64, 1e-3)
@@ -55,7 +55,7 @@ def test_the_original_preset_is_the_notes_recipe():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_can_be_had(preset):
+def test_every_preset_is_valid(preset):
     assert isinstance(resolve(preset, None, {}), TrainConfig)
 
 
@@ -67,7 +67,7 @@ def test_an_option_wins_over_a_file_over_a_preset_over_the_models_recipe(tmp_pat
     assert chosen.learning_rate == 0.01
 
 
-def test_the_recipe_is_that_of_the_model_asked_for():
+def test_the_defaults_depend_on_the_model():
     assert resolve(None, None, {"model": "linear"}).augment == "none"
     assert resolve(None, None, {"model": "linear", "augment": "shift"}).augment == "shift"
 
@@ -88,7 +88,7 @@ def test_a_configuration_survives_its_file(tmp_path):
         (b"[model]\nname = 'mlp'", "no --model"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_named(tmp_path, content, message):
+def test_an_invalid_configuration_file_is_named(tmp_path, content, message):
     file = tmp_path / "run.toml"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
@@ -100,7 +100,7 @@ def test_an_unknown_preset_is_named_with_the_choices():
         resolve("turbo", None, {})
 
 
-def test_only_one_cycle_climbs_unless_asked_to():
+def test_only_one_cycle_has_warmup_by_default():
     assert resolve(None, None, {}).warmup == 0.2
     assert resolve(None, None, {"warmup": 0.0}).warmup == 0
     assert resolve(None, None, {"schedule": "cosine"}).warmup == 0
@@ -113,7 +113,7 @@ def test_a_file_may_spell_the_names_as_the_options_do(tmp_path):
     assert resolve(None, file, {}).train_size == 300
 
 
-def test_patience_holds_out_images_by_itself():
+def test_early_stopping_holds_out_images_by_default():
     assert TrainConfig().held_out == 0
     assert TrainConfig(patience=2).held_out == 5_000
     assert TrainConfig(patience=2, holdout=100).held_out == 100
@@ -137,18 +137,18 @@ def test_a_value_that_would_break_something_later_is_refused_at_once(values, mes
 
 
 @pytest.mark.parametrize("content", ["a = " + "[" * 3000, "epochs = " + "9" * 5000, "#" * 1_000_001])
-def test_a_file_made_to_exhaust_the_parser_is_no_configuration(tmp_path, content):
+def test_a_file_that_exhausts_the_parser_is_refused(tmp_path, content):
     (tmp_path / "config.toml").write_text(content)
     with pytest.raises(ConfigError, match="is not a TOML file"):
         resolve(None, tmp_path / "config.toml", {})
 
 
-def test_a_device_is_no_configuration():
+def test_a_device_is_not_a_configuration_file():
     with pytest.raises(ConfigError, match="not a file but a pipe or a device"):
         resolve(None, Path("/dev/zero"), {})
 
 
-def test_only_adamw_decays_weights_unless_asked_to():
+def test_only_adamw_has_weight_decay_by_default():
     defaults = {name: resolve(None, None, {"optimizer": name}) for name in get_args(Optimizer)}
     assert {name: config.weight_decay for name, config in defaults.items()} == {
         "adamw": 0.1,
@@ -221,7 +221,7 @@ def test_what_a_declaration_depends_on_are_choices_of_others():
             assert set(choices) <= set(HYPERPARAMETERS[other].choices), it.name
 
 
-def test_no_two_hyperparameters_are_meant_by_the_same_word():
+def test_no_two_hyperparameters_share_a_name():
     words = [word for it in HYPERPARAMETERS.values() for word in (it.name.replace("_", "-"), *it.also)]
     assert len(words) == len(set(words))
 
@@ -230,7 +230,7 @@ def test_no_two_hyperparameters_are_meant_by_the_same_word():
     ("name", "meant"),
     [("lr", "learning_rate"), ("bs", "batch_size"), ("epoch", "epochs"), ("Weight-Decay", "weight_decay")],
 )
-def test_a_name_that_is_no_hyperparameter_is_told_the_one_that_was_meant(tmp_path, name, meant):
+def test_the_error_for_an_unknown_hyperparameter_suggests_a_similar_one(tmp_path, name, meant):
     with pytest.raises(ConfigError, match=f"no hyperparameter {name}; did you mean {meant}\\?"):
         resolve(None, None, {name: 1})
     (tmp_path / "run.toml").write_text(f"{name} = 1")
@@ -238,7 +238,7 @@ def test_a_name_that_is_no_hyperparameter_is_told_the_one_that_was_meant(tmp_pat
         resolve(None, tmp_path / "run.toml", {})
 
 
-def test_a_name_that_is_near_none_is_told_where_they_are_listed():
+def test_the_error_for_an_unrecognizable_name_refers_to_the_help():
     with pytest.raises(ConfigError, match="no hyperparameter zzz; see `mnist train --help`"):
         resolve(None, None, {"zzz": 1})
 

@@ -82,7 +82,7 @@ def test_a_program_started_with_too_many_threads_uses_as_many_as_there_are_cores
     assert 1 <= int(done.stdout) <= MACHINE
 
 
-def test_a_number_of_threads_that_was_asked_for_is_left_alone(monkeypatch):
+def test_a_valid_number_of_threads_is_left_unchanged(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     cores.limit_threads()
     assert os.environ["OMP_NUM_THREADS"] == "1"

@@ -56,14 +56,14 @@ def test_pixels_stay_between_paper_and_ink(images, rng, name):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_the_seed_decides_all(digits, name):
+def test_the_corruption_is_determined_by_the_seed(digits, name):
     first = corrupt(digits, name, seed=1)
     assert np.array_equal(first, corrupt(digits, name, seed=1))
     assert np.array_equal(first, corrupt(digits, name, seed=2)) == (name in ALWAYS_THE_SAME)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_what_happens_to_an_image_does_not_depend_on_those_after_it(digits, name, monkeypatch):
+def test_the_corruption_of_an_image_does_not_depend_on_later_images(digits, name, monkeypatch):
     monkeypatch.setattr(corruptions, "CHUNK", 16)
     assert np.array_equal(corrupt(digits[:35], name, seed=1), corrupt(digits, name, seed=1)[:35])
 

@@ -17,7 +17,7 @@ def train_briefly(train, config, device="cpu", capturing=True):
     return [result.train_loss for result in trainer.epochs()], list(trainer.model.parameters())
 
 
-def test_a_captured_step_learns_from_every_batch(train, monkeypatch):
+def test_a_captured_step_trains_on_every_batch(train, monkeypatch):
     captured = []
     monkeypatch.setattr(cuda_graph, "capture", lambda step: captured.append(step) or step)
     losses, weights = train_briefly(train, CONFIG)
@@ -27,7 +27,7 @@ def test_a_captured_step_learns_from_every_batch(train, monkeypatch):
     assert all(map(torch.equal, weights, plain_weights))
 
 
-def test_a_step_that_cannot_be_captured_is_taken_as_it_is(monkeypatch):
+def test_a_step_that_cannot_be_captured_runs_eagerly(monkeypatch):
     def refuse(step):
         raise RuntimeError("operation not permitted when stream is capturing")
 

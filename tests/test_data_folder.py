@@ -44,7 +44,7 @@ def test_data_in_the_working_directory_with_other_things_is_left_alone(cache):
     assert files_below(DATA_DIR) == [DATA_DIR / "measurements.csv"]
 
 
-def test_what_is_damaged_in_the_cache_is_replaced_whatever_it_is(cache):
+def test_invalid_files_in_the_cache_are_always_replaced(cache):
     data_folder.prepare(files=VAL)
     labels = mnist_files.raw_dir(cache) / VAL[1].name
     labels.write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, 10_000) + bytes([3]) * 10_000)
@@ -68,7 +68,7 @@ def a_folder_where_a_file_should_be(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("obstacle", [in_the_way, no_home, a_folder_where_a_file_should_be])
-def test_without_a_cache_that_can_be_written_memory_has_to_do(tmp_path, monkeypatch, val, obstacle):
+def test_without_a_writable_cache_the_copy_in_memory_is_used(tmp_path, monkeypatch, val, obstacle):
     obstacle(tmp_path, monkeypatch)
     folder = data_folder.prepare(files=VAL)
     assert folder.path is None

@@ -51,7 +51,7 @@ def test_batches_keep_the_order(ten):
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 105, 5_000])
-def test_split_off_takes_every_digit_in_its_share_and_leaves_the_rest(val, count):
+def test_split_off_is_stratified_and_returns_the_rest(val, count):
     some, rest = dataset.split_off(val, count, seed=1)
     assert (len(some), len(rest)) == (count, 10_000 - count)
     expected = val.labels.bincount(minlength=10) * count / 10_000
@@ -71,7 +71,7 @@ def test_more_than_there_is_cannot_be_split_off(ten):
         dataset.split_off(ten, 11, seed=0)
 
 
-def test_select_holds_out_before_it_takes_a_part(train):
+def test_select_holds_out_before_it_takes_a_subset(train):
     part, held_out = dataset.select(train, TrainConfig(train_size=1_000, patience=2))
     assert (len(part), len(held_out)) == (1_000, 5_000)
     assert dataset.select(train, TrainConfig()) == (train, None)

@@ -112,14 +112,14 @@ def test_a_form_is_read_without_its_boxes(model, val, rng, turn):
     assert share_read(model, samples) >= 0.7
 
 
-def test_digits_on_a_ruled_line_are_read_without_it(model, val, rng):
+def test_digits_on_lined_paper_are_read_without_the_line(model, val, rng):
     samples = [row(val, rng, 4) for _ in range(20)]
     for page, _ in samples:
         page[-HEIGHT // 2 - 1 : -HEIGHT // 2 + 1] = 0.7
     assert share_read(model, samples) >= 0.6
 
 
-def test_digits_that_touch_are_parted(model, val, rng):
+def test_touching_digits_are_separated(model, val, rng):
     assert share_read(model, [touching(val, rng) for _ in range(40)]) >= 0.4
 
 
@@ -186,7 +186,7 @@ def oddities():
     ("name", "levels"), list(oddities()), ids=lambda value: value if isinstance(value, str) else ""
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_picture_gives_an_answer_within_it(model, name, levels, channels):
+def test_every_picture_gives_a_result_with_boxes_inside_it(model, name, levels, channels):
     picture = np.repeat(levels.astype(np.float32)[:, :, None], channels, axis=2)
     found = detection.find_digits(model, picture)
     for x, y, width, height in (one.box for one in found):

@@ -12,7 +12,7 @@ def test_a_device_can_be_named():
 
 
 @pytest.mark.parametrize(("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
-def test_without_a_name_the_best_is_taken(monkeypatch, cuda, mps, best):
+def test_without_a_name_the_best_device_is_chosen(monkeypatch, cuda, mps, best):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     monkeypatch.setattr(torch, "empty", lambda *size, device: None)

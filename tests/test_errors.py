@@ -11,7 +11,7 @@ def test_every_error_is_a_mnist_error_and_named_in_the_tree(error):
     assert error.__name__ in inspect.getdoc(errors)
 
 
-def test_of_what_another_program_says_the_first_line_is_shown_in_short():
+def test_only_the_first_line_of_another_librarys_error_is_shown_shortened():
     assert errors.first_line(ValueError("one\ntwo")) == "one"
     assert errors.first_line(ValueError("  \n")) == "ValueError"
     assert len(errors.first_line(ValueError("x" * 10_000))) == errors.LONGEST + 1
@@ -29,7 +29,7 @@ def test_of_what_another_program_says_the_first_line_is_shown_in_short():
         ("of another kind", "x", {"error": "y"}, "as pydantic says it"),
     ],
 )
-def test_a_fault_of_an_input_is_said_in_plain_words(kind, value, bounds, sentence):
+def test_an_invalid_input_is_described_in_plain_words(kind, value, bounds, sentence):
     assert errors.input_fault(kind, value, "as pydantic says it", **bounds) == sentence
 
 

@@ -37,7 +37,7 @@ def quick(monkeypatch, model):
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_onnx_file_answers_as_its_checkpoint_and_says_what_it_is(checkpoint, val):
+def test_an_onnx_file_predicts_as_its_checkpoint_and_has_metadata(checkpoint, val):
     images, labels = val.arrays()
     content, found = exports.make(checkpoint, "onnx", images, labels)
     assert found.is_same
@@ -69,7 +69,7 @@ def test_probabilities_are_the_softmax_of_the_logits(checkpoint, val):
 
 
 @pytest.mark.usefixtures("quick")
-def test_whole_numbers_take_a_quarter_of_the_room_and_are_nearly_as_accurate(checkpoint, model, train, val):
+def test_int8_quantization_takes_a_quarter_of_the_size_and_is_nearly_as_accurate(checkpoint, model, train, val):
     images, labels = val.arrays()
     content, found = exports.make(checkpoint, "onnx", images, labels, train.images[:500].numpy())
     assert len(content) < 0.3 * model.ByteSize()
@@ -78,7 +78,7 @@ def test_whole_numbers_take_a_quarter_of_the_room_and_are_nearly_as_accurate(che
     assert OnnxModel(content).rejection_threshold == -2.0
 
 
-def test_a_program_of_torch_export_answers_as_its_checkpoint(checkpoint, val):
+def test_a_program_of_torch_export_predicts_as_its_checkpoint(checkpoint, val):
     content, found = exports.make(checkpoint, "pt2", *val[:2_000].arrays())
     assert found.is_same
     assert exports.logits_of_pt2(content, val.images[:3].numpy()).shape == (3, 10)

@@ -36,7 +36,7 @@ def test_what_a_killed_program_left_is_removed_when_it_is_old(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"file", ".file.2.tmp", ".other.1.tmp"}
 
 
-def test_a_locked_file_is_nobody_elses_until_it_is_closed(tmp_path):
+def test_a_lock_is_exclusive_until_the_file_is_closed(tmp_path):
     with open(tmp_path / "file", "wb") as mine, open(tmp_path / "file", "ab") as theirs:
         assert lock(mine.fileno())
         assert not lock(theirs.fileno())
@@ -44,7 +44,7 @@ def test_a_locked_file_is_nobody_elses_until_it_is_closed(tmp_path):
         assert lock(theirs.fileno())
 
 
-def test_who_waits_for_a_lock_gets_it_when_it_is_free(tmp_path):
+def test_waiting_for_a_lock_ends_when_it_is_released(tmp_path):
     order = []
 
     def wait():

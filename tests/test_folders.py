@@ -34,7 +34,7 @@ def test_what_this_installation_decodes_is_found(tmp_path, monkeypatch):
     assert folders.count_left_out(tmp_path) == {}
 
 
-def test_where_nothing_is_left_out_nothing_is_said(tmp_path):
+def test_without_files_left_out_nothing_is_reported(tmp_path):
     draw_seven().save(tmp_path / "one.tif")
     assert folders.describe_left_out({}, folders.find(tmp_path)) is None
 
@@ -73,7 +73,7 @@ def test_the_pages_of_a_broken_or_hostile_tiff_are_counted_within_limits(tmp_pat
     assert folders.count_later_pages(str(tmp_path / "page.tif")) == pages
 
 
-def test_what_is_no_file_has_no_pages(tmp_path):
+def test_a_path_that_is_not_a_file_has_no_pages(tmp_path):
     os.mkfifo(tmp_path / "pipe.tif")
     assert folders.count_later_pages(str(tmp_path / "pipe.tif")) == 0
     assert folders.count_later_pages(str(tmp_path / "gone.tif")) == 0

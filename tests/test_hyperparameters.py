@@ -62,17 +62,17 @@ def test_what_leaves_a_hyperparameter_without_an_effect_is_named():
         ("layers", 3, "--layers must be a list of whole numbers such as 3,2, not 3"),
     ],
 )
-def test_a_value_that_it_cannot_have_is_named_with_what_it_can(name, value, message):
+def test_the_error_for_an_invalid_value_states_the_valid_range(name, value, message):
     with pytest.raises(ConfigError, match=message):
         CAKE[name].check(value)
 
 
 @pytest.mark.parametrize(("name", "value"), [("size", "small"), ("sugar", 3), ("candles", 999), ("layers", ())])
-def test_a_value_that_it_can_have_passes(name, value):
+def test_a_valid_value_passes(name, value):
     CAKE[name].check(value)
 
 
-def test_the_nearest_word_ignores_case_and_how_words_are_joined():
+def test_the_nearest_word_ignores_case_hyphens_and_underscores():
     assert nearest("LEARNING_RATES", ["learning-rate", "momentum"]) == "learning-rate"
     assert nearest("x" * 10_000, ["learning-rate"]) is None
     assert did_you_mean("moments", ["momentum"]) == "; did you mean momentum?"

@@ -85,7 +85,7 @@ def test_with_onnxruntime_pictures_are_read_and_models_measured_without_torch(tm
         assert "torch" not in modules
 
 
-def test_onnxruntime_sends_nothing_and_notes_no_device(tmp_path, data_dir):
+def test_onnxruntime_sends_nothing_and_stores_no_device_id(tmp_path, data_dir):
     pytest.importorskip("onnxruntime")
     draw_seven().save(tmp_path / "seven.png")
     home = tmp_path / "home"

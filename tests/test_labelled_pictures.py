@@ -19,7 +19,7 @@ def write(folder, rows):
     return folder
 
 
-def test_what_was_collected_is_loaded_as_a_model_sees_it(tmp_path):
+def test_collected_pictures_are_loaded_as_frames(tmp_path):
     folder = Corrections(tmp_path / "kept")
     pictures = [decode.to_array(draw_seven()), decode.to_array(draw_seven(ink="yellow", paper="navy"))]
     for picture, digit in zip(pictures, (7, 1), strict=True):
@@ -57,7 +57,7 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path, rows, complaint):
         labelled_pictures.load(write(tmp_path, rows))
 
 
-def test_a_folder_that_is_none_is_named(tmp_path):
+def test_an_invalid_folder_is_named(tmp_path):
     with pytest.raises(DataError, match=r"labels\.csv is missing"):
         labelled_pictures.load(tmp_path)
     (tmp_path / "labels.csv").write_text("file;label\n")
@@ -102,7 +102,7 @@ def test_a_table_of_another_kind_is_refused_with_the_reason(tmp_path, content, c
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_regular_file_is_not_opened(tmp_path, make):
+def test_only_regular_files_are_opened(tmp_path, make):
     make(tmp_path / "labels.csv")
     for use in (labelled_pictures.load, Corrections):
         with pytest.raises(DataError, match=r"labels\.csv is not a regular file"):
@@ -137,7 +137,7 @@ def test_a_table_of_another_kind_is_not_written_to(tmp_path):
     assert (tmp_path / "labels.csv").read_text() == "my notes"
 
 
-def test_a_full_disk_leaves_no_half_row_and_no_picture_without_one(tmp_path):
+def test_a_full_disk_leaves_no_incomplete_row_and_no_picture_without_a_row(tmp_path):
     folder = Corrections(tmp_path)
     picture = decode.to_array(draw_seven())
     for _ in range(40):  # so that the table is larger than a picture
@@ -165,6 +165,6 @@ def test_what_is_left_out_of_a_folder_is_counted(tmp_path):
     assert labelled_pictures.describe_left_out(tmp_path).startswith("1 file left out: 1 without a row in labels.csv; ")
 
 
-def test_where_nothing_is_left_out_nothing_is_said(tmp_path):
+def test_without_files_left_out_nothing_is_reported(tmp_path):
     write(tmp_path, "./seven.png,7\n")
     assert labelled_pictures.describe_left_out(tmp_path) is None

@@ -20,7 +20,7 @@ def make_trainer(train, val, **config):
 
 
 @pytest.mark.slow
-def test_a_network_learns_32_images_by_heart(train):
+def test_a_network_overfits_32_images(train):
     some = train[:32]
     results = list(make_trainer(some, some, epochs=60, batch_size=8).epochs())
     assert results[-1].val_accuracy == 1
@@ -210,7 +210,7 @@ def result(epoch, held_out_loss):
         ([2.0, 2.0], False, False),
     ],
 )
-def test_the_best_epoch_and_the_patience_with_the_others(val, losses, best, lost):
+def test_early_stopping_finds_the_best_epoch_and_the_end_of_the_run(val, losses, best, lost):
     for patience in (0, 2):
         trainer = make_trainer(val[:1], val[:1], patience=patience)
         trainer.results = [result(epoch, loss) for epoch, loss in enumerate(losses, start=1)]
@@ -244,7 +244,7 @@ def test_cuda_learns_as_the_cpu_does(train):
 
 
 @pytest.mark.slow
-def test_a_temperature_makes_an_overconfident_model_honest(train, val):
+def test_temperature_scaling_calibrates_an_overconfident_model(train, val):
     trainer = make_trainer(train[:500], val[:100], epochs=40)
     list(trainer.epochs())
     sure = loop.evaluate(trainer.model, val[:5_000])
@@ -256,7 +256,7 @@ def test_a_temperature_makes_an_overconfident_model_honest(train, val):
 
 
 @pytest.mark.slow
-def test_with_a_holdout_the_losses_of_the_epochs_are_untempered_and_the_saved_model_is_honest(train):
+def test_with_a_holdout_only_the_saved_model_is_calibrated(train):
     plain = make_trainer(train[:500], train[:200], epochs=3)
     tempered = make_trainer(train[:500], train[:200], epochs=3)
     tempered.held_out = train[1_000:1_500]
@@ -264,7 +264,7 @@ def test_with_a_holdout_the_losses_of_the_epochs_are_untempered_and_the_saved_mo
     assert plain.model.temperature == 1 != tempered.model.temperature
 
 
-def test_the_least_score_keeps_the_share_that_was_asked_for(val):
+def test_the_rejection_threshold_accepts_the_requested_fraction(val):
     model = architectures.build("mlp", seed=0).eval()
     calibration.fit_least_score(model, val[:1_000], kept=0.9)
     assert (model(val.images[:1_000]).logsumexp(dim=1) < model.least_score).float().mean() == pytest.approx(0.1)

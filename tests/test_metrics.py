@@ -35,25 +35,25 @@ def test_the_scores_are_those_of_scikit_learn(random_predictions):
     assert np.allclose(found, np.transpose(expected))
 
 
-def test_asking_a_model_gives_what_evaluate_measures(trained, val):
+def test_predict_agrees_with_evaluate(trained, val):
     model = checkpoints.load(trained).model
     evaluation, expected = metrics.predict(model, *val.arrays()).evaluation, loop.evaluate(model, val)
     assert evaluation.errors == expected.errors
     assert evaluation.loss == pytest.approx(expected.loss, rel=1e-5)
 
 
-def test_a_digit_that_is_never_answered_nor_shown_scores_zero():
+def test_a_digit_that_is_never_predicted_nor_shown_scores_zero():
     nine = made([0, 1], [0, 1]).classes()[9]
     assert (nine.precision, nine.recall, nine.f1, nine.images) == (0, 0, 0, 0)
 
 
-def test_the_commonest_confusions_come_first_and_right_answers_never():
+def test_the_most_common_confusions_come_first_without_correct_predictions():
     predictions = made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1])
     found = [(one.truth, one.answer, one.times) for one in predictions.commonest_confusions()]
     assert found == [(4, 9, 2), (7, 1, 1)]
 
 
-def test_the_worst_mistake_is_the_one_that_was_made_surest():
+def test_mistakes_are_sorted_by_confidence():
     predictions = made([1, 2, 3, 4], [7, 2, 5, 9], [0.6, 0.99, 0.95, 0.7])
     assert predictions.mistakes().tolist() == [2, 3, 0]
 
@@ -67,13 +67,13 @@ def test_calibration_is_the_mean_gap_between_confidence_and_accuracy():
     assert mixed.calibration_error() == pytest.approx((0.01 + 0.01) / 2)
 
 
-def test_coverage_answers_the_surest_first():
+def test_coverage_accepts_the_most_confident_first():
     shares, accuracy = made([1, 1, 1, 1], [1, 2, 1, 1], [0.9, 0.5, 0.8, 0.7]).coverage()
     assert shares.tolist() == [0.25, 0.5, 0.75, 1]
     assert accuracy.tolist() == [1, 1, 1, 0.75]
 
 
-def test_mcnemar_looks_at_what_one_of_two_alone_has_right():
+def test_mcnemar_counts_images_that_one_model_alone_predicts_correctly():
     labels = [0] * 20
     better, worse = made(labels, [0] * 18 + [1] * 2), made(labels, [0] * 8 + [1] * 12)
     assert metrics.mcnemar(better, worse) == pytest.approx(2 / 2**10)  # ten to none, on either side

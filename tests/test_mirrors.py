@@ -92,7 +92,7 @@ def download(file, data_dir, *servers):
     return mirrors.download([file], data_dir, [server.url for server in servers], lambda *received: None)
 
 
-def test_a_good_mirror_delivers_and_progress_is_told(start, archive, file, tmp_path, data_dir):
+def test_a_good_mirror_delivers_and_progress_is_reported(start, archive, file, tmp_path, data_dir):
     seen = []
     server = start(lambda request, count: request.send(archive))
     missing, failures = mirrors.download([file], tmp_path, [server.url], lambda *received: seen.append(received))
@@ -170,7 +170,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("answer", "reason", "attempts"), FAULTS.values(), ids=FAULTS)
-def test_a_bad_mirror_is_named_with_the_reason_and_the_next_one_asked(
+def test_a_bad_mirror_is_named_with_the_reason_and_the_next_one_used(
     start, archive, file, tmp_path, answer, reason, attempts
 ):
     bad, good = start(answer), start(lambda request, count: request.send(archive))
@@ -187,7 +187,7 @@ def ranged(request, archive, start):
     request.send(archive[start:], 206, Content_Range=f"bytes {start}-{len(archive) - 1}/{len(archive)}")
 
 
-def test_a_download_goes_on_where_it_stopped_also_in_another_program(start, archive, file, tmp_path, data_dir):
+def test_a_download_is_resumed_also_by_another_process(start, archive, file, tmp_path, data_dir):
     stop = len(archive) // 2
     asked = []
 
@@ -224,7 +224,7 @@ WRONG_RANGES = {
 
 @pytest.mark.parametrize("resumed", WRONG_RANGES.values(), ids=WRONG_RANGES)
 @pytest.mark.parametrize("had", ["the first ten", "ten wrong"])
-def test_a_wrong_answer_on_resume_costs_no_more_than_another_attempt(start, archive, file, tmp_path, resumed, had):
+def test_a_wrong_response_on_resume_costs_at_most_another_attempt(start, archive, file, tmp_path, resumed, had):
     part = mnist_files.part_path(tmp_path, file)
     part.parent.mkdir(parents=True)
     part.write_bytes(archive[:10] if had == "the first ten" else b"<html>----")
@@ -260,7 +260,7 @@ class FullDisk(io.BytesIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_no_room_for_a_download_is_not_the_mirrors_fault(start, archive, file, tmp_path, monkeypatch):
+def test_a_full_disk_is_not_an_error_of_the_mirror(start, archive, file, tmp_path, monkeypatch):
     server = start(lambda request, count: request.send(archive))
     monkeypatch.setattr(mirrors, "_part", lambda *_: FullDisk())
     with pytest.raises(OSError, match="No space left"):
@@ -276,7 +276,7 @@ def test_when_no_mirror_answers_the_files_are_given_back_as_missing(start, file,
     assert not list(mnist_files.raw_dir(tmp_path).iterdir())
 
 
-def test_a_port_where_nobody_listens_is_a_reason(file, tmp_path):
+def test_a_refused_connection_is_a_reason(file, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -298,7 +298,7 @@ def test_retry_after_is_heeded_up_to_a_limit(start, archive, file, tmp_path, mon
     assert pauses == [2, mirrors.MAX_PAUSE_SECONDS]
 
 
-def test_a_trickle_is_given_up(start, file, tmp_path, monkeypatch):
+def test_a_slow_download_is_aborted(start, file, tmp_path, monkeypatch):
     monkeypatch.setattr(mirrors, "GRACE_SECONDS", 0.2)
 
     def trickle(request, count):
@@ -322,7 +322,7 @@ def drip(request, byte):
         request.wfile.write(byte)
 
 
-def test_chunk_extensions_that_drip_are_given_up(start, file, tmp_path):
+def test_slow_chunk_extensions_are_aborted(start, file, tmp_path):
     def answer(request, count):
         chunked(request, b"5;name=")
         drip(request, b"x")
@@ -341,7 +341,7 @@ def test_trailers_are_not_waited_for(start, archive, file, tmp_path):
     assert download(file, tmp_path, start(answer)) == ([], {})
 
 
-def test_trailers_that_drip_before_the_archive_is_whole_are_given_up(start, archive, file, tmp_path):
+def test_slow_trailers_before_the_end_of_the_archive_are_aborted(start, archive, file, tmp_path):
     def answer(request, count):
         chunked(request, b"%x\r\n%s\r\n0\r\nTrailer: " % (100, archive[:100]))
         drip(request, b"x")

@@ -48,7 +48,7 @@ def test_repair_of_an_empty_folder_unpacks_all_four(tmp_path):
     ],
     ids=["zeros", "truncated", "rest of zeros", "empty", "too long", "still packed", "half an archive"],
 )
-def test_a_damaged_file_is_refused_by_name_and_repaired(copy, damage, fault):
+def test_a_corrupted_file_is_refused_by_name_and_repaired(copy, damage, fault):
     path = mnist_files.raw_dir(copy) / LABELS.name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=f"{LABELS.name} {fault}.*mnist download"):
@@ -88,7 +88,7 @@ def inverted(content):
         "notes",
     ],
 )
-def test_what_may_be_somebodys_own_is_refused_and_left_as_it_is(copy, own, complaint):
+def test_a_file_with_other_data_is_refused_and_left_unchanged(copy, own, complaint):
     path = mnist_files.raw_dir(copy) / LABELS.name
     content = own(path.read_bytes())
     path.write_bytes(content)
@@ -98,7 +98,7 @@ def test_what_may_be_somebodys_own_is_refused_and_left_as_it_is(copy, own, compl
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_regular_file_is_neither_read_nor_replaced(copy, make):
+def test_a_path_that_is_not_a_regular_file_is_neither_read_nor_replaced(copy, make):
     path = mnist_files.raw_dir(copy) / LABELS.name
     path.unlink()
     make(path)
@@ -123,7 +123,7 @@ def test_without_a_folder_the_bundled_copy_is_read(labels):
     assert mnist_files.read(None, LABELS) == labels
 
 
-def test_a_missing_file_says_what_to_type(tmp_path):
+def test_the_error_for_a_missing_file_says_what_to_type(tmp_path):
     with pytest.raises(DataError, match="is missing; run `mnist download`"):
         mnist_files.read(tmp_path, LABELS)
 

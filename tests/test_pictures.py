@@ -95,12 +95,12 @@ def test_the_smallest_and_the_largest_numbers_are_levels(tmp_path, top):
     assert frame_of(save(grey, tmp_path / "one.tiff")).any()
 
 
-def test_a_broken_note_of_how_the_camera_was_held_is_not_believed(tmp_path):
+def test_an_invalid_exif_orientation_is_ignored(tmp_path):
     path = save(draw_seven(), tmp_path / "one.jpg", exif=b"Exif\0\0nonsense")
     assert frame_of(path).any()
 
 
-def test_a_picture_of_what_are_no_numbers_is_refused(tmp_path):
+def test_a_picture_with_nan_pixels_is_refused(tmp_path):
     grey = draw_bar().astype(np.float32)
     grey[0, 0] = np.nan
     with pytest.raises(ImageError, match="not numbers"):
@@ -147,7 +147,7 @@ def test_large_ink_keeps_its_margin_when_it_is_reduced(size):
     assert not np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]).any()
 
 
-def test_the_grain_of_paper_is_not_ink(tmp_path):
+def test_paper_texture_is_not_ink(tmp_path):
     noise = np.random.default_rng(0).normal(0, 8, size=(300, 400))
     grey = (draw_bar(ink=60, paper=200) + noise).clip(0, 255).astype(np.uint8)
     frame = frame_of(save(grey, tmp_path / "one.png"))
@@ -192,20 +192,20 @@ def test_a_picture_without_ink_is_refused(tmp_path, picture):
     ],
     ids=["empty", "text", "another format"],
 )
-def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path, content, reason):
+def test_a_file_that_is_not_a_picture_is_refused_by_name(tmp_path, content, reason):
     (tmp_path / "file.png").write_bytes(content)
     with pytest.raises(ImageError, match=rf"file\.png: {reason}"):
         decode.read(tmp_path / "file.png")
 
 
-def test_half_a_picture_is_damaged(tmp_path):
+def test_a_truncated_picture_is_an_error(tmp_path):
     path = save(draw_seven(), tmp_path / "half.png")
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(ImageError, match="cannot be decoded"):
         decode.read(path)
 
 
-def test_a_missing_file_a_folder_and_a_pipe_are_told_apart(tmp_path):
+def test_a_missing_file_a_folder_and_a_pipe_have_different_errors(tmp_path):
     with pytest.raises(ImageError, match=r"none\.png: there is no such file"):
         decode.read(tmp_path / "none.png")
     os.mkfifo(tmp_path / "pipe.png")
@@ -251,7 +251,7 @@ def test_a_picture_is_turned_as_pillow_turns_it(tmp_path, orientation):
         assert np.array_equal(decode.read(path)[:, :, 0], ImageOps.exif_transpose(image).convert("L"))
 
 
-def test_a_damaged_tiff_is_told_in_our_words_alone(tmp_path, capfd):
+def test_a_corrupted_tiff_is_reported_only_by_this_program(tmp_path, capfd):
     path = save(draw_seven(), tmp_path / "seven.tiff", compression="tiff_lzw")
     path.write_bytes(path.read_bytes()[:-900])
     decode.silence_libraries()
@@ -272,7 +272,7 @@ def test_colours_stay(tmp_path):
     assert picture.shape == (200, 200, 3)
 
 
-def test_what_pillow_would_log_is_not_said_twice(tmp_path):
+def test_messages_of_pillow_are_not_logged_as_well(tmp_path):
     content = bytearray(save(draw_seven(20), tmp_path / "seven.tiff").read_bytes())
     tag = content.index((277).to_bytes(2, "little") + (3).to_bytes(2, "little"))  # samples per pixel
     content[tag + 8 : tag + 10] = (42).to_bytes(2, "little")

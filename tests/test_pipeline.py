@@ -76,14 +76,14 @@ def test_several_digits_are_found_with_their_boxes(model, val):
     assert (only.digit, len(only.digits)) == (val.labels[0].item(), 1)
 
 
-def test_a_digit_below_the_least_confidence_is_unclear(model):
+def test_a_digit_below_min_confidence_is_unclear(model):
     for many in (False, True):
         (result,) = recognize(model, [draw_seven()], many=many, min_confidence=1.1)
         assert (result.digit, result.reason) == (None, "unclear")
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_pixels_are_kept_only_if_wanted(model, many):
+def test_pixels_are_kept_only_on_request(model, many):
     for keep in (False, True):
         (result,) = recognize(model, [draw_seven()], many=many, keep_pixels=keep)
         assert (result.picture is not None) == (result.prediction.ink is not None) == keep

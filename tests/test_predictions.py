@@ -45,7 +45,7 @@ def test_every_kind_of_picture_is_read(condition, shipped, val):
 @pytest.mark.parametrize(
     ("value", "form"), [(1, 3), (1, 4), (1, 5), (4, 0), (4, 1), (7, 1), (7, 2), (9, 1), (9, 2)], ids=lambda v: str(v)
 )
-def test_the_forms_that_europeans_write_are_read(value, form, shipped):
+def test_european_forms_of_digits_are_read(value, form, shipped):
     rng = np.random.default_rng(0)
     pictures = []
     for _ in range(12):
@@ -55,7 +55,7 @@ def test_the_forms_that_europeans_write_are_read(value, form, shipped):
     assert sum(answer.probabilities.index(answer.confidence) == value for answer in answers) >= 11
 
 
-def test_pictures_are_read_alike_alone_and_together(shipped, val):
+def test_pictures_have_the_same_result_alone_and_in_a_batch(shipped, val):
     pictures, _ = pictures_of(val, "shadow", 5)
     for picture, answer in zip(pictures, classification.classify(shipped, pictures), strict=True):
         alone = classification.classify(shipped, [picture])[0]
@@ -96,7 +96,7 @@ def test_most_letters_and_noise_are_not_digits(shipped):
 
 
 @pytest.mark.parametrize(("margin", "chosen"), [(1, 7), (0, 3)], ids=["ink with paper around it", "a shadow"])
-def test_a_first_reading_that_goes_on_beyond_the_picture_is_not_trusted(margin, chosen):
+def test_a_first_candidate_that_is_cut_off_by_the_border_is_penalized(margin, chosen):
     first, other = (Prediction(list(np.eye(10)[digit]), score) for digit, score in ((7, 5.0), (3, 8.0)))
     first = replace(first, ink=np.pad(np.ones((20, 10), np.float32), margin))
     assert classification.best_candidate([first, other]).probabilities.index(1) == chosen
@@ -111,7 +111,7 @@ def test_one_candidate_is_outvoted_by_many_that_agree_on_another_digit(agreeing)
     assert best.probabilities.index(1) == (0 if agreeing > 1 else 1)
 
 
-def test_below_the_least_confidence_a_digit_is_unclear(shipped):
+def test_a_digit_below_min_confidence_is_unclear(shipped):
     picture = decode.to_array(draw_seven())
     answer = classification.classify(shipped, [picture])[0]
     assert (answer.digit, answer.reason) == (7, None)
@@ -121,7 +121,7 @@ def test_below_the_least_confidence_a_digit_is_unclear(shipped):
 
 
 @pytest.mark.slow
-def test_confidence_is_honest_on_val(shipped, val):
+def test_confidence_is_calibrated_on_val(shipped, val):
     with torch.inference_mode():
         confidence, answers = torch.cat([shipped(b.images).softmax(1) for b in val.batches(1_000)]).max(dim=1)
     right = (answers == val.labels).float()
@@ -145,12 +145,12 @@ def test_probabilities_are_the_softmax_and_the_score_the_logsumexp_of_the_logits
     assert answer.score == pytest.approx(1_001 + np.log(1 + np.exp(-1)))
 
 
-def test_no_pictures_give_no_answers(shipped):
+def test_no_pictures_give_no_predictions(shipped):
     assert classification.classify(shipped, []) == []
 
 
 @pytest.mark.parametrize("tops", [(40, 60, 80), (80, 60, 20), (20, 100, 60)])
-def test_a_large_row_up_and_down_is_not_answered_with_one_of_its_digits(val, shipped, tops):
+def test_an_uneven_row_is_not_classified_as_one_of_its_digits(val, shipped, tops):
     sheet = Image.new("L", (300, 280), 255)
     for place, top in enumerate(tops):
         image = val.images[val.labels == (2, 6, 4)[place]][0, 0].numpy()
@@ -159,7 +159,7 @@ def test_a_large_row_up_and_down_is_not_answered_with_one_of_its_digits(val, shi
     assert answer.reason == "several digits"
 
 
-def test_a_row_of_digits_is_told_from_no_digit(shipped):
+def test_a_row_of_digits_is_distinguished_from_no_digit(shipped):
     rng = np.random.default_rng(1)
     rows = []
     for _ in range(10):

@@ -110,7 +110,7 @@ def test_cached_frames_are_not_made_again(tmp_path, train, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_recipe_makes_a_small_checkpoint_whose_score_knows_nothing_from_digits(tmp_path, train, val):
+def test_pretraining_makes_a_small_checkpoint_whose_score_separates_noise_from_digits(tmp_path, train, val):
     noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
     mixed = dataset.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOT_A_DIGIT)))
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)

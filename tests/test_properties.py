@@ -25,7 +25,7 @@ def test_an_idx_file_is_read_as_it_was_written(array):
 
 @some
 @given(st.binary(max_size=64))
-def test_any_bytes_are_an_idx_file_of_all_of_them_or_none(raw):
+def test_any_bytes_are_a_complete_idx_file_or_an_error(raw):
     try:
         array = mnist_files.parse(raw, "file")
     except DataError:
@@ -68,7 +68,7 @@ def predictions(draw):
 
 @some
 @given(predictions())
-def test_the_metrics_of_any_answers_agree_with_one_another(predictions):
+def test_the_metrics_of_any_predictions_are_consistent(predictions):
     evaluation, matrix = predictions.evaluation, predictions.confusion_matrix()
     low, high = evaluation.interval()
     assert 0 <= low <= evaluation.accuracy + 1e-9

@@ -41,7 +41,7 @@ def test_the_picture_is_turned_as_the_camera_was_held(name):
     assert np.abs(read - upright).mean() < 3
 
 
-def test_a_heic_of_more_pixels_than_it_states_is_refused():
+def test_a_heic_with_more_pixels_than_its_header_states_is_refused():
     content = pack("HEIC", draw_seven(600))
     claim = content.replace(struct.pack(">II", 600, 600), struct.pack(">II", 10, 10))
     assert claim != content
@@ -68,7 +68,7 @@ START = {
 
 
 @pytest.mark.parametrize(("name", "start"), START.items())
-def test_where_nothing_decodes_it_the_format_is_named_with_what_to_install(monkeypatch, name, start):
+def test_without_a_decoder_the_error_says_what_to_install(monkeypatch, name, start):
     monkeypatch.setattr(rare_formats, "find_spec", lambda module: None)
     monkeypatch.setattr(rare_formats.features, "check", lambda feature: False)
     with pytest.raises(FormatError, match=f"in the format {name[:4]}; to read it, .*(mnist-cli.heic|Pillow 11.3)"):
@@ -80,13 +80,13 @@ def test_where_nothing_decodes_it_the_format_is_named_with_what_to_install(monke
 @pytest.mark.parametrize(
     "start", [b"", b"\0", b"\0\0\0\x14ftypisom\0\0\0\0mp42", b"\xff\xff\xff\xffftyp", b"\x89PNG\r\n"]
 )
-def test_of_other_files_nothing_is_registered(start):
+def test_other_files_register_no_decoder(start):
     file = io.BytesIO(start)
     assert rare_formats.openers(file) == ()
     assert file.tell() == 0
 
 
-def test_what_decodes_heic_is_loaded_when_such_a_file_comes():
+def test_the_heic_decoder_is_loaded_for_a_heic_file_only():
     code = (
         "import io, sys; from mnist_cli.pictures import decode; from PIL import Image\n"
         "file = io.BytesIO(); Image.new('L', (9, 9)).save(file, 'PNG'); file.seek(0)\n"

@@ -58,7 +58,7 @@ def test_every_option_is_in_the_reference(name, option, readme):
     assert re.search(rf"(`|mnist ){option}(?![a-z-])", text)
 
 
-def test_the_reference_is_what_the_program_says():
+def test_the_reference_matches_the_program():
     spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs/generate_cli.py")
     generate_cli = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate_cli)
@@ -86,7 +86,7 @@ def test_what_a_preset_sets_is_in_the_reference(page, preset):
         assert (name, value) == ("model", "mlp") or f"{HYPERPARAMETERS[name].option} {text}" in row, name
 
 
-def test_the_walk_found_the_options():
+def test_the_reference_test_finds_the_options():
     assert ("train", "--epochs") in OPTIONS
     assert ("download", "--from") in OPTIONS
     assert ("runs list", "--plot") in OPTIONS

@@ -91,7 +91,7 @@ def test_the_linear_axis_shows_how_the_val_loss_rises():
 
 
 @pytest.mark.parametrize(("epochs", "ticks"), [(1, [1]), (4, [1, 2, 3, 4]), (100, [20, 40, 60, 80, 100])])
-def test_the_ticks_are_epochs_that_a_person_would_choose(epochs, ticks):
+def test_the_ticks_are_round_numbers_of_epochs(epochs, ticks):
     results = [EpochResult(epoch, 1 / epoch, 0.5 / epoch, 0.9, 1, 1e-3) for epoch in range(1, epochs + 1)]
     axes = figures.accuracies(results).axes[0]
     low, high = axes.get_xlim()
@@ -117,7 +117,7 @@ def test_losses_of_different_loss_functions_have_a_chart_each_and_the_order_is_k
     assert len(figures.comparison(runs).axes) == 2
 
 
-def test_the_gallery_says_truth_answer_confidence_and_number():
+def test_the_gallery_shows_label_prediction_confidence_and_index():
     words = texts(figures.gallery(ANSWERS, IMAGES))
     assert "Mistakes, all 3: true digit, prediction, confidence, index" in words
     assert words.count("4 as 9") == 2
@@ -152,7 +152,7 @@ def test_the_calibration_has_error_bars_that_are_wider_for_fewer_images():
     assert heights[1] < heights[0] / 5
 
 
-def test_no_axis_goes_far_beyond_all():
+def test_no_axis_goes_far_beyond_100_percent():
     assert figures.accuracies(RESULTS[:1]).axes[0].get_ylim()[1] < 1.01
 
 

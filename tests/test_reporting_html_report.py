@@ -39,7 +39,7 @@ def predictions(trained, val):
     return metrics.predict(checkpoints.load(trained).model, *val.arrays())
 
 
-def test_the_page_needs_nothing_but_itself(tmp_path, predictions, val):
+def test_the_page_is_self_contained(tmp_path, predictions, val):
     path = html_report.write(tmp_path, [ModelEvaluation("a.pt", predictions)], val.images.numpy())
     assert path == tmp_path / "report.html"
     found = parsed(path)
@@ -48,7 +48,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path, predictions, val):
     assert f"{predictions.evaluation.errors:,} of 10,000 images" in found.text
 
 
-def test_the_pictures_and_every_answer_lie_beside_it(tmp_path, predictions, val):
+def test_the_figures_and_every_prediction_are_beside_the_page(tmp_path, predictions, val):
     html_report.write(tmp_path, [ModelEvaluation("a.pt", predictions)], val.images.numpy())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*PICTURES, "predictions.csv", "report.html"])
     with (tmp_path / "predictions.csv").open() as file:
@@ -60,7 +60,7 @@ def test_the_pictures_and_every_answer_lie_beside_it(tmp_path, predictions, val)
     assert sum(float(rows[7][f"p{digit}"]) for digit in range(10)) == pytest.approx(1, abs=1e-5)
 
 
-def test_several_models_stand_side_by_side(tmp_path, predictions, val):
+def test_several_models_are_compared_in_a_table(tmp_path, predictions, val):
     found = parsed(
         html_report.write(
             tmp_path, [ModelEvaluation("a.pt", predictions), ModelEvaluation("b.pt", predictions)], val.images.numpy()
@@ -77,7 +77,7 @@ def test_a_name_cannot_put_anything_into_the_page(tmp_path, predictions, val):
     assert "<script>alert(1)</script>.pt" in found.text
 
 
-def test_the_verdict_says_where_it_fails():
+def test_the_summary_names_the_most_common_errors():
     verdict = html_report.describe(made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1], [0.95, 0.8, 0.7, 0.6, 0.5, 0.99]))
     assert "misclassifies 3 of 6 images" in verdict
     assert "4 as 9 (2 times), 7 as 1 (once)" in verdict

@@ -49,7 +49,7 @@ def test_tensorboard_itself_reads_the_curves(tmp_path, finished):
     assert scalars(tmp_path, "3 learning rate/learning rate") == [(1, 0.001), (2, 0.0)]
 
 
-def test_what_one_came_for_is_sorted_first_and_the_final_scores_last(tmp_path, finished):
+def test_the_curves_are_sorted_first_and_the_final_scores_last(tmp_path, finished):
     make_report(tmp_path, finished)
     groups = [tag.split("/")[0] for tag in sorted(read(tmp_path).Tags()["scalars"])]
     assert list(dict.fromkeys(groups)) == [
@@ -68,7 +68,7 @@ def test_a_run_is_one_run_in_the_list(tmp_path, finished):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_the_network_is_drawn_without_a_word_of_torch(tmp_path, finished, capfd, recwarn, compiled):
+def test_the_graph_of_the_network_is_written_without_warnings_of_torch(tmp_path, finished, capfd, recwarn, compiled):
     if compiled:
         finished.model.compile(backend="eager")
     capfd.readouterr()
@@ -172,7 +172,7 @@ class FullDisk:
     flush = close = write
 
 
-def test_a_full_disk_neither_ends_nor_holds_up_what_logs(finished, tmp_path, capfd, monkeypatch):
+def test_a_full_disk_neither_ends_nor_blocks_the_run(finished, tmp_path, capfd, monkeypatch):
     board = Board(tmp_path, finished)
 
     monkeypatch.setattr(board.writer._get_file_writer().event_writer._ev_writer, "_py_recordio_writer", FullDisk())

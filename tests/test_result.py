@@ -11,7 +11,7 @@ FRAME = np.arange(784, dtype=np.uint16).reshape(1, 28, 28).astype(np.uint8)
 SEVEN = Prediction([0.0, 0.125, 0.0, 0.0, 0.0, 0.0, 0.0, 0.75, 0.0, 0.125], 5.0, frame=FRAME)
 
 
-def test_the_frame_is_told_row_by_row():
+def test_the_frame_is_a_list_of_rows():
     values = Result(Path("seven.png"), prediction=SEVEN).to_dict(frame=True)
     assert (len(values["frame"]), values["frame"][1][:2]) == (28, [28, 29])
 

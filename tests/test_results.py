@@ -23,5 +23,5 @@ def test_percent_has_a_space():
 @pytest.mark.parametrize(
     ("probability", "text"), [(0.5, "0.5"), (0.0123, "0.012"), (1e-4, "0.0001"), (9e-5, "< 0.0001")]
 )
-def test_a_p_value_is_not_more_exact_than_it_means(probability, text):
+def test_a_small_p_value_is_shown_as_a_bound(probability, text):
     assert p_value(probability) == text

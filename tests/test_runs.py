@@ -29,7 +29,7 @@ def test_a_run_has_a_folder_for_its_checkpoint_and_one_for_its_curves():
     assert read_toml(run.log_dir / "config.toml")["epochs"] == 3
 
 
-def test_an_existing_run_is_kept_unless_overwriting_is_asked_for():
+def test_an_existing_run_is_kept_without_overwrite():
     run = runs.create("one", CONFIG)
     run.last_path.write_text("a model")
     (run.log_dir / "events").write_text("curves")

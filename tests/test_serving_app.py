@@ -91,7 +91,7 @@ def test_a_service_that_was_stopped_can_be_started_again(loaded):
             assert client.post("/api/predict", content=SEVEN).json()["digit"] == 7
 
 
-def test_a_picture_is_answered_with_the_object_of_the_command_line(client, mnist, tmp_path):
+def test_the_response_is_the_json_of_the_command_line(client, mnist, tmp_path):
     (tmp_path / "seven.png").write_bytes(SEVEN)
     printed = json.loads(mnist("predict", "seven.png", "--json", "--checkpoint", "pretrained").stdout)
     body, form = (
@@ -125,13 +125,13 @@ def test_all_digits_of_a_page_are_boxed(client):
     assert answer["digits"][0]["box"][0] < 200 < answer["digits"][1]["box"][0]
 
 
-def test_the_frame_is_told_if_asked_for(client):
+def test_the_frame_is_returned_on_request(client):
     frame = client.post("/api/predict?frame=true", content=SEVEN).json()["frame"]
     assert [len(row) for row in frame] == [28] * 28
     assert (frame[0][0], max(map(max, frame))) == (0, 255)
 
 
-def test_several_files_are_answered_in_a_list_the_bad_ones_with_a_reason(client):
+def test_the_response_for_several_files_is_a_list_with_reasons_for_bad_ones(client):
     files = [("a", ("seven.png", SEVEN)), ("b", ("notes.txt", b"milk, eggs")), ("c", ("again.png", SEVEN))]
     answer = client.post("/api/predict", files=files)
     assert answer.status_code == 200
@@ -143,7 +143,7 @@ def test_several_files_are_answered_in_a_list_the_bad_ones_with_a_reason(client)
     assert "not a picture in a format" in answer.json()[1]["reason"]
 
 
-def test_no_digit_is_an_answer_and_no_error(client):
+def test_no_digit_is_a_result_and_not_an_error(client):
     answer = client.post("/api/predict", content=png(Image.new("L", (50, 50), "white")))
     assert (answer.status_code, answer.json()["reason"]) == (200, "no ink")
 
@@ -165,7 +165,7 @@ def test_no_digit_is_an_answer_and_no_error(client):
         ({"content": SEVEN, "params": {"many": "perhaps"}}, 422, "the parameter many is wrong: 'perhaps' is neither true nor false"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_answered_is_told_in_the_same_shape(client, request_, status, reason):
+def test_errors_have_the_shape_of_a_result(client, request_, status, reason):
     answer = client.post("/api/predict", **request_)
     assert answer.status_code == status
     assert {*answer.json()} == {"path", "digit", "confidence", "probabilities", "reason"}
@@ -187,7 +187,7 @@ def test_more_files_than_allowed_are_refused(client):
     assert (answer.status_code, "Too many files" in answer.json()["reason"]) == (422, True)
 
 
-def test_an_unknown_address_and_a_wrong_method_are_told_in_the_same_shape(client):
+def test_an_unknown_path_and_a_wrong_method_have_the_shape_of_a_result(client):
     for answer, status in ((client.get("/api/nothing"), 404), (client.put("/api/predict"), 405)):
         assert answer.status_code == status
         assert "/docs" in answer.json()["reason"]
@@ -259,7 +259,7 @@ def test_a_picture_that_waits_too_long_for_a_worker_is_given_up(fresh, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("query", ["", "?many=true"])
-def test_a_picture_that_is_not_read_in_time_is_given_up(loaded, query):
+def test_a_picture_that_is_not_read_in_time_is_an_error(loaded, query):
     with connect(loaded, limits=Limits(batch_seconds=0, work_seconds=0)) as client:
         answer = client.post(f"/api/predict{query}", content=png(page()))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
@@ -302,7 +302,7 @@ def test_several_workers_answer_as_one_does_and_are_replaced_when_they_end(clien
         assert several.post("/api/predict", content=SEVEN).json()["digit"] == 7
 
 
-def test_a_picture_that_does_not_arrive_is_given_up(fresh, monkeypatch):
+def test_an_upload_that_does_not_arrive_is_aborted(fresh, monkeypatch):
     async def never(request, take):
         await asyncio.sleep(10)
         yield b""
@@ -366,7 +366,7 @@ def test_every_answer_has_a_strict_content_security_policy(client):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_browser_is_told_which_pages_may_ask(fresh):
+def test_cors_headers_name_the_allowed_origins(fresh):
     client = fresh(origins=["https://digits.example"])
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     allowed = client.options("/api/predict", headers={"Origin": "https://digits.example", **asks})
@@ -377,7 +377,7 @@ def test_a_browser_is_told_which_pages_may_ask(fresh):
     assert (refused.status_code, "Access-Control-Allow-Origin" in refused.headers) == (403, False)
 
 
-def test_corrections_are_refused_unless_asked_for(client):
+def test_corrections_are_refused_without_collect(client):
     answer = client.post("/api/corrections?digit=7", content=SEVEN)
     assert (answer.status_code, "--collect" in answer.json()["reason"]) == (403, True)
 
@@ -415,7 +415,7 @@ def test_a_correction_needs_a_digit_and_a_picture(fresh, tmp_path, query, body, 
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_correction_that_cannot_be_saved_is_told(fresh, tmp_path):
+def test_a_correction_that_cannot_be_saved_is_an_error(fresh, tmp_path):
     client = fresh(collect=tmp_path / "mine")
     (tmp_path / "mine" / "labels.csv").unlink()
     (tmp_path / "mine").rmdir()

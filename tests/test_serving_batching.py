@@ -19,7 +19,7 @@ def ask_all(work, items, **options):
     return asyncio.run(ask())
 
 
-def test_what_arrives_together_is_one_batch_and_each_gets_its_own():
+def test_requests_that_arrive_together_are_one_batch_with_a_result_each():
     batches = []
     assert ask_all(lambda items: batches.append(items) or [item * 10 for item in items], [1, 2, 3]) == [10, 20, 30]
     assert batches == [[1, 2, 3]]
@@ -59,7 +59,7 @@ def test_the_next_batch_gathers_while_as_many_as_allowed_are_worked_on(allowed, 
     assert batches == expected
 
 
-def test_who_asks_after_all_are_answered_is_answered():
+def test_a_later_request_is_handled():
     async def work(items):
         return items
 
@@ -70,7 +70,7 @@ def test_who_asks_after_all_are_answered_is_answered():
     assert asyncio.run(ask()) == [*range(20)]
 
 
-def test_an_error_is_told_to_all_who_asked_and_the_next_are_answered():
+def test_an_error_is_raised_for_the_whole_batch_and_later_requests_succeed():
     def work(items):
         if 0 in items:
             raise ValueError("no zeros")
@@ -81,13 +81,13 @@ def test_an_error_is_told_to_all_who_asked_and_the_next_are_answered():
     assert third == 2
 
 
-def test_too_few_results_are_an_error_and_the_next_are_answered():
+def test_too_few_results_are_an_error_and_later_requests_succeed():
     *wrong, right = ask_all(lambda items: items[:1], [1, 2, 3], largest=2)
     assert [type(error) for error in wrong] == [ValueError, ValueError]
     assert right == 3
 
 
-def test_who_does_not_wait_any_more_is_left_out():
+def test_a_cancelled_request_is_left_out():
     batches = []
 
     async def work(items):

@@ -33,19 +33,19 @@ def test_a_service_for_all_answers_to_any_name():
     assert ask({"Host": "digits.example"}, only_local=False).status_code == 200
 
 
-def test_a_page_of_the_service_may_ask():
+def test_a_page_of_the_service_is_allowed():
     assert ask({"Host": "localhost:8000", "Origin": "http://localhost:8000"}).status_code == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://localhost:9000", "null", "http://localhost"])
-def test_a_page_of_another_origin_may_not(origin):
+def test_a_page_of_another_origin_is_refused(origin):
     answer = ask({"Host": "localhost:8000", "Origin": origin})
     assert answer.status_code == 403
     assert "--allow-origin" in answer.json()["reason"]
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_an_origin_that_is_allowed_may_ask_and_names_the_service():
+def test_an_allowed_origin_gets_cors_headers():
     allowed = ["https://digits.example"]
     assert ask({"Origin": "https://digits.example"}, allowed).status_code == 200
     assert ask({"Host": "digits.example"}, allowed).status_code == 200
@@ -57,5 +57,5 @@ def test_all_origins_may_be_allowed():
 
 
 @pytest.mark.parametrize("headers", [{"Host": "["}, {"Host": "a:b:c"}, {"Origin": "http://["}])
-def test_nonsense_is_refused(headers):
+def test_invalid_headers_are_refused(headers):
     assert ask(headers).status_code == 403

@@ -33,7 +33,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", service, headers=LOCAL)
 @pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=20, deadline=None)
-def test_requests_made_up_after_the_document_are_answered_as_it_says(case):
+def test_generated_requests_are_handled_as_the_document_states(case):
     # What is made up for a form is no picture, and 415 is then the right answer to data that fit the document.
     excluded = (
         [schemathesis.checks.CHECKS.get_one("positive_data_acceptance")] if "form" in str(case.media_type) else []

@@ -170,7 +170,7 @@ def test_ten_digits_drawn_with_the_mouse_are_read(page):
         expect(page.locator("#spoken")).to_be_empty()
 
 
-def test_the_answer_has_its_confidence_ten_bars_and_what_the_model_saw(page):
+def test_the_result_has_confidence_ten_bars_and_the_model_input(page):
     with page.expect_response(lambda response: "predict" in response.url and response.ok):
         draw(page, STROKES[7])
     expect_digit(page, 7)
@@ -186,7 +186,7 @@ def test_the_answer_has_its_confidence_ten_bars_and_what_the_model_saw(page):
     assert 19 <= rows[-1] - rows[0] + 1 <= 21  # px: drawn anew, the way MNIST draws
 
 
-def test_an_answer_comes_while_the_stroke_is_drawn(page):
+def test_a_prediction_is_shown_while_the_stroke_is_drawn(page):
     draw(page, STROKES[1])
     expect_digit(page, 1)
     page.keyboard.press("Delete")
@@ -207,7 +207,7 @@ def test_an_answer_comes_while_the_stroke_is_drawn(page):
     expect(page.locator("#spoken")).not_to_be_empty()
 
 
-def test_an_answer_that_comes_late_is_dropped(page):
+def test_a_late_response_is_dropped(page):
     held = []
     page.route("**/api/predict*", lambda route: held.append(route) if not held else route.continue_())
     draw(page, STROKES[4][:1])
@@ -306,7 +306,7 @@ def test_several_digits_are_boxed(page):
     expect(page.locator(".box")).to_have_count(0)
 
 
-def test_what_is_no_digit_says_so_and_why(page):
+def test_a_drawing_that_is_not_a_digit_has_a_reason(page):
     draw(page, STAR)
     expect(page.locator("#sure")).to_have_text("Not a digit")
     expect(page.locator("#numeral")).to_have_text("?")
@@ -316,7 +316,7 @@ def test_what_is_no_digit_says_so_and_why(page):
     expect(page.locator("#spoken")).to_contain_text("Not a digit")
 
 
-def test_lines_of_digits_are_read_when_one_asks_for_it(page, tmp_path):
+def test_lines_of_digits_are_read_on_request(page, tmp_path):
     picture = Image.new("L", (400, 400), "white")
     for place, digit in enumerate([4, 7, 1, 2, 0, 5]):
         left, top = place % 3 * 130, place // 3 * 200  # px
@@ -358,7 +358,7 @@ def test_a_picture_is_taken_from_the_clipboard_or_dropped(page, tmp_path):
         page.keyboard.press("Delete")
 
 
-def test_a_blank_picture_and_a_file_that_is_none_are_told_apart(page, tmp_path):
+def test_a_blank_picture_and_a_file_that_is_not_a_picture_have_different_messages(page, tmp_path):
     Image.new("L", (100, 100), "white").save(tmp_path / "blank.png")
     page.locator("#choose").set_input_files(tmp_path / "blank.png")
     expect(page.locator("#sure")).to_have_text("No ink")
@@ -389,7 +389,7 @@ def test_examples_are_the_first_val_image_of_each_digit_and_are_read(page, serve
         expect_digit(page, digit)
 
 
-def test_light_or_dark_is_the_systems_until_one_chooses_and_then_remembered(visit):
+def test_the_theme_follows_the_system_until_it_is_set_and_is_then_stored(visit):
     page = visit(scheme="dark")
 
     def brightness():
@@ -404,7 +404,7 @@ def test_light_or_dark_is_the_systems_until_one_chooses_and_then_remembered(visi
     assert brightness() < 150
 
 
-def test_chinese_is_the_browsers_until_one_chooses_and_then_remembered(visit):
+def test_the_language_follows_the_browser_until_it_is_set_and_is_then_stored(visit):
     page = visit(locale="zh-CN")
     assert page.evaluate("document.documentElement.lang") == "zh"
     expect(page.get_by_role("heading", level=1)).to_have_text("写一个数字")
@@ -432,7 +432,7 @@ def refuse(status):
     return lambda route: route.fulfill(status=status, headers={"Retry-After": "1"}, json={})
 
 
-def test_a_server_that_is_too_busy_is_asked_again(page):
+def test_a_request_to_a_busy_server_is_repeated(page):
     page.route("**/api/predict*", refuse(503), times=1)
     page.get_by_role("button", name="A 3 of the val images").click()
     expect(page.locator("#why")).to_have_text("The server is busy; retrying …")
@@ -470,7 +470,7 @@ def test_corrections_are_not_offered_by_a_server_that_does_not_collect(page):
     expect(page.locator("#privacy")).to_contain_text("stores none")
 
 
-def test_the_page_fits_its_window_and_shows_the_answer_without_scrolling(page):
+def test_the_page_fits_its_window_and_shows_the_result_without_scrolling(page):
     draw(page, STROKES[8])
     expect_digit(page, 8)
     for _ in ("en", "zh"):
@@ -550,7 +550,7 @@ CONTRASTS = """() => {
 }"""
 
 
-def test_a_server_that_stops_is_told_and_the_page_goes_on_when_it_is_back(page, server):
+def test_the_page_reports_a_stopped_server_and_reconnects(page, server):
     server.stop()
     draw(page, STROKES[7])
     expect(page.locator("#why")).to_have_text(re.compile(r"^The server does not respond\. Start it again"))

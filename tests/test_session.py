@@ -46,7 +46,7 @@ def test_a_run_trains_on_extra_pictures_too(tmp_path, data_dir):
     assert len(trainer.held_out) == 100
 
 
-def test_a_run_goes_on_where_its_checkpoint_left_off(run, data_dir):
+def test_a_run_resumes_from_its_checkpoint(run, data_dir):
     trainer = session.prepare(CONFIG, CPU, data_dir)
     next(trainer.epochs())
     session.save(run.last_path, trainer)
@@ -62,7 +62,7 @@ def test_a_run_that_is_stopped_is_saved_where_it_is(run, data_dir):
     assert checkpoints.load(run.last_path).trainer["batch"] == 1
 
 
-def test_a_run_that_diverges_says_what_is_kept(run, data_dir):
+def test_a_diverged_run_names_its_last_checkpoint(run, data_dir):
     trainer = session.prepare(CONFIG, CPU, data_dir)
     with torch.no_grad():
         trainer.model.layers[1].weight.fill_(float("nan"))

@@ -47,7 +47,7 @@ def test_a_tensor_of_numbers_from_0_to_1_is_read_whatever_its_type(kind):
 
 
 @pytest.mark.parametrize("wrong", [np.array(["7"] * 9).reshape(3, 3), np.array(7), None, np.zeros((3, 3), complex)])
-def test_what_has_no_numbers_or_no_area_is_no_picture(wrong):
+def test_an_array_without_numbers_or_pixels_is_not_a_picture(wrong):
     with pytest.raises(ImageError, match=r"an array of shape .* is not a picture"):
         sources.read(wrong)
 
@@ -57,7 +57,7 @@ def test_the_pixels_of_bytes_can_be_limited():
         sources.read(png(draw_seven()), max_pixels=1_000)
 
 
-def test_a_damaged_image_that_pillow_has_not_decoded_yet_is_an_image_error():
+def test_a_corrupted_image_that_is_not_decoded_yet_is_an_image_error():
     image = Image.open(io.BytesIO(png(draw_seven())[:400]))
     with pytest.raises(ImageError, match="cannot be decoded"):
         sources.read(image)
@@ -111,5 +111,5 @@ def test_a_folder_stands_for_the_pictures_below_it_in_the_place_of_the_folder(tm
         "folder",
     ],
 )
-def test_one_picture_is_told_from_many(source, is_one):
+def test_one_picture_is_distinguished_from_many(source, is_one):
     assert sources.is_one(source) == is_one

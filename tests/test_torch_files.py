@@ -104,7 +104,7 @@ def another_part(good):
         lambda good: b"",
     ],
 )
-def test_a_zip_in_which_programs_could_find_different_things_is_refused(change):
+def test_a_zip_that_readers_could_interpret_differently_is_refused(change):
     with pytest.raises((ValueError, struct.error)):
         read(change(GOOD))
 
@@ -175,7 +175,7 @@ def test_a_storage_has_as_many_numbers_as_its_bytes():
         read(zip_of(TENSOR % b"K\1\x85K\1\x85", **{"0": bytes(8)}))
 
 
-def test_a_name_that_is_not_ours_is_foreign_code():
+def test_an_unknown_global_is_foreign_code():
     with pytest.raises(ForeignCodeError, match=r"os\.system"):
         read(zip_of(b"\x80\x02cos\nsystem\n."))
 

@@ -6,7 +6,7 @@ from torture.kinds import KINDS
 
 @pytest.mark.torture
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_share_of_the_torture_is_survived(kind, tmp_path, record_property):
+def test_a_few_trials_of_each_kind_succeed(kind, tmp_path, record_property):
     seed = 1
     record_property("seed", seed)
     try:
