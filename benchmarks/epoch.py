@@ -1,11 +1,12 @@
-"""One training epoch of the notes' network (784-256-256-10, batch 64, Adam, fp32), in the ways people do it.
+"""The time of a training epoch, and of ten: 784-256-256-10, batch 64, Adam, fp32, in this program and in others.
 
     python benchmarks/epoch.py            needs the extra: pip install ".[bench]"
 
-Each way has a process of its own, because the thread pools of two libraries in one process slow each other down; it
-trains one epoch to warm up and then one that is timed. The ways take turns, so that a busy machine disturbs all alike.
-The tables show medians, as ratios to ours first. The second table is the job that a person starts: ten epochs,
-from the command to its end; ours also measures each on the val images.
+Network and recipe are those of the PyTorch course notes that this program follows. Each program has a process of its own,
+because the thread pools of two libraries in one process slow each other down; it trains one epoch to warm up and then one
+that is timed. The programs take turns, so that load on the machine affects all of them. The tables show medians, and their
+ratios to mnist-cli. The second table is the time of ten epochs, from the command to its end; mnist-cli also evaluates the
+model on the val images after each.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def ours(data_dir: Path) -> Epoch:
 
 
 def notes(data_dir: Path) -> Epoch:
-    """Return the notes' loop: torchvision's dataset through a DataLoader, ToTensor, softmax before the loss, Adam."""
+    """Return the loop of the course notes: torchvision's dataset, DataLoader, ToTensor, softmax before the loss, Adam."""
     import torch
     from torch import nn
     from torch.utils.data import DataLoader
@@ -147,7 +148,7 @@ def matrix_products(data_dir: Path) -> Epoch:
     return epoch
 
 
-WAYS: dict[str, Callable[[Path], Epoch]] = {
+PROGRAMS: dict[str, Callable[[Path], Epoch]] = {
     "mnist-cli": ours,
     "the notes' loop": notes,
     "scikit-learn MLPClassifier": scikit_learn,
@@ -157,18 +158,18 @@ WAYS: dict[str, Callable[[Path], Epoch]] = {
 }
 
 
-def time_epoch(way: str, data_dir: Path) -> float:
+def time_epoch(program: str, data_dir: Path) -> float:
     """Return the seconds of an epoch after a first one."""
-    epoch = WAYS[way](data_dir)
+    epoch = PROGRAMS[program](data_dir)
     epoch()
     start = time.perf_counter()
     epoch()
     return time.perf_counter() - start
 
 
-def train_ten_epochs(way: str, data_dir: Path) -> None:
-    """Train ten epochs; the measuring on val images is left out, in favour of these ways."""
-    epoch = WAYS[way](data_dir)
+def train_ten_epochs(program: str, data_dir: Path) -> None:
+    """Train ten epochs, without an evaluation, which is in favour of these programs."""
+    epoch = PROGRAMS[program](data_dir)
     for _ in range(10):
         epoch()
 
@@ -179,15 +180,15 @@ def in_own_process(function: Callable[..., Any], *arguments: object) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def time_job(way: str, data_dir: Path) -> float:
+def time_job(program: str, data_dir: Path) -> float:
     """Return the seconds from the start of a process to its end, ten epochs later."""
     start = time.perf_counter()
-    if way == "mnist-cli":
+    if program == "mnist-cli":
         command = [sys.executable, "-m", "mnist_cli", "train", "--preset", "original", "--data-dir", data_dir.resolve()]
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
     else:
-        in_own_process(train_ten_epochs, way, data_dir)
+        in_own_process(train_ten_epochs, program, data_dir)
     return time.perf_counter() - start
 
 
@@ -212,15 +213,15 @@ def main() -> None:
     mnist_files.repair(arguments.data_dir)
     print(f"{platform.processor() or platform.machine()}, {cores.available()} cores")
     turns = range(arguments.repeats)
-    ways = [(turn, way) for turn in turns for way in WAYS]
-    epochs: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _, way in ways:
-        epochs[way].append(in_own_process(time_epoch, way, arguments.data_dir))
+    programs = [(turn, program) for turn in turns for program in PROGRAMS]
+    epochs: dict[str, list[float]] = {program: [] for program in PROGRAMS}
+    for _, program in programs:
+        epochs[program].append(in_own_process(time_epoch, program, arguments.data_dir))
     show("one epoch", epochs)
     jobs: dict[str, list[float]] = {"mnist-cli": [], "JAX, a jitted epoch": []}
     for _ in turns:
-        for way, taken in jobs.items():
-            taken.append(time_job(way, arguments.data_dir))
+        for program, taken in jobs.items():
+            taken.append(time_job(program, arguments.data_dir))
     show("ten epochs, start to finish", jobs)
 
 

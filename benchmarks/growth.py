@@ -1,4 +1,4 @@
-"""What a longer run costs: time and memory of 10, 20 and 100 epochs, and the share of an epoch that logging takes.
+"""Time and memory of 10, 20 and 100 epochs, and the time of logging as a fraction of that of training.
 
     python benchmarks/growth.py
 
@@ -48,8 +48,8 @@ def main() -> None:
                 report.epoch(result)
                 logging.append(time.perf_counter() - start)
                 training.append(result.seconds)
-    share = statistics.median(logging) / statistics.median(training)
-    print(f"logging takes {100 * share:.1f} % of an epoch's training ({1_000 * statistics.median(logging):.0f} ms)")
+    fraction = statistics.median(logging) / statistics.median(training)
+    print(f"logging takes {100 * fraction:.1f} % of an epoch's training ({1_000 * statistics.median(logging):.0f} ms)")
 
 
 if __name__ == "__main__":

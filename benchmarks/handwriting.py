@@ -1,11 +1,11 @@
-"""How well the model that ships reads pictures such as people have, and knows what is no digit.
+"""The accuracy of the model that ships on photos, scans and drawings, and its rejection of other pictures.
 
     python benchmarks/handwriting.py [--every 5]      needs the extra: pip install ".[bench]"
 
-The val digits, every fifth by default, are put through the simulator of `pretraining.pages`, a row for each
-condition, and read in three ways with the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then
-20x20 pixels in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real hands that were
-never trained on; looks at their errors added written forms and thumbnails to the simulator. The fonts are those of the
+Pictures of the val digits, every fifth by default, are simulated by `pretraining.pages`, a row for each condition, and
+preprocessed in three ways for the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then 20x20 pixels
+in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real handwriting that was never trained on;
+written forms and thumbnails were added to the simulator after looking at their errors. The fonts are those of the
 machine; Debian's packages of HANDWRITING and all others but matplotlib's were never trained on.
 """
 
@@ -61,24 +61,27 @@ def by_the_recipe(image: Image.Image) -> Frame:
 
 
 def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]]) -> list[float]:
-    """Return the shares read right: by `mnist predict`, by it with a `?` as wrong, by the recipe, stretched."""
+    """Return the accuracy of `mnist predict`, the same with a `?` as an error, of MNIST's recipe, and stretched."""
     right, total = np.zeros(4), 0
     while some := list(islice(pictures, BATCH)):
         labels = np.array([label for _, label in some])
         found = classification.classify(model, [decode.to_array(image) for image, _ in some])
-        ways = [
-            [answer.probabilities.index(answer.confidence) for answer in found],
-            [answer.digit if answer.digit is not None else -1 for answer in found],
+        columns = [
+            [prediction.probabilities.index(prediction.confidence) for prediction in found],
+            [prediction.digit if prediction.digit is not None else -1 for prediction in found],
             _digits(model, [by_the_recipe(image) for image, _ in some]),
             _digits(model, [stretched(image) for image, _ in some]),
         ]
-        right += [(np.array(way) == labels).sum() for way in ways]
+        right += [(np.array(column) == labels).sum() for column in columns]
         total += len(some)
     return list(right / max(total, 1))
 
 
 def _digits(model: Classifier, frames: Sequence[Frame]) -> list[int]:
-    return [answer.probabilities.index(answer.confidence) for answer in predictions.classify_frames(model, frames)]
+    return [
+        prediction.probabilities.index(prediction.confidence)
+        for prediction in predictions.classify_frames(model, frames)
+    ]
 
 
 def simulated(condition: str, digits: dataset.Digits, seed: int) -> Iterator[tuple[Image.Image, int]]:
@@ -139,13 +142,13 @@ def noise(count: int, seed: int) -> Iterator[Image.Image]:
 
 
 def scores(model: Classifier, pictures: Iterator[Image.Image]) -> tuple[list[float], float]:
-    """Return how much each picture is like a digit, and the share that is answered with a digit."""
+    """Return the score of each picture, and the fraction that is accepted as a digit."""
     found = []
     while some := list(islice(pictures, BATCH)):
         found += classification.classify(model, [decode.to_array(image) for image in some])
-    # A picture without ink is as far from a digit as can be.
-    likeness = [max(answer.score, -1e6) for answer in found]
-    return likeness, float(np.mean([answer.digit is not None for answer in found])) if found else 0.0
+    # A picture without ink has the lowest score.
+    finite_scores = [max(prediction.score, -1e6) for prediction in found]
+    return finite_scores, float(np.mean([prediction.digit is not None for prediction in found])) if found else 0.0
 
 
 def main() -> None:
@@ -161,24 +164,22 @@ def main() -> None:
     val = dataset.load(DATA_DIR, "val")
     some = val[:: arguments.every]
     print(f"{platform.machine()}, {arguments.checkpoint}, {len(some):,} val digits a row")
-    print(f"{'':24}{'mnist predict':>14}{'answered':>10}{'recipe':>9}{'stretched':>11}")
+    print(f"{'':24}{'mnist predict':>14}{'? as error':>12}{'recipe':>9}{'stretched':>11}")
     rows = {name: simulated(name, some, arguments.seed) for name in arguments.condition or CONDITIONS}
     rows["scikit-learn's digits"] = scikit_learn()
     rows["handwriting fonts"] = (
         (picture, int(character)) for picture, character in handwritten(2_000, arguments.seed, string.digits)
     )
     for name, pictures in rows.items():
-        best, answered, recipe, plain = accuracies(model, pictures)
-        shares = f"{100 * best:12.1f} %{100 * answered:8.1f} %{100 * recipe:7.1f} %{100 * plain:9.1f} %"
-        print(f"{name:24}{shares}", flush=True)
+        best, accepted, recipe, plain = accuracies(model, pictures)
+        columns = f"{100 * best:12.1f} %{100 * accepted:10.1f} %{100 * recipe:7.1f} %{100 * plain:9.1f} %"
+        print(f"{name:24}{columns}", flush=True)
     if arguments.condition:
         return
-    answers = metrics.predict(model, *val.arrays())
-    print(f"expected calibration error on the val images: {100 * answers.calibration_error():.2f} %")
+    val_predictions = metrics.predict(model, *val.arrays())
+    print(f"expected calibration error on the val images: {100 * val_predictions.calibration_error():.2f} %")
     real, kept = scores(model, (Image.fromarray(image) for image in some.images[:, 0].numpy()))
-    print(
-        f"\n{'what is no digit':24}{'AUROC':>8}{'answered with a digit':>24}\n{'(val digits)':24}{'':8}{100 * kept:22.1f} %"
-    )
+    print(f"\n{'not a digit':24}{'AUROC':>8}{'accepted as a digit':>24}\n{'(val digits)':24}{'':8}{100 * kept:22.1f} %")
     others = {
         "clothes": clothes(2_000),
         "printed A to J": letters(2_000, arguments.seed, "ABCDEFGHIJ"),
@@ -187,10 +188,10 @@ def main() -> None:
         "noise": noise(1_000, arguments.seed),
     }
     for name, pictures in others.items():
-        likeness, answered = scores(model, pictures)
-        if likeness:
-            area = roc_auc_score([1] * len(real) + [0] * len(likeness), real + likeness)
-            print(f"{name:24}{area:8.3f}{100 * answered:22.1f} %", flush=True)
+        others_scores, accepted = scores(model, pictures)
+        if others_scores:
+            area = roc_auc_score([1] * len(real) + [0] * len(others_scores), real + others_scores)
+            print(f"{name:24}{area:8.3f}{100 * accepted:22.1f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The speed and the memory of `mnist predict`: its start, a folder of 28x28 PNGs, and a folder of very many.
+"""The speed and the memory of `mnist predict`: its start, a folder of 28x28 PNGs, and a very large folder.
 
     python benchmarks/prediction.py [--many 100000]
 

@@ -1,9 +1,9 @@
-"""How well pages of several digits are read, and what each constant of preparation and segmentation is good for.
+"""The accuracy on pages of several digits, and the effect of each constant of preprocessing and segmentation.
 
     python benchmarks/preparation.py [--count 50] [--val]
     python benchmarks/preparation.py --constants [--count 10]
 
-The pages of `pretraining.sheets` show digits of the 5,000 training images that the model that ships did not learn from; with
+The pages of `pretraining.sheets` show digits of the 5,000 held-out training images of the model that ships; with
 `--val`, val images, which nothing is chosen by. A page counts where all its text is right. `--constants` halves and doubles each
 constant of `pictures` and `recognition` in turn and prints by how many points that changes the fraction of pages, and of
 the pictures of one digit that `pretraining.pages` simulates, that are right.
@@ -69,7 +69,7 @@ def exact_pages(model: Model, samples: Labelled) -> float:
 def exact_digits(model: Model, samples: Labelled) -> float:
     """Return the fraction of pictures of one digit that are read right, with no reason against it."""
     found = classification.classify(model, [picture for picture, _ in samples])
-    return float(np.mean([str(answer.digit) == text for answer, (_, text) in zip(found, samples, strict=True)]))
+    return float(np.mean([str(prediction.digit) == text for prediction, (_, text) in zip(found, samples, strict=True)]))
 
 
 def constants(module: ModuleType) -> dict[str, NDArray[np.float64]]:

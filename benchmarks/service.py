@@ -1,9 +1,9 @@
-"""The load that `mnist serve` carries: predictions a second, how long they take, and its memory.
+"""The throughput, the latency and the memory of `mnist serve`.
 
     python benchmarks/service.py [--requests 100000] [--seconds 10]
 
 Server and load generator share the machine. The pictures are val digits drawn with sharp edges on 280x280 px, as PNG
-files such as a browser makes of a canvas (RGBA). Each connection sends its next picture when the last one is answered.
+files such as a browser makes of a canvas (RGBA). Each connection sends its next picture after the response to the last one.
 """
 
 import argparse
@@ -37,10 +37,10 @@ CONNECTIONS = (1, 8, 32, 320)
 
 @dataclass
 class Load:
-    """What a load generator saw."""
+    """The responses that a load generator received."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    taken: list[float] = field(default_factory=list)  # seconds, of the pictures that were answered
+    taken: list[float] = field(default_factory=list)  # seconds, of the pictures with a result
 
     def row(self, seconds: float) -> str:
         """Return the figures of a run that took so long."""
@@ -121,7 +121,7 @@ def memory(server: int) -> float:
 
 
 def computed(server: int) -> float:
-    """Return for how long the server has computed until now, on all cores together, in seconds."""
+    """Return the CPU time of the server until now, over all cores, in seconds."""
     fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes(server)]
     return sum(int(user) + int(system) for *_, user, system in (some[:13] for some in fields)) / os.sysconf(
         "SC_CLK_TCK"
@@ -141,7 +141,7 @@ def main() -> None:
         with serving(Path(temporary) / "log") as (process, port):
             print(f"{platform.machine()}, {cores.available()} cores, load {os.getloadavg()[0]:.1f} before the start")
             print(
-                "connections  answers/s   p50 ms   p99 ms      503   errors   CPU ms an answer: server, load generator"
+                "connections  results/s   p50 ms   p99 ms      503   errors   CPU ms per result: server, load generator"
             )
             asyncio.run(run(port, itertools.cycle(requests), 8, 2))  # to warm up
             for connections in arguments.connections or CONNECTIONS:

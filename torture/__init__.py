@@ -1,7 +1,7 @@
-"""What the program is made to survive: faults, rivals, and files from strangers. `make torture` runs all of it.
+"""Robustness trials: faults, concurrent programs, and untrusted files. `make torture` runs all of them.
 
 A trial is one fault or one input. Each kind of trials is a function of how many, a seed and an empty folder, that yields
-for each trial None, or a sentence that says what failed and how to have it again. The tests run a few of each.
+for each trial None, or a sentence with what failed and how to repeat it. The tests run a few of each.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Signals, disks that fail, programs that run at once, and surroundings that nobody thought of."""
+"""Signals, failing disks, concurrent programs, and unusual environments."""
 
 import os
 import pty
@@ -23,7 +23,7 @@ SOURCE = str(Path(runs.__file__).parent.parent)  # from where every process runs
 
 
 def signals(count: int, seed: int, folder: Path) -> Outcomes:
-    """Interrupt and terminate runs: they are saved, it is said, and the exit status is 130 or 143."""
+    """Interrupt and terminate runs: they are saved, print how to resume, and the exit status is 130 or 143."""
     generator = random.Random(seed)
     options = "train", *TINY, "--epochs", "500", "--data-dir", unpacked(folder)
     for trial in range(count):
@@ -58,7 +58,7 @@ def mounted(place: Path, options: str) -> Iterator[Path]:
 
 
 def disks(count: int, seed: int, folder: Path) -> Outcomes:
-    """Work on disks that are full, read-only, gone, or have a file where a folder should be: one sentence, no litter."""
+    """Work on disks that are full, read-only, removed, or have a file where a folder should be: one sentence, no temporary files."""
     data_dir = unpacked(folder)
     drawn("RGB").save(folder / "seven.png")
     train = "train", *TINY, "--epochs", "2", "--name", "one", "--data-dir", data_dir
@@ -72,11 +72,11 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
 
     def full(name: str, size: str) -> str | None:
         with mounted(folder / "disk", f"size={size}") as disk:
-            return _told_without_litter(disk, commands[name], folder, 1)
+            return _fails_cleanly(disk, commands[name], folder, 1)
 
     def read_only(name: str) -> str | None:
         with mounted(folder / "disk", "ro,size=1m") as disk:
-            return _told_without_litter(disk, commands[name], folder, 1)
+            return _fails_cleanly(disk, commands[name], folder, 1)
 
     def full_after_the_first_epochs() -> str | None:
         with mounted(folder / "disk", "size=2m") as disk:
@@ -89,7 +89,7 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
                     fill.write(bytes(4096))
                     fill.flush()
             resumed = "train", "--resume", "checkpoints/one/last.pt", "--epochs", "9", "--data-dir", data_dir
-            fault = _told_without_litter(disk, resumed, folder, 1)
+            fault = _fails_cleanly(disk, resumed, folder, 1)
             kept = (disk / "checkpoints/one/last.pt").read_bytes() == before
             return fault or (None if kept else "the checkpoint from before is gone")
 
@@ -97,7 +97,7 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
         inside = folder / f"{name} with a file for {place}"
         inside.mkdir()
         (inside / place).write_text("in the way")
-        fault = _told_without_litter(inside, commands[name], folder, 1)
+        fault = _fails_cleanly(inside, commands[name], folder, 1)
         return fault or (None if (inside / place).read_text() == "in the way" else "the file is another")
 
     def vanishing() -> str | None:
@@ -146,15 +146,15 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
         yield fault and f"trial {number}: {fault}"
 
 
-def _told_without_litter(place: Path, command: tuple[object, ...], folder: Path, status: int) -> str | None:
-    """Run a command where it cannot work: it says so in a line and leaves no temporary file."""
+def _fails_cleanly(place: Path, command: tuple[object, ...], folder: Path, status: int) -> str | None:
+    """Run a command where it has to fail: it prints one line and leaves no temporary file."""
     started = mnist(place, *command, said=folder / ".said")
     if fault := started.fault(status):
         return fault
     errors = [line for line in started.said.read_text().splitlines() if line.startswith("Error: ")]
     litter = [path.name for path in place.rglob(".*") if path.name != ".said"]
     if len(errors) != 1:
-        return f"{len(errors)} errors were told: {started.said.read_text()[-500:]!r}"
+        return f"{len(errors)} errors were printed: {started.said.read_text()[-500:]!r}"
     return f"it left {litter}" if litter else None
 
 

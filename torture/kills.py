@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: what has its final name is whole, and the next command goes on or repairs."""
+"""SIGKILL at random moments: files with their final name are complete, and the next command resumes or repairs."""
 
 import os
 import random
@@ -31,7 +31,7 @@ def kill(started: Started, generator: random.Random, whole: float) -> None:
 
 
 def timed(work: Callable[[], Started]) -> float:
-    """Return how many seconds something takes that nobody disturbs."""
+    """Return how many seconds a command takes without a kill."""
     begin = time.perf_counter()
     if fault := work().fault(0):
         raise RuntimeError(fault)
@@ -39,7 +39,7 @@ def timed(work: Callable[[], Started]) -> float:
 
 
 def training(count: int, seed: int, folder: Path) -> Outcomes:
-    """Kill runs, go on with them, and compare what they end with, bit by bit."""
+    """Kill runs, resume them, and compare the final weights bit by bit."""
     generator = random.Random(seed)
     options = "train", *TINY, *EPOCHS, "--data-dir", unpacked(folder)
     whole = timed(lambda: mnist(folder, *options, "--name", "undisturbed"))
@@ -84,13 +84,13 @@ def saving(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def _torn(data_dir: Path, files: Sequence[mnist_files.IdxFile] = mnist_files.FILES) -> str | None:
-    """Say which of the MNIST files is there and not whole."""
+    """Return which of the MNIST files exist and are incomplete."""
     torn = {file.name: why for file, why in mnist_files.find_faults(data_dir, files).items() if why != "is missing"}
     return f"torn files: {torn}" if torn else None
 
 
 def downloads(count: int, seed: int, folder: Path) -> Outcomes:
-    """Kill downloads, and have the next one go on."""
+    """Kill downloads, and let the next one resume."""
     generator = random.Random(seed)
     files = archives(folder)
     with Server(serve_slowly) as server:
@@ -122,7 +122,7 @@ def downloads(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
-    """Kill `mnist download --offline`, and have the next one repair."""
+    """Kill `mnist download --offline`, and let the next one repair the files."""
     generator = random.Random(seed)
 
     def unpack(target: Path) -> Started:
@@ -139,7 +139,7 @@ def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def reports(count: int, seed: int, folder: Path) -> Outcomes:
-    """Kill what writes a report, and have the next one write it."""
+    """Kill the writing of a report, and let the next attempt complete it."""
     generator = random.Random(seed)
     digits = dataset.load(unpacked(folder), "val")[:300]
     model = checkpoints.load(PRETRAINED).model

@@ -1,4 +1,4 @@
-"""A mirror on loopback that does everything that a server can do wrong."""
+"""A hostile mirror on loopback, with many kinds of faults."""
 
 import gzip
 import hashlib
@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.closing.wait(30)
 
     def drip(self, content: bytes) -> None:
-        """Send a byte every second, or what stands for one here."""
+        """Send a byte every tenth of TIMEOUT."""
         for place in range(len(content)):
             if self.server.closing.wait(TIMEOUT / 10):
                 return
@@ -85,13 +85,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def ranged(request: Handler, body: bytes, start: int, claimed: int | None = None) -> None:
-    """Answer with the rest of `body`, which is said to begin at `claimed`."""
+    """Respond with the rest of `body`, with a Content-Range that begins at `claimed`."""
     claimed = start if claimed is None else claimed
     request.send(body[start:], 206, Content_Range=f"bytes {claimed}-{len(body) - 1}/{len(body)}")
 
 
 def serve_slowly(request: Handler) -> None:
-    """Serve the archives as a slow and honest mirror does."""
+    """Serve the archives as a slow but correct mirror does."""
     body = ARCHIVES[request.path.strip("/").removesuffix(".gz")]
     start = request.start
     request.send_response(206 if start else 200)
@@ -197,14 +197,16 @@ FAULTS: dict[str, Callable[[Handler], object]] = {
     "other bytes of the right length": lambda request: request.send(bytes(len(request.server.body))),
     "Range ignored": lambda request: request.send(request.server.body),
     "Range with a wrong beginning": lambda request: ranged(request, request.server.body, 7 if request.start else 0),
-    "Range that lies": lambda request: ranged(request, request.server.body, request.start // 2, request.start),
+    "Range with a false beginning": lambda request: ranged(
+        request, request.server.body, request.start // 2, request.start
+    ),
     "Range with other bytes": lambda request: ranged(request, bytes(len(request.server.body)), request.start),
-    "an honest Range": lambda request: ranged(request, request.server.body, request.start),
+    "a correct Range": lambda request: ranged(request, request.server.body, request.start),
 }
-HONEST = {
+WORKING = {
     "a byte a second behind the archive",
     "Range ignored",
-    "an honest Range",
+    "a correct Range",
     "too large a Content-Length",
     "Range with a wrong beginning",
     "no number as Content-Length",
@@ -213,14 +215,14 @@ HONEST = {
 
 def hostile(count: int, seed: int, folder: Path) -> Outcomes:
     """Download from every one of them, with nothing there and with half an archive, and end in time."""
-    impatient = {
+    shortened = {
         "TIMEOUT_SECONDS": TIMEOUT,
         "GRACE_SECONDS": PATIENCE,
         "FIRST_PAUSE_SECONDS": 0.01,
         "MAX_PAUSE_SECONDS": 1.0,
     }
-    before = {name: getattr(mirrors, name) for name in impatient}
-    vars(mirrors).update(impatient)
+    before = {name: getattr(mirrors, name) for name in shortened}
+    vars(mirrors).update(shortened)
     longest = mirrors.ATTEMPTS * (PATIENCE + TIMEOUT + 1) + 5
     file = archives(folder)[1]
     try:
@@ -242,7 +244,7 @@ def hostile(count: int, seed: int, folder: Path) -> Outcomes:
                 fault = f"it took {seconds:.0f} s"
             elif there == bool(missing) or bool(missing) != bool(failures):
                 fault = f"missing {missing}, failures {failures}, there {there}"
-            elif name in HONEST and missing:
+            elif name in WORKING and missing:
                 fault = f"nothing was delivered: {failures}"
             elif any("\n" in why for why in failures.values()):
                 fault = f"its sentence is {failures}"

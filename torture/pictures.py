@@ -1,4 +1,4 @@
-"""Pictures from strangers: damaged, lying, enormous, or no pictures at all."""
+"""Untrusted pictures: corrupted, malformed, enormous, or not pictures at all."""
 
 import functools
 import io
@@ -26,7 +26,7 @@ from torture.workers import check_all
 SUFFIXES = (".png", ".jpg", ".gif", ".tif", ".webp", ".bmp", ".ppm", "", ".txt")
 MANY = 4  # of so many pictures one is read for all its digits
 
-# Everything that is read here in the ways that it is commonly written.
+# The supported formats, in the modes and with the options in which they are commonly written.
 WRITTEN: list[tuple[str, str, dict[str, Any]]] = [
     *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
     ("PNG", "P", {"transparency": 0}),
@@ -64,7 +64,7 @@ def drawn(mode: str, size: tuple[int, int] = (60, 40)) -> Image.Image:
 
 
 def encoded(kind: str, mode: str, options: dict[str, Any], size: tuple[int, int] = (60, 40)) -> bytes:
-    """Return such a picture as a file has it."""
+    """Return the picture as the content of a file."""
     file = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
@@ -86,7 +86,7 @@ def model() -> Classifier:
 
 
 def read(path: Path, many: bool) -> str | None:
-    """Read a picture as `mnist predict` does; refusing it in a sentence is right, too."""
+    """Read a picture as `mnist predict` does; an error of one sentence is correct, too."""
     try:
         picture = decode.read(path, None if many else decode.WORKING_SIZE)
     except ImageError as error:
@@ -101,7 +101,7 @@ def read(path: Path, many: bool) -> str | None:
 
 
 def check_damaged(seed: int, number: int, folder: Path) -> str | None:
-    """Damage a picture and read it."""
+    """Corrupt a picture and read it."""
     generator = random.Random(f"{seed}/{number}")
     path = folder / f"picture{generator.choice(SUFFIXES)}"
     path.write_bytes(mutate(generator.choice(samples()), generator))
@@ -109,12 +109,12 @@ def check_damaged(seed: int, number: int, folder: Path) -> str | None:
 
 
 def damaged(count: int, seed: int, folder: Path) -> Outcomes:
-    """Damaged pictures."""
+    """Corrupted pictures."""
     yield from check_all(check_damaged, count, seed, folder)
 
 
 def png(width: int, height: int, colour: int = 0, depth: int = 8, rows: int | None = None, extra: bytes = b"") -> bytes:
-    """Return a PNG of zeros that says it has this size, with so many rows in it."""
+    """Return a PNG of zeros whose header has this size, with this number of rows."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     row = bytes(1 + -(-width * channels * depth // 8))
     packer = zlib.compressobj(1)
@@ -145,33 +145,33 @@ def big(kind: str, mode: str, side: int, **options: Any) -> bytes:
 ENORMOUS = {  # and allowed
     "10,000 x 10,000 grey": lambda: png(10_000, 10_000),
     "10,000 x 10,000 colour": lambda: png(10_000, 10_000, colour=2),
-    "10,000 x 10,000 see-through": lambda: png(10_000, 10_000, colour=6),
-    "10,000 x 10,000 grey and see-through": lambda: png(10_000, 10_000, colour=4),
+    "10,000 x 10,000 transparent": lambda: png(10_000, 10_000, colour=6),
+    "10,000 x 10,000 grey and transparent": lambda: png(10_000, 10_000, colour=4),
     "10,000 x 10,000 of a palette": lambda: png(10_000, 10_000, colour=3),
     "10,000 x 10,000 of one bit": lambda: png(10_000, 10_000, depth=1),
     "10,000 x 10,000 of 16 bits": lambda: png(10_000, 10_000, depth=16),
     "10,000 x 10,000 of 16 bits in colour": lambda: png(10_000, 10_000, colour=2, depth=16),
     "JPEG, 10,000 x 10,000": lambda: big("JPEG", "RGB", 10_000),
-    "JPEG, 10,000 x 10,000, four inks": lambda: big("JPEG", "CMYK", 10_000),
+    "JPEG, 10,000 x 10,000, CMYK": lambda: big("JPEG", "CMYK", 10_000),
     "JPEG, 10,000 x 10,000, progressive": lambda: big("JPEG", "RGB", 10_000, progressive=True),
     "GIF, 10,000 x 10,000": lambda: big("GIF", "P", 10_000),
     "WebP, 5,400 x 5,400": lambda: big("WEBP", "RGB", 5_400, method=0),
-    "WebP, 5,400 x 5,400, see-through": lambda: big("WEBP", "RGBA", 5_400, method=0, lossless=True, quality=0),
-    "TIFF, 10,000 x 10,000, see-through": lambda: big("TIFF", "RGBA", 10_000, compression="tiff_adobe_deflate"),
+    "WebP, 5,400 x 5,400, transparent": lambda: big("WEBP", "RGBA", 5_400, method=0, lossless=True, quality=0),
+    "TIFF, 10,000 x 10,000, transparent": lambda: big("TIFF", "RGBA", 10_000, compression="tiff_adobe_deflate"),
     "TIFF, 10,000 x 10,000, 32 bits": lambda: big("TIFF", "I", 10_000, compression="tiff_adobe_deflate"),
     "TIFF, 10,000 x 10,000, floats": lambda: big("TIFF", "F", 10_000, compression="tiff_adobe_deflate"),
-    "TIFF, 10,000 x 10,000, four inks": lambda: big("TIFF", "CMYK", 10_000, compression="tiff_adobe_deflate"),
+    "TIFF, 10,000 x 10,000, CMYK": lambda: big("TIFF", "CMYK", 10_000, compression="tiff_adobe_deflate"),
     "100,000 x 1": lambda: png(100_000, 1),
     "1 x 100,000": lambda: png(1, 100_000),
     "100,000 x 900, colour": lambda: png(100_000, 900, colour=2),
 }
-FALSE = {  # bombs and lies
+MALFORMED = {  # decompression bombs and false headers
     "a WebP of 10,000 x 10,000": lambda: big("WEBP", "RGB", 10_000, method=0),
     "20,000 x 20,000": lambda: png(20_000, 20_000, rows=100),
     "2 billion x 2 billion": lambda: png(2**31 - 1, 2**31 - 1, rows=0),
     "no width": lambda: png(0, 10),
-    "more rows than it says": lambda: png(10, 10, rows=100_000),
-    "fewer rows than it says": lambda: png(9_000, 9_000, rows=3),
+    "more rows than in the header": lambda: png(10, 10, rows=100_000),
+    "fewer rows than in the header": lambda: png(9_000, 9_000, rows=3),
     "a comment that unpacks to a gigabyte": lambda: png(
         40, 40, extra=chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1 << 30)))
     ),
@@ -181,7 +181,7 @@ FALSE = {  # bombs and lies
     "a colour profile that unpacks to a gigabyte": lambda: png(
         40, 40, extra=chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(bytes(1 << 30)))
     ),
-    "a chunk that says it has 2 GB": lambda: png(40, 40, extra=struct.pack(">I", 2**31 - 1) + b"eXIf" + bytes(100)),
+    "a chunk with a length of 2 GB": lambda: png(40, 40, extra=struct.pack(">I", 2**31 - 1) + b"eXIf" + bytes(100)),
     "GIF of 65,535 x 65,535": lambda: b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0xF0, 0, 0) + bytes(30),
     "BMP of 2 billion x 1": lambda: encoded("BMP", "RGB", {})[:18] + struct.pack("<ii", 2**31 - 1, 1) + bytes(100),
     "BMP of less than no height": lambda: encoded("BMP", "RGB", {})[:18] + struct.pack("<ii", 40, -(2**31)) + bytes(99),
@@ -194,7 +194,7 @@ FALSE = {  # bombs and lies
     "a script named as a picture": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n(w) file\n",
     "an SVG named as a picture": lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>",
 }
-ODD = ENORMOUS | FALSE
+ODD = ENORMOUS | MALFORMED
 PLACES = (
     "folder",
     "pipe",
@@ -224,12 +224,12 @@ def check_odd(seed: int, number: int, folder: Path) -> str | None:
 
 
 def odd(count: int, seed: int, folder: Path) -> Outcomes:
-    """Enormous pictures, bombs and lies."""
+    """Enormous pictures, decompression bombs and false headers."""
     yield from check_all(check_odd, min(count, 2 * len(ODD)), seed, folder)
 
 
 def check_place(seed: int, number: int, folder: Path) -> str | None:
-    """Read what is no file."""
+    """Read a path that is not a regular file."""
     name = PLACES[number % len(PLACES)]
     path = folder / "place.png"
     path.unlink(missing_ok=True)
@@ -254,5 +254,5 @@ def check_place(seed: int, number: int, folder: Path) -> str | None:
 
 
 def places(count: int, seed: int, folder: Path) -> Outcomes:
-    """What is no file at all."""
+    """Paths that are not regular files."""
     yield from check_all(check_place, min(count, len(PLACES)), seed, folder)

@@ -1,4 +1,4 @@
-"""Checkpoints, IDX files and configurations from strangers."""
+"""Untrusted checkpoints, IDX files and configurations."""
 
 import functools
 import io
@@ -43,7 +43,7 @@ def digits() -> Digits:
 
 @functools.cache
 def good(name: str) -> bytes:
-    """Return a checkpoint of a small run, with all that a longer one has."""
+    """Return a complete checkpoint of a small run."""
     hidden = {} if name == "linear" else {"hidden": [8]}
     settings = config.resolve(None, None, {"model": name, "epochs": 2, "holdout": 5, **hidden})
     trainer = loop.Trainer(architectures.build_from(settings), digits(), digits(), settings, digits())
@@ -54,7 +54,7 @@ def good(name: str) -> bytes:
 
 
 class RunsCode:
-    """A pickle of this calls a function when it is opened."""
+    """A pickle of this object calls a function when it is loaded."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self.call = function, arguments
@@ -64,7 +64,7 @@ class RunsCode:
 
 
 def load(path: Path) -> str | None:
-    """Open a checkpoint, and if it is one go on with its run; both may be refused in a sentence."""
+    """Load a checkpoint and resume its run; an error of one sentence is correct for both."""
     try:
         checkpoint = checkpoints.load(path)
         if not all(tensor.isfinite().all() for tensor in checkpoint.model.state_dict().values()):
@@ -82,14 +82,14 @@ def load(path: Path) -> str | None:
 
 
 def unclear(error: CheckpointError | DivergenceError, path: Path) -> str | None:
-    """Say what is wrong with the sentence that refuses a checkpoint."""
+    """Return what is wrong with the error message for a checkpoint."""
     text = str(error)
     names_it = str(path) in text or isinstance(error, DivergenceError)
     return None if names_it and "\n" not in text and len(text) < 600 else f"its sentence is {text[:900]!r}"
 
 
 def check_damaged(seed: int, number: int, folder: Path) -> str | None:
-    """Open a checkpoint that was damaged: anywhere, or in its pickle, with sums that fit."""
+    """Load a checkpoint that is corrupted: anywhere, or in its pickle, with correct checksums."""
     generator = random.Random(f"{seed}/{number}")
     content = good(generator.choice(("linear", "mlp", "cnn")))
     path = folder / "last.pt"
@@ -104,18 +104,18 @@ def check_damaged(seed: int, number: int, folder: Path) -> str | None:
 
 
 def damaged(count: int, seed: int, folder: Path) -> Outcomes:
-    """Damaged checkpoints."""
+    """Corrupted checkpoints."""
     yield from check_all(check_damaged, count, seed, folder)
 
 
 def change(content: Content, keys: tuple[Any, ...], value: object) -> Content:
-    """Return the same content with another value in one place."""
+    """Return the same content with one value replaced."""
     key, *rest = keys
     return {**content, key: change(content[key], tuple(rest), value) if rest else value}
 
 
 def laughs() -> list[object]:
-    """Return a list that has a billion items if anybody counts them."""
+    """Return a nested list with a billion items."""
     some: list[object] = [0] * 10
     for _ in range(8):
         some = [some] * 10
@@ -169,7 +169,7 @@ def places(content: object, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...
 
 
 def check_changed(seed: int, number: int, folder: Path) -> str | None:
-    """Open a checkpoint one of whose values, or two, are not what they should be."""
+    """Load a checkpoint with one or two invalid values."""
     generator = random.Random(f"{seed}/{number}")
     content = torch.load(io.BytesIO(good(generator.choice(("linear", "mlp", "cnn")))), weights_only=True)
     path = folder / "last.pt"
@@ -197,7 +197,7 @@ def changed(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def plant(folder: Path) -> dict[str, Callable[[Path], object]]:
-    """Return ways to make a checkpoint that leaves a mark when it runs, with the folder for the mark."""
+    """Return functions that write malicious checkpoints; code in them leaves a mark in `folder` when it runs."""
     mark = str(folder / "mark")
     calls = {
         "os.system": RunsCode(os.system, f"touch {mark}"),
@@ -269,7 +269,7 @@ def overlapping(path: Path) -> None:
 
 
 def check_planted(seed: int, number: int, folder: Path) -> str | None:
-    """Open what would run code, take all memory, or is no file."""
+    """Load a checkpoint that would run code or fill the memory, or a path that is not a file."""
     ways = plant(folder)
     name = list(ways)[number % len(ways)]
     path = folder / f"planted-{number}.pt"
@@ -290,12 +290,12 @@ def check_planted(seed: int, number: int, folder: Path) -> str | None:
 
 
 def planted(count: int, seed: int, folder: Path) -> Outcomes:
-    """Checkpoints that would run code, bombs, and what is no file."""
+    """Checkpoints that would run code, bombs, and paths that are not files."""
     yield from check_all(check_planted, min(count, len(plant(folder))), seed, folder)
 
 
 def check_idx(seed: int, number: int, folder: Path) -> str | None:
-    """Parse a damaged IDX file, and install one."""
+    """Parse a corrupted IDX file, and install one."""
     generator = random.Random(f"{seed}/{number}")
     count = generator.randrange(4)
     content = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 28, 28) + bytes(count * 784)
@@ -317,7 +317,7 @@ def check_idx(seed: int, number: int, folder: Path) -> str | None:
 
 
 def damaged_idx(count: int, seed: int, folder: Path) -> Outcomes:
-    """Damaged IDX files."""
+    """Corrupted IDX files."""
     yield from check_all(check_idx, count, seed, folder)
 
 
@@ -329,7 +329,7 @@ TOML_VALUES = (
 
 
 def check_toml(seed: int, number: int, folder: Path) -> str | None:
-    """Read a configuration that is damaged, or one of whose values is odd."""
+    """Read a corrupted configuration, or one with an unusual value."""
     generator = random.Random(f"{seed}/{number}")
     settings = config.resolve(generator.choice(list(PRESETS)), None, {})
     lines = config.to_toml(settings).encode().splitlines()
@@ -354,5 +354,5 @@ def check_toml(seed: int, number: int, folder: Path) -> str | None:
 
 
 def damaged_toml(count: int, seed: int, folder: Path) -> Outcomes:
-    """Damaged configurations."""
+    """Corrupted configurations."""
     yield from check_all(check_toml, count, seed, folder)
