@@ -1,9 +1,10 @@
-"""The claims of the course notes as experiments: each lesson trains a few networks and draws one picture.
+"""Common claims about training as experiments: each lesson trains a few networks on MNIST and draws one figure.
 
     python docs/lessons.py               all of them, into docs/lessons
     python docs/lessons.py overfitting   one
 
-It needs the installed program and this file alone; the pictures go into the folder `lessons` beside it.
+It needs only the installed program and this file; the figures are written to the folder `lessons` beside it. Network and
+recipe are those of the PyTorch course notes that this program follows, "the notes" below.
 """
 
 import argparse
@@ -44,7 +45,7 @@ Results = list[EpochResult]
 
 @dataclass(frozen=True)
 class Laboratory:
-    """The digits, and training on them."""
+    """The data set, and training on it."""
 
     train: Digits
     val: Digits
@@ -56,12 +57,12 @@ class Laboratory:
         return Trainer(architectures.build_from(settings), some, self.val, settings, held_out)
 
     def learn(self, name: str, trainer: Trainer, results: Iterator[EpochResult] | None = None) -> Results:
-        """Train to the end, or as long as the loss is a number, and print what came out."""
+        """Train to the end, or until the loss diverges, and print the result."""
         with suppress(DivergenceError):
             for _ in results or trainer.epochs():
                 pass
         if not trainer.results:
-            print(f"  {name}: the loss is no number in the first epoch")
+            print(f"  {name}: the loss diverged in the first epoch")
             return []
         last, best = trainer.results[-1], min(trainer.results, key=lambda result: result.val_loss)
         print(
@@ -95,7 +96,7 @@ def vanishing_gradients(laboratory: Laboratory) -> Figure:
     figure, (left, right) = figures.draw(columns=2, size=(10, 4.4))
     layers = list(range(1, len(norms["relu"]) + 1))
     against_layers = {name: (layers, values) for name, values in norms.items()}
-    figures.plot(left, against_layers, "layer, from the image to the answer", "gradient norm, log scale", log=True)
+    figures.plot(left, against_layers, "layer, from input to output", "gradient norm, log scale", log=True)
     left.set(xticks=layers, title="Before training")
     losses = {name: curve(results, "val_loss") for name, results in runs.items()}
     figures.plot(right, losses, "epoch", "val loss, log scale", log=True)
@@ -119,7 +120,7 @@ def overfitting(laboratory: Laboratory) -> Figure:
     figure, (left, right) = figures.draw(columns=2, size=(10, 4.4))
     nothing = {"train": curve(runs["nothing"], "train_loss"), "val": curve(runs["nothing"], "val_loss")}
     figures.plot(left, nothing, "epoch", "loss, log scale", log=True)
-    left.set_title("1,000 images, nothing against overfitting")
+    left.set_title("1,000 images, no regularization")
     figures.plot(
         right,
         {name: curve(results, "val_loss") for name, results in runs.items()},
@@ -127,7 +128,7 @@ def overfitting(laboratory: Laboratory) -> Figure:
         "val loss, log scale",
         log=True,
     )
-    right.set_title("Val loss with one remedy each")
+    right.set_title("Val loss with one regularizer each")
     return figure
 
 
@@ -146,27 +147,27 @@ def learning_rates(laboratory: Laboratory) -> Figure:
 
 def batch_sizes(laboratory: Laboratory) -> Figure:
     """Give each batch size the same time, in which small ones make more steps and large ones more epochs."""
-    losses, shares = {}, {}
+    losses, accuracies = {}, {}
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so that the time of the processor is what a watch would show on an idle machine
+    torch.set_num_threads(1)  # so that CPU time equals the time on an idle machine
     for size in (16, 128, 1024, 8192):
         name = f"batches of {size:,}"
         trainer = laboratory.prepare(batch_size=size, epochs=1_000)
         clock = Clock()  # which runs from now on
         results = laboratory.learn(name, trainer, clock.until(SECONDS, trainer))
         losses[name] = clock.laps, [result.val_loss for result in results]
-        shares[name] = clock.laps, [result.val_accuracy for result in results]
+        accuracies[name] = clock.laps, [result.val_accuracy for result in results]
     torch.set_num_threads(threads)
     figure, (left, right) = figures.draw(columns=2, size=(10, 4.4))
     figures.plot(left, losses, "seconds of training on one core", "val loss, log scale", log=True)
-    figures.plot(right, shares, "seconds of training on one core", "val accuracy", percent=True)
+    figures.plot(right, accuracies, "seconds of training on one core", "val accuracy", percent=True)
     figure.suptitle("Batch sizes, each with the same time", x=0.01, ha="left", fontsize=11)
     figures.share_legend(figure)
     return figure
 
 
 class Clock:
-    """Counts the seconds that the processor spends on training, and not on measuring."""
+    """Measures the CPU time of training, without the evaluations."""
 
     def __init__(self) -> None:
         """Start at 0."""
@@ -188,7 +189,7 @@ class Clock:
 
 
 def optimizers(laboratory: Laboratory) -> Figure:
-    """Compare plain gradient descent with what momentum and Adam make of it."""
+    """Compare plain gradient descent with momentum, RMSprop and Adam."""
     runs = laboratory.compare(
         {
             "SGD": {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0},
@@ -214,17 +215,15 @@ def softmax_twice(laboratory: Laboratory) -> Figure:
     runs = {"logits": laboratory.learn("logits", once), "softmax of the logits": laboratory.learn("softmax", twice)}
     logits = torch.from_numpy(logits_of(twice.model, laboratory.val.arrays()[0]))
     print(f"  the second softmax gives at most {100 * logits.softmax(dim=1).max():.1f} %")
-    figure = figures.comparison(runs, "What cross-entropy is given")
+    figure = figures.comparison(runs, "The input of cross-entropy")
     floor = float(np.log(np.e + CLASSES - 1) - 1)  # of -log(e / (e + 9)), when the first softmax is sure and right
     figure.axes[0].axhline(floor, color=figures.LINE, linewidth=1)
-    figure.axes[0].annotate(
-        f"the least that is possible behind a softmax: {floor:.2f}", (1, floor * 0.97), va="top", color=figures.TEXT
-    )
+    figure.axes[0].annotate(f"minimum after a softmax: {floor:.2f}", (1, floor * 0.97), va="top", color=figures.TEXT)
     return figure
 
 
 def first_layer(laboratory: Laboratory) -> Figure:
-    """Show the weights of first layers as pictures."""
+    """Draw the weights of first layers as images."""
     notes = laboratory.prepare(optimizer="adamw", weight_decay=0.1)
     linear = laboratory.prepare(config.resolve(None, None, {"model": "linear"}), epochs=3)
     cnn = laboratory.prepare(config.resolve("fast", None, {}))
@@ -270,7 +269,7 @@ def main() -> None:
     """Draw the lessons that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lessons", nargs="*", metavar="LESSON", help=f"of {', '.join(LESSONS)}; all by default")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pictures go")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the figures")
     parser.add_argument("--data-dir", type=Path, default=config.DATA_DIR, help="folder of the MNIST files")
     arguments = parser.parse_args()
     if unknown := set(arguments.lessons) - set(LESSONS):

@@ -167,12 +167,12 @@ def accuracies(results: Sequence[EpochResult], config: TrainConfig | None = None
     return figure
 
 
-@styled
 def _label(name: str) -> str:
     """Return a name with $ escaped; between two of them it would be drawn as a formula."""
     return printable(name).replace("$", r"\$")
 
 
+@styled
 def comparison(
     runs: Mapping[str, Sequence[EpochResult]],
     title: str = "Runs compared on the val images",
