@@ -87,7 +87,7 @@ def plot(
     """
     for name, (along, up) in curves.items():
         style = (styles or {}).get(name, {})
-        axes.plot(along, up, label=_label(name), marker="o" if len(along) <= 15 else None, markersize=3.5, **style)
+        axes.plot(along, up, label=printable(name), marker="o" if len(along) <= 15 else None, markersize=3.5, **style)
     axes.set(xlabel=x, ylabel=y)
     if log:
         axes.set_yscale("log")
@@ -165,11 +165,6 @@ def accuracies(results: Sequence[EpochResult], config: TrainConfig | None = None
     used = best or results[-1]
     _write_title(figure, f"Val accuracy {percent(used.val_accuracy)} after epoch {used.epoch}", config)
     return figure
-
-
-def _label(name: str) -> str:
-    """Return a name with $ escaped; between two of them it would be drawn as a formula."""
-    return printable(name).replace("$", r"\$")
 
 
 @styled
