@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = 10  # the digits 0 to 9
-ANYTHING = -1e9  # a rejection threshold below every score, so that no frame is rejected
+ACCEPT_ALL = -1e9  # a rejection threshold below every score, so that no frame is rejected
 FRAME = 28  # px, height and width of the input of a model
 
 # (height, width, channels), 1 channel of grey or 3 of colour, 0 = black .. 255 = white; uint8 with all pixels of a file

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from mnist_cli.errors import ConfigError
 from mnist_cli.files import open_regular
-from mnist_cli.hyperparameters import LONGEST, declared, did_you_mean, hyperparameter, nearest, option_of
+from mnist_cli.hyperparameters import MAX_SHOWN_CHARACTERS, declared, did_you_mean, hyperparameter, nearest, option_of
 
 DATA_DIR = Path("data")
 CHECKPOINTS_DIR = Path("checkpoints")
@@ -28,7 +28,7 @@ Augment = Literal["none", "shift", "affine", "elastic"]
 Precision = Literal["fp32", "bf16"]
 Preset = Literal["original", "default", "fast", "best"]
 
-HOLDOUT_OF_THE_PATIENT = 5_000  # images
+EARLY_STOPPING_HOLDOUT = 5_000  # images
 
 
 WITH_LAYERS = {"model": ("mlp", "cnn")}  # linear has no hidden layer
@@ -216,7 +216,7 @@ class TrainConfig:
     @property
     def held_out(self) -> int:
         """The number of training images to hold out, which early stopping needs too."""
-        return self.holdout or (HOLDOUT_OF_THE_PATIENT if self.patience else 0)
+        return self.holdout or (EARLY_STOPPING_HOLDOUT if self.patience else 0)
 
 
 HYPERPARAMETERS = declared(TrainConfig)
@@ -251,8 +251,8 @@ class TrainOptions(TypedDict, total=False):
     seed: int
 
 
-MOST_LAYERS = 100
-MOST_WEIGHTS = 100_000_000  # between fully connected layers; with its optimizer such a network takes 1.6 GB
+MAX_LAYERS = 100
+MAX_WEIGHTS = 100_000_000  # between fully connected layers; with its optimizer such a network takes 1.6 GB
 MAX_CONFIG_BYTES = 20_000  # one of 100 layers has 2,000
 MAX_DOTS = 100  # in a line; names have none, a path may have some
 
@@ -310,7 +310,7 @@ def _refuse_unknown(given: Iterable[str], file: Path | None) -> None:
     """Raise ConfigError for names that are not hyperparameters."""
     unknown = sorted(set(given) - set(HYPERPARAMETERS))
     if unknown:
-        names = shorten(", ".join(unknown), LONGEST)
+        names = shorten(", ".join(unknown), MAX_SHOWN_CHARACTERS)
         wrong = f"{file} sets {names}, which is not a hyperparameter" if file else f"there is no hyperparameter {names}"
         meant = meant_by(unknown[0])
         raise ConfigError(f"{wrong}; " + (f"did you mean {meant}?" if meant else "see `mnist train --help`"))
@@ -367,11 +367,11 @@ def to_toml(config: TrainConfig) -> str:
 
 def _check_layers(hidden: tuple[int, ...]) -> None:
     """Raise ConfigError for a network that is too large for the memory."""
-    if len(hidden) > MOST_LAYERS:
-        raise ConfigError(f"--hidden must have at most {MOST_LAYERS} layers, not {len(hidden):,}")
+    if len(hidden) > MAX_LAYERS:
+        raise ConfigError(f"--hidden must have at most {MAX_LAYERS} layers, not {len(hidden):,}")
     weights = sum(inputs * outputs for inputs, outputs in pairwise(hidden))
-    if weights > MOST_WEIGHTS:
+    if weights > MAX_WEIGHTS:
         raise ConfigError(
             f"--hidden {','.join(map(str, hidden))} makes {weights:,} weights between its layers; "
-            f"choose narrower ones, with at most {MOST_WEIGHTS:,}"
+            f"choose narrower ones, with at most {MAX_WEIGHTS:,}"
         )

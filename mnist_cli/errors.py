@@ -12,6 +12,8 @@ MnistError
     ├── FormatError      not a picture, or not in a supported format
     └── TooLargeError    more pixels or bytes than allowed
 
+StoppedError is no MnistError but a KeyboardInterrupt: a signal stopped a run.
+
 Each message is one sentence for the user: what is wrong, with which file, what to type next. The command line prints it,
 as it does an OSError, and exits with status 1, or 2 for a ConfigError; every other exception is a bug and keeps its
 traceback.
@@ -28,7 +30,7 @@ INPUT_FAULTS = {
     "greater_than_equal": "is less than {ge:g}",
     "less_than_equal": "is more than {le:g}",
 }
-LONGEST = 200  # of the message of another library, or of an input
+MAX_SHOWN_CHARACTERS = 200  # of the message of another library, or of an input
 
 
 class StoppedError(KeyboardInterrupt):
@@ -96,10 +98,10 @@ def input_fault(kind: str, value: object, message: str, /, **bounds: object) -> 
         return "it is missing"
     if kind not in INPUT_FAULTS:
         return message
-    return f"{str(value)[:LONGEST]!r} {INPUT_FAULTS[kind].format(**bounds)}"
+    return f"{str(value)[:MAX_SHOWN_CHARACTERS]!r} {INPUT_FAULTS[kind].format(**bounds)}"
 
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, shortened: torch adds details, and text from a file may be long."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
+    return line if len(line) <= MAX_SHOWN_CHARACTERS else line[:MAX_SHOWN_CHARACTERS] + "…"

@@ -9,7 +9,7 @@ from mnist_cli.errors import ConfigError
 
 Group = Literal["Recipe", "Model", "Learning", "Against overfitting", "Data", "Run", "Machine"]
 
-LONGEST = 60  # of a value that an error quotes
+MAX_SHOWN_CHARACTERS = 60  # of a value that an error quotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ def option_of(name: str) -> str:
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the closest match to `word` among `choices`, or None."""
     spelled = {choice.replace("_", "-"): choice for choice in choices}
-    matches = get_close_matches(word[:LONGEST].lower().replace("_", "-"), spelled, n=1)
+    matches = get_close_matches(word[:MAX_SHOWN_CHARACTERS].lower().replace("_", "-"), spelled, n=1)
     return spelled[matches[0]] if matches else None
 
 
@@ -165,4 +165,4 @@ def _shortened(value: object) -> str:
         text = repr(value)
     except ValueError:  # a number of thousands of digits
         return "a number with thousands of digits"
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "…"

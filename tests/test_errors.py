@@ -4,17 +4,20 @@ import pytest
 
 from mnist_cli import errors
 
+OWN = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
 
-@pytest.mark.parametrize("error", [error for _, error in inspect.getmembers(errors, inspect.isclass)])
+
+@pytest.mark.parametrize("error", OWN)
 def test_every_error_is_a_mnist_error_and_named_in_the_tree(error):
-    assert issubclass(error, errors.MnistError)
+    # A stopped run is no error: Python programs handle it as the Ctrl-C that it is.
+    assert issubclass(error, KeyboardInterrupt if error is errors.StoppedError else errors.MnistError)
     assert error.__name__ in inspect.getdoc(errors)
 
 
 def test_only_the_first_line_of_another_librarys_error_is_shown_shortened():
     assert errors.first_line(ValueError("one\ntwo")) == "one"
     assert errors.first_line(ValueError("  \n")) == "ValueError"
-    assert len(errors.first_line(ValueError("x" * 10_000))) == errors.LONGEST + 1
+    assert len(errors.first_line(ValueError("x" * 10_000))) == errors.MAX_SHOWN_CHARACTERS + 1
 
 
 @pytest.mark.parametrize(

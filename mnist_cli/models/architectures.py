@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnist_cli.arrays import ANYTHING, CLASSES, FRAME, Frames, Logits
+from mnist_cli.arrays import ACCEPT_ALL, CLASSES, FRAME, Frames, Logits
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError
 from mnist_cli.models.interface import checked
@@ -45,7 +45,7 @@ class Classifier(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD))
         # Both are fitted after training, by `training.calibration`. Their names are keys of checkpoint files.
         self.register_buffer("temperature", torch.tensor(UNCALIBRATED))
-        self.register_buffer("least_score", torch.tensor(ANYTHING))
+        self.register_buffer("least_score", torch.tensor(ACCEPT_ALL))
 
     @property
     def rejection_threshold(self) -> Tensor:

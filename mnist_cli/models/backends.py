@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from mnist_cli import cores
-from mnist_cli.arrays import ANYTHING, CLASSES, FRAME, Frames, Logits
+from mnist_cli.arrays import ACCEPT_ALL, CLASSES, FRAME, Frames, Logits
 from mnist_cli.errors import CheckpointError, ConfigError, first_line, missing
 from mnist_cli.files import open_regular
 from mnist_cli.models import pretrained
@@ -55,7 +55,7 @@ class OnnxModel:
         self._check()
         facts = self.session.get_modelmeta().custom_metadata_map
         _check_metadata(facts)
-        self.rejection_threshold = float(facts.get("least_score", ANYTHING))
+        self.rejection_threshold = float(facts.get("least_score", ACCEPT_ALL))
         self.val_accuracy = float(facts["val_accuracy"]) if "val_accuracy" in facts else None
         self.parameters = int(facts["parameters"]) if "parameters" in facts else None
         self.runtime = f"onnxruntime {onnxruntime.__version__} on cpu"

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mnist_cli.arrays import ANYTHING
+from mnist_cli.arrays import ACCEPT_ALL
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import CheckpointError, first_line
 from mnist_cli.files import replacing
@@ -25,7 +25,7 @@ from mnist_cli.results import EpochResult
 from mnist_cli.version import __version__
 
 # The first checkpoints do not have these.
-UNCALIBRATED = {"temperature": torch.tensor(architectures.UNCALIBRATED), "least_score": torch.tensor(ANYTHING)}
+UNCALIBRATED = {"temperature": torch.tensor(architectures.UNCALIBRATED), "least_score": torch.tensor(ACCEPT_ALL)}
 MAX_WEIGHT = 1e18  # beyond it the product of two numbers is more than a float32 holds
 
 

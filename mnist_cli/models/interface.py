@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol, SupportsFloat
 
 import numpy as np
 
-from mnist_cli.arrays import ANYTHING, Frames, Logits
+from mnist_cli.arrays import ACCEPT_ALL, Frames, Logits
 from mnist_cli.errors import CheckpointError
 
 BATCH = 1_000  # images; large enough to be fast, small enough for any cache
@@ -43,7 +43,7 @@ class Ensemble:
     test_time_augmentation: bool = False
 
     SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
-    rejection_threshold: ClassVar[float] = ANYTHING  # averaged probabilities have no energy score
+    rejection_threshold: ClassVar[float] = ACCEPT_ALL  # averaged probabilities have no energy score
 
     def logits(self, frames: Frames) -> Logits:
         """Return the logarithms of the mean probabilities, which serve as logits."""
