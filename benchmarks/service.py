@@ -67,7 +67,7 @@ def serving(log: Path) -> Iterator[tuple[int, int]]:
     """Run the service while the block runs; yields its process and its port."""
     command = [sys.executable, "-m", "mnist_cli", "serve", "--port", "0", "--checkpoint", "pretrained"]
     with log.open("wb") as file:
-        server = subprocess.Popen(command, stderr=file)
+        server = subprocess.Popen(command, stderr=file, start_new_session=True)
     try:
         while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())):
             if server.poll() is not None:
@@ -110,7 +110,7 @@ async def run(port: int, requests: Iterator[bytes], connections: int, seconds: f
 
 def processes(server: int) -> list[int]:
     """Return the process of the server and those that it started."""
-    command = ["ps", "-o", "pid=", "-p", str(server), "--ppid", str(server)]
+    command = ["ps", "-o", "pid=", "-s", str(server)]
     return [int(number) for number in subprocess.run(command, capture_output=True, check=True).stdout.split()]
 
 

@@ -13,6 +13,8 @@ from conftest import draw_seven
 
 pytest.importorskip("fastapi")
 
+from torture import clients
+
 
 @contextmanager
 def serving(folder, *options):
@@ -34,6 +36,8 @@ def test_ctrl_c_stops_it_when_the_requests_in_flight_are_answered(tmp_path):
     draw_seven().save(tmp_path / "seven.png")
     body = (tmp_path / "seven.png").read_bytes()
     with serving(tmp_path, "--verbose") as (service, address):
+        with urlopen(f"{address}/api/predict", body, timeout=60) as response:  # after which there is a worker
+            assert response.status == 200
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as client:
             head = f"POST /api/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -48,8 +52,9 @@ def test_ctrl_c_stops_it_when_the_requests_in_flight_are_answered(tmp_path):
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b'"digit":7' in answer
     lines = told.splitlines()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  POST /api/predict  200  \d+ ms", lines[0])
-    assert lines[1:] == ["Stopped."]
+    for line in lines[:2]:
+        assert re.fullmatch(r"\d\d:\d\d:\d\d  POST /api/predict  200  \d+ ms", line)
+    assert lines[2:] == ["Stopped."]
     assert service.returncode == 0
 
 
@@ -74,6 +79,22 @@ def test_it_stops_after_the_grace_period_with_a_client_that_is_still_sending(tmp
             service.send_signal(number)
             _, told = service.communicate(timeout=25)  # of which 5 are the grace period
     assert service.returncode == status
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_wait_for_a_worker_longer_than_the_grace_period(tmp_path):
+    body = clients.squares()  # which take a worker longer
+    with serving(tmp_path) as (service, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            head = f"POST /api/predict?many=true HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+            client.sendall(head.encode() + body)
+            time.sleep(1)
+            service.send_signal(signal.SIGINT)
+            _, told = service.communicate(timeout=25)
+            assert client.makefile("rb").read().startswith((b"HTTP/1.1 200", b"HTTP/1.1 503"))
+    assert service.returncode == 0
     assert "Traceback" not in told
 
 

@@ -100,7 +100,7 @@ def test_every_module_is_in_the_map():
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for module in modules("."):
         assert re.search(rf"(^|\s){re.escape(module.name)}\s", contributing), module
-    for room in ("datasets", "evaluation", "models", "pictures", "recognition", "training"):
+    for room in ("datasets", "evaluation", "models", "pictures", "recognition", "serving", "training"):
         for module in modules(room):
             assert re.search(rf"\b{module.stem}\b", contributing.split(f"  {room}/ ")[1]), module
 

@@ -53,7 +53,7 @@ def connect(loaded, **options):
 class Threads:
     """Workers that a test can reach into."""
 
-    def __init__(self, count, prepare, *given):
+    def __init__(self, count, modules, prepare, *given):
         self.pool = ThreadPoolExecutor(count)
 
     async def run(self, seconds, work, *given):
@@ -264,6 +264,28 @@ def test_a_picture_that_is_not_read_in_time_is_an_error(loaded, query):
         answer = client.post(f"/api/predict{query}", content=png(page()))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert "not read in time" in answer.json()["reason"]
+
+
+def test_the_pages_of_one_client_do_not_keep_those_of_another_from_being_read(fresh, monkeypatch):
+    recognize, is_asked, may_go, blocking = reading.recognize, threading.Event(), threading.Event(), png(page(), "BMP")
+
+    def wait(bodies, many):
+        if bodies == [blocking]:
+            is_asked.set()
+            assert may_go.wait(30)
+        return recognize(bodies, many)
+
+    monkeypatch.setattr(reading, "recognize", wait)
+    client = fresh()
+    other = TestClient(client.app, base_url="http://localhost", client=("192.0.2.1", 80))
+    other.portal = client.portal  # the same event loop
+    with ThreadPoolExecutor(4) as together:
+        asked = [together.submit(client.post, "/api/predict?many=true", content=blocking) for _ in range(4)]
+        assert is_asked.wait(30)
+        assert other.post("/api/predict?many=true", content=png(page())).json()["text"] == "77"
+        assert client.post("/api/predict", content=SEVEN).json()["digit"] == 7
+        may_go.set()
+        assert [done.result().json()["text"] for done in asked] == ["77"] * 4
 
 
 def test_what_takes_long_is_read_beside_the_others(fresh, monkeypatch):

@@ -127,26 +127,27 @@ def ask_in_order(asked, **options):
 def test_addresses_take_turns():
     asked = [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")]
     assert ask_in_order(asked) == [1, 4, 5, 2, 3]
-    assert ask_in_order(asked, largest=3) == [1, 4, 5, 2, 3]
+    assert ask_in_order(asked, largest=2) == [1, 2, 4, 5, 3]  # a batch is of one address
 
 
-def test_an_address_has_no_more_batches_at_once_than_allowed():
-    running, most = [], []
+def test_an_address_has_no_more_batches_at_once_than_allowed_and_another_has_one_beside_them():
+    running, most, beside = [], [], []
 
     async def work(items):
         running.extend(items)
         most.append(sum(item[0] == "a" for item in running))
+        beside.append(len(running))
         await asyncio.sleep(0.01)
         for item in items:
             running.remove(item)
         return items
 
     async def ask():
-        batcher = Batcher(work, largest=1, wait=0, batches=2, of_an_address=1)
+        batcher = Batcher(work, largest=1, wait=0)
         return await asyncio.gather(*(batcher.submit(item, item[0]) for item in ("a1", "a2", "a3", "b1")))
 
     assert asyncio.run(ask()) == ["a1", "a2", "a3", "b1"]
-    assert max(most) == 1
+    assert (max(most), max(beside)) == (1, 2)
 
 
 def test_an_item_that_waits_too_long_is_given_up_but_not_one_that_is_worked_on():

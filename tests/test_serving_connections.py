@@ -29,7 +29,7 @@ POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
 def serving(**limits):
     """Serve a small application in a thread; yields a function that connects, which has the `server` and `may_go`."""
     app, may_go = FastAPI(), threading.Event()
-    places = Shares(limits.get("requests", 72))
+    places = Shares(limits.get("requests", Limits.requests))
     app.state.limits, app.state.places = Limits(**limits), places
     app.state.engine = SimpleNamespace(stop=may_go.set)
     app.add_middleware(Guard, origins=(), only_local=False)
@@ -201,6 +201,16 @@ def test_thousands_of_requests_at_once_on_a_connection_are_refused():
         assert response(connect(GET))[0] == 200
 
 
+def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_read():
+    with serving(chunks=100) as connect:
+        head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client = connect(head + b"1\r\nx\r\n" * 1_000)
+        assert response(client)[0] == 431
+        assert is_ended(client)
+        client = connect(head + (b"40\r\n" + b"x" * 64 + b"\r\n") * 1_000 + b"0\r\n\r\n")
+        assert response(client)[2] == b"64000"
+
+
 def test_what_is_no_http_is_refused():
     with serving() as connect:
         assert response(connect(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))[0] == 400
@@ -224,7 +234,7 @@ def test_a_new_connection_ends_the_one_that_has_waited_the_longest_of_the_busies
 def test_when_all_connections_are_answered_a_new_one_is_refused():
     with serving(connections=1) as connect:
         first = connect(b"POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-        wait_until(lambda: not connect.server.table.places.has_room("127.0.0.1", 71))
+        wait_until(lambda: not connect.server.table.places.has_room("127.0.0.1", 64))
         status, headers, body = response(connect())
         assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
         assert json.loads(body)["reason"] == connections.TOO_MANY
@@ -240,12 +250,13 @@ def wait_until(is_so):
 
 
 def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch):
-    for soft, most in ((1_024, 512), (256, 128), (64, 1), (resource.RLIM_INFINITY, 512)):
+    for soft, most in ((1_024, 512), (256, 176), (64, 1), (resource.RLIM_INFINITY, 512)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert Connections(Shares(1), Limits()).most == most
 
 
-def test_a_request_without_a_place_is_refused_before_it_is_read_and_the_connection_is_kept():
+def test_a_request_without_a_place_is_refused_before_it_is_read_and_the_connection_is_kept(monkeypatch):
+    monkeypatch.setattr(connections, "PAUSE_SECONDS", 0.1)
     with serving(requests=1) as connect:
         first = connect(b"POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
         wait_until(lambda: not connect.server.table.places.has_room("127.0.0.1"))
@@ -257,6 +268,10 @@ def test_a_request_without_a_place_is_refused_before_it_is_read_and_the_connecti
             assert json.loads(content)["reason"] == uploads.TOO_MANY
             assert headers["x-content-type-options"] == "nosniff"
             assert re.search("GMT$", headers["date"])
+        begin = time.monotonic()
+        client.sendall(POST % (1, b"a"))
+        assert response(client)[0] == 503
+        assert time.monotonic() - begin > 0.05  # who does not wait is made to
         client.sendall(GET)
         assert response(client)[0] == 200
         # A page of another origin has to be told who may read it, which the application knows.

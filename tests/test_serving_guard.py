@@ -10,12 +10,12 @@ from starlette.testclient import TestClient
 from mnist_cli.serving.guard import Guard
 
 
-def ask(headers, origins=(), only_local=True):
+def ask(headers, origins=(), only_local=True, path="/"):
     async def answer(request):
         return PlainTextResponse("ok")
 
     app = Starlette(routes=[Route("/", answer)], middleware=[Middleware(Guard, origins=origins, only_local=only_local)])
-    return TestClient(app, base_url="http://localhost:8000").get("/", headers=headers)
+    return TestClient(app, base_url="http://localhost:8000").get(path, headers=headers)
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "127.0.0.1"])
@@ -59,3 +59,9 @@ def test_all_origins_may_be_allowed():
 @pytest.mark.parametrize("headers", [{"Host": "["}, {"Host": "a:b:c"}, {"Origin": "http://["}])
 def test_invalid_headers_are_refused(headers):
     assert ask(headers).status_code == 403
+
+
+def test_a_long_path_is_cut_in_the_log(caplog):
+    with caplog.at_level("INFO", "mnist_cli.serving.guard"):
+        ask({}, path="/" + "x" * 10_000)
+    assert len(caplog.messages[0]) < 300

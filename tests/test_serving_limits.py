@@ -3,14 +3,14 @@ import pytest
 from mnist_cli.serving.limits import Full, Limits, Shares
 
 
-def test_an_address_alone_has_nearly_everything_and_leaves_some_to_others():
+def test_an_address_alone_has_half_and_leaves_the_other_half_to_others():
     shares = Shares(Limits().requests)
     with shares.reserve("a") as take, shares.reserve("b") as take_other:
         for _ in range(64):
             take(1)
         with pytest.raises(Full):
             take(1)
-        take_other(7)
+        take_other(32)
         with pytest.raises(Full):
             take_other(1)
 
@@ -30,9 +30,9 @@ def test_what_is_taken_is_given_back_also_after_an_error():
     with shares.reserve("a") as take:
         take(50)
         with pytest.raises(Full):
-            take(51)
+            take(1)
     assert shares.free == 100
-    assert shares.has_room("a", 88)
+    assert shares.has_room("a", 100)
     with shares.reserve("a") as take:
-        take(88)
+        take(50)
     assert shares.free == 100

@@ -1,10 +1,12 @@
 import asyncio
+import multiprocessing
 import os
+import sys
 import time
 
 import pytest
 
-from mnist_cli.serving.workers import Overdue, WorkerEnded, Workers
+from mnist_cli.serving.workers import Overdue, WorkerEnded, Workers, limit_memory
 
 SECONDS = 60  # more than any worker needs here
 
@@ -14,7 +16,7 @@ def make():
     made = []
 
     def make(count=1, prepare=int):
-        made.append(Workers(count, prepare))
+        made.append(Workers(count, [], prepare))
         return made[-1]
 
     yield make
@@ -31,6 +33,23 @@ def test_a_worker_is_another_process_that_is_used_again(make):
     workers = make()
     first, second = run(workers, os.getpid), run(workers, os.getpid)
     assert first == second != os.getpid()
+
+
+@pytest.mark.slow
+def test_one_more_is_started_than_work(make):
+    workers, others = make(2), set(multiprocessing.active_children())
+
+    async def ask():
+        sleeping = asyncio.create_task(workers.run(SECONDS, time.sleep, SECONDS))
+        end = time.monotonic() + SECONDS
+        while len(set(multiprocessing.active_children()) - others) < 2:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+        workers.stop()
+        with pytest.raises(WorkerEnded):
+            await sleeping
+
+    asyncio.run(ask())
 
 
 @pytest.mark.slow
@@ -105,6 +124,18 @@ def test_workers_are_stopped_while_they_work_and_others_are_started_later(make):
         return await workers.run(SECONDS, os.getpid)
 
     assert asyncio.run(ask()) != os.getpid()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep no such limit")
+def test_a_worker_may_have_no_more_memory_than_it_is_allowed():
+    workers = Workers(1, [], limit_memory, 1 << 28)
+    try:
+        with pytest.raises(MemoryError):
+            run(workers, bytes, 1 << 29)
+        assert len(run(workers, bytes, 1 << 20)) == 1 << 20
+    finally:
+        workers.stop()
 
 
 def is_running(process):

@@ -6,7 +6,7 @@ import time
 import traceback
 from pathlib import Path
 
-from torture import Kind, Skipped, bombs, faults, kills, network, options, pictures, strangers
+from torture import Kind, Skipped, bombs, faults, kills, network, options, pictures, soak, strangers
 
 KINDS = [
     Kind("kills while training", kills.training, whole=30, share=1),
@@ -17,6 +17,7 @@ KINDS = [
     Kind("signals", faults.signals, whole=10, share=1),
     Kind("disks", faults.disks, whole=1_000, share=3),
     Kind("hostile mirrors", network.hostile, whole=1_000, share=8),
+    Kind("hostile clients of the service", soak.hostile, whole=1_000, share=4),
     Kind("rivals", faults.rivals, whole=4, share=1),
     Kind("odd surroundings", faults.surroundings, whole=1_000, share=2),
     Kind("combinations of options", options.combinations, whole=100, share=3),

@@ -51,8 +51,8 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            help="Worker processes for small pictures, started on demand, and as many, at least two, for pages; 1 takes "
-            "the least memory.",
+            help="Worker processes for the pictures of one client, started on demand; there are more for pages and for other "
+            "clients. 1 takes the least memory.",
             show_default="one for each core that this process may use",
         ),
     ] = None,

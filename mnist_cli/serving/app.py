@@ -58,7 +58,7 @@ def build(
     """Return the application that recognizes pictures with a model.
 
     Corrections are saved in the folder `collect`; requests may come from pages of `origins`, and with `only_local` under
-    names of this machine only. So many `workers` read small pictures at once, and others what may take longer.
+    names of this machine only. So many `workers` may read the pictures of one client at once; there are more for pages and for others.
 
     Its state has the `engine`, the `limits`, and the `places` of the requests that are answered.
     """

@@ -16,7 +16,6 @@ class _Entry(Generic[Item, Result]):
     """An item in the queue."""
 
     item: Item
-    address: str
     result: "asyncio.Future[Result]"
     waiting: asyncio.Timeout  # until it is worked on
 
@@ -25,7 +24,9 @@ class Batcher(Generic[Item, Result]):
     """Calls `work` with the items of several tasks at once, and returns to each task its own result.
 
     The first item waits `wait` seconds for others. While as many batches as allowed are worked on, the next one gathers.
-    The addresses that items come from take turns, so an address that sends many makes others wait for one of them.
+
+    The addresses that items come from take turns, a batch is of one address, and one more batch is worked on than an
+    address may have: so an address that sends many items, or slow ones, does not make the others wait for them.
     """
 
     def __init__(
@@ -35,19 +36,16 @@ class Batcher(Generic[Item, Result]):
         wait: float,
         batches: int = 1,
         patience: float | None = None,
-        of_an_address: int | None = None,
     ) -> None:
-        """Work on at most `batches` at once of at most `largest` items each.
+        """Work on at most `batches` of an address at once, of at most `largest` items each.
 
-        An item that is not worked on after `patience` seconds is given up. Of one address at most `of_an_address` batches
-        are worked on at once.
+        An item that is not worked on after `patience` seconds is given up.
         """
-        self.work, self.largest, self.wait, self.batches = work, largest, wait, batches
-        self.patience, self.of_an_address = patience, of_an_address or batches
+        self.work, self.largest, self.wait, self.batches, self.patience = work, largest, wait, batches, patience
         self._queues: OrderedDict[str, deque[_Entry[Item, Result]]] = (
             OrderedDict()
         )  # by address, whose turn it is first
-        self._worked_on: Counter[str] = Counter()  # batches that have items of an address
+        self._worked_on: Counter[str] = Counter()  # batches of each address
         self._workers: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item, address: str = "") -> Result:
@@ -57,44 +55,38 @@ class Batcher(Generic[Item, Result]):
         """
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(self.patience) as waiting:
-            self._queues.setdefault(address, deque()).append(_Entry(item, address, result, waiting))
-            if len(self._workers) < self.batches:
+            self._queues.setdefault(address, deque()).append(_Entry(item, result, waiting))
+            if len(self._workers) <= self.batches:
                 self._workers.add(asyncio.create_task(self._work()))
             return await result
 
     async def _work(self) -> None:
         """Work until there is nothing in the queue that may be worked on."""
         await asyncio.sleep(self.wait)
-        while batch := self._next_batch():
-            addresses = {entry.address for entry in batch}
-            self._worked_on.update(addresses)
+        while (address := self._next_address()) is not None:
+            batch = self._take(address)
+            self._worked_on[address] += 1
             # Without those whose task was cancelled.
             if waiting := [entry for entry in batch if not entry.result.done()]:
                 for entry in waiting:
                     entry.waiting.reschedule(None)
                 await self._finish(waiting)
-            self._worked_on.subtract(addresses)
+            self._worked_on[address] -= 1
             self._worked_on += Counter()  # forgets those of which nothing is worked on
         self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _next_batch(self) -> "list[_Entry[Item, Result]]":
-        """Take an item of each address in turn, until the batch is large enough."""
-        queued = sum(map(len, self._queues.values()))
-        size = min(self.largest, math.ceil(queued / self.batches))  # so that none works while another is idle
-        batch: list[_Entry[Item, Result]] = []
-        while len(batch) < size and (entry := self._next()):
-            batch.append(entry)
-        return batch
+    def _next_address(self) -> str | None:
+        may_have_one = (address for address in self._queues if self._worked_on[address] < self.batches)
+        return next(may_have_one, None)
 
-    def _next(self) -> "_Entry[Item, Result] | None":
-        for address, queue in self._queues.items():
-            if self._worked_on[address] < self.of_an_address:
-                entry = queue.popleft()
-                self._queues.move_to_end(address)
-                if not queue:
-                    del self._queues[address]
-                return entry
-        return None
+    def _take(self, address: str) -> "list[_Entry[Item, Result]]":
+        """Take a batch from the queue of an address, which has the next turn after all others."""
+        queue = self._queues.pop(address)
+        size = min(self.largest, math.ceil(len(queue) / self.batches))  # so that none works while another is idle
+        batch = [queue.popleft() for _ in range(size)]
+        if queue:
+            self._queues[address] = queue
+        return batch
 
     async def _finish(self, batch: "list[_Entry[Item, Result]]") -> None:
         try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import logging
 import math
 import sys
 import time
@@ -16,14 +15,15 @@ from mnist_cli.serving import guard, uploads
 from mnist_cli.serving.limits import Limits, Shares
 from mnist_cli.serving.replies import refuse
 
-log = logging.getLogger(__name__)
-
-ACCEPTED = 64  # connections at a time, all of which are open files before the first of them is looked at
+ACCEPTED = 16  # connections at a time; between them those that are open are served
 OTHER_FILES = 64  # that the service has open: pipes to workers, libraries, a picture that is saved
+CHUNK_BYTES = 64  # that the chunks of a body have on average, where they are many
 PIPELINED = 16  # requests that a client may send at once on a connection; browsers send one
+PAUSE_SECONDS = float(uploads.RETRY_AFTER)
 NEVER = math.inf
 
 HEAD_TOO_LARGE = "the head of the request is too large"
+TINY_CHUNKS = "the body comes in too small chunks"
 TOO_MANY = "too many connections are open; try again in a second"
 
 
@@ -89,8 +89,9 @@ class Connection(HttpToolsProtocol):
         self.deadline = NEVER
         self._is_in_head = True  # of a request; between the requests, too
         self._head_bytes = self._head_fields = 0
+        self._chunks = self._body_bytes = 0  # of the body
         self._heads = 0  # that ended in what was received last
-        self._has_large_head = False
+        self._fault = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -129,21 +130,28 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_fields += 1
         if self._head_fields > self.limits.head_fields:
-            self._fail_for_its_head()
+            self._fail(HEAD_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
+        self._is_in_head, self._chunks, self._body_bytes = False, 0, 0
         self._heads += 1
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.limits.head_bytes or self._heads > PIPELINED:
-            self._fail_for_its_head()
+            self._fail(HEAD_TOO_LARGE)
         if self.cycle is None or self.cycle.response_complete:
             self._expect(self.limits.body_seconds)
             if self._is_refused():
                 self._refuse()
                 return
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks += 1
+        self._body_bytes += len(body)
+        if self._chunks > self.limits.chunks and self._body_bytes < CHUNK_BYTES * self._chunks:
+            self._fail(TINY_CHUNKS)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -160,17 +168,17 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be read; uvicorn calls it."""
-        if self._has_large_head:
-            self._close(431, HEAD_TOO_LARGE)
+        if self._fault:
+            self._close(431, self._fault)
         else:
             super().send_400_response(msg)
 
     def _expect(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
 
-    def _fail_for_its_head(self) -> None:
-        self._has_large_head = True
-        raise ValueError(HEAD_TOO_LARGE)  # ends the parser, and uvicorn calls send_400_response
+    def _fail(self, reason: str) -> None:
+        self._fault = reason
+        raise ValueError(reason)  # ends the parser, and uvicorn calls send_400_response
 
     def _is_refused(self) -> bool:
         """Return whether a request gets no place, and a response that needs no program: a page wants its origin in it."""
@@ -183,11 +191,15 @@ class Connection(HttpToolsProtocol):
         )
 
     def _refuse(self) -> None:
-        """Answer 503; the body is read and forgotten, and the connection is kept, which costs less than a new one."""
+        """Answer 503, and read nothing more before the time is over after which the client may try again.
+
+        The connection is kept, which costs less than a new one, and the body is read and forgotten.
+        """
         self.transport.write(_response(503, uploads.TOO_MANY, self.server_state.default_headers))
         self.cycle = _REFUSED  # type: ignore[assignment]
-        self._expect(self.limits.head_seconds)
-        log.info("POST  503")
+        self.flow.pause_reading()
+        self.loop.call_later(PAUSE_SECONDS, self.flow.resume_reading)
+        self._expect(PAUSE_SECONDS + self.limits.head_seconds)
 
     def _close(self, status: int, reason: str) -> None:
         self._expect(self.limits.head_seconds)

@@ -31,19 +31,15 @@ class Engine:
     """Recognizes pictures with a model, on two lanes: small pictures in batches, and alone what may take long."""
 
     def __init__(self, loaded: LoadedModel, workers: int = 1, limits: Limits | None = None) -> None:
-        """Read at most `workers` batches at once, and beside them as many pages or large pictures, but at least two.
+        """Read at most `workers` batches of an address at once, and beside them one page or large picture less.
 
-        Of these an address may have one less, so that no client keeps the others from it.
+        There is one worker more for each, so that no client keeps the others from it.
         """
         self.limits = limits or Limits()
-        alone = max(2, workers)
-        self._workers = Workers(workers + alone, reading.prepare, loaded.path)
-        self._batches: Batcher[bytes, Result] = Batcher(
-            self._read_batch, BATCH, BATCH_WAIT, workers, self.limits.wait_seconds
-        )
-        self._alone: Batcher[Work, Any] = Batcher(
-            self._do_alone, 1, 0, alone, self.limits.wait_seconds, of_an_address=alone - 1
-        )
+        alone, wait = max(1, workers - 1), self.limits.wait_seconds
+        self._workers = Workers(workers + 1 + alone + 1, reading.MODULES, reading.prepare, loaded.path)
+        self._batches: Batcher[bytes, Result] = Batcher(self._read_batch, BATCH, BATCH_WAIT, workers, wait)
+        self._alone: Batcher[Work, Any] = Batcher(self._do_alone, 1, 0, alone, wait)
 
     async def recognize(self, upload: Upload, many: bool, address: str = "") -> tuple[Result, int]:
         """Return the result for a picture, and its HTTP status."""

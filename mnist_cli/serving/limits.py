@@ -5,18 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-GREED = 8  # an address may hold so many times as much as it leaves to the others
-
 
 @dataclass(frozen=True)
 class Limits:
     """What a client may send, and how long it and its pictures may take."""
 
-    requests: int = 72  # answered at once, of one address at most 64
-    memory_bytes: int = 256 * 1024**2  # of the bodies that have arrived and are not answered yet
+    requests: int = 128  # answered at once, of one address at most half
+    memory_bytes: int = 256 * 1024**2  # of the bodies that have arrived and are not answered yet; of one address half
     connections: int = 512  # fewer where the system allows fewer open files
     head_bytes: int = 64 * 1024  # of a request's first line and headers
     head_fields: int = 100  # headers of a request
+    chunks: int = 1_000  # of a body; more only if they have 64 bytes each on average: each is work
     head_seconds: float = 10  # in which a head has to arrive, and a response has to be taken
     body_seconds: float = 30  # in which a body has to arrive
     wait_seconds: float = 10  # that a picture may wait for a worker
@@ -32,8 +31,8 @@ class Full(Exception):  # noqa: N818  (a state, which is no fault)
 class Shares:
     """A resource that the clients of all addresses share.
 
-    While one address alone wants it, it gets nearly everything; what is left is for others, by the dynamic thresholds of
-    Choudhury and Hahne (1998): an address may hold at most GREED times what is free.
+    An address may hold as much as it leaves free: alone half of it, beside one that has half a quarter (the dynamic
+    thresholds of Choudhury and Hahne, 1998).
     """
 
     def __init__(self, size: int) -> None:
@@ -44,7 +43,7 @@ class Shares:
     def has_room(self, address: str, amount: int = 1) -> bool:
         """Return whether an address may take so many units more; one that has none may take whatever is free."""
         free, held = self.free - amount, self._held[address]
-        return free >= 0 and (held == 0 or held + amount <= GREED * free)
+        return free >= 0 and (held == 0 or held + amount <= free)
 
     @contextmanager
     def reserve(self, address: str) -> Iterator[Callable[[int], None]]:

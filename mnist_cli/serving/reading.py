@@ -11,16 +11,22 @@ from mnist_cli.pictures import decode
 from mnist_cli.recognition import pipeline
 from mnist_cli.recognition.pipeline import Options
 from mnist_cli.recognition.result import Result
+from mnist_cli.serving.workers import limit_memory
 
+MODULES = (__name__, "mnist_cli.recognition.detection")  # that a worker has imported when it starts
 MAX_PIXELS = 40_000_000  # of a picture
+MEMORY_BYTES = 2 * 1024**3  # that a worker may take to read; what reading one picture should take is a quarter of it
 
 _models: list[Model] = []  # the one of this process
 
 
 def prepare(checkpoint: Path) -> None:
-    """Prepare this process to read with a model."""
+    """Prepare this process to read with a model, within a limit of memory."""
     decode.silence_libraries()
-    _models[:] = [backends.load(checkpoint).model]
+    loaded = backends.load(checkpoint)
+    _models[:] = [loaded.model]
+    if loaded.runtime.endswith("cpu"):  # the drivers of other devices reserve address space, which takes no memory
+        limit_memory(MEMORY_BYTES)
 
 
 def recognize(bodies: list[bytes], many: bool) -> list[Result]:

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from mnist_cli.serving.connections import ACCEPTED, Connection, Connections
 from mnist_cli.serving.limits import Limits
 
-QUEUED = 1_024  # connections that wait in the system to be accepted
+QUEUED = 4_096  # connections that wait in the system to be accepted
 
 
 class Server(uvicorn.Server):
