@@ -200,6 +200,7 @@ def train(
     from mnist_cli.models import devices  # and torch with them, which pictures may not need
     from mnist_cli.training import distributed, session
 
+    decode.silence_libraries()  # as `load` does, for the pictures of `extra`
     runs.check_name(name)
     if resume is not None and (preset or config or name or overwrite or options.keys() - {"epochs"}):
         raise ConfigError("resume goes on as the run began; of the other options only epochs goes with it")

@@ -126,6 +126,32 @@ def test_the_model_that_ships_cannot_be_resumed(mnist):
     assert "start a run with `mnist train`" in done.stderr
 
 
+@pytest.mark.parametrize("wrong", [("--lr", "1"), ("--model", "CNN"), ("--name", "a/b"), ("--warmup", "2")])
+def test_of_the_processes_on_a_machine_one_tells_what_is_wrong_with_the_command(mnist, monkeypatch, wrong):
+    told = mnist("train", *wrong)
+    monkeypatch.setenv("LOCAL_RANK", "1")  # as torchrun does
+    silent = mnist("train", *wrong)
+    assert told.exit_code == silent.exit_code == 2
+    assert "Error: " in told.stderr
+    assert silent.output == ""
+
+
+@pytest.mark.slow
+def test_a_corrupted_tiff_among_extra_pictures_is_told_in_one_line_and_not_by_libtiff(tmp_path, data_dir):
+    draw_seven().save(tmp_path / "seven.tiff", compression="tiff_lzw")
+    content = bytearray((tmp_path / "seven.tiff").read_bytes())
+    content[20:200] = bytes(180)
+    (tmp_path / "seven.tiff").write_bytes(content)
+    (tmp_path / "labels.csv").write_text("path,digit\nseven.tiff,7\n")
+    options = ("--extra", str(tmp_path), "--train-size", "100", "--data-dir", str(data_dir))
+    command = [sys.executable, "-m", "mnist_cli", "train", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert "line 2" in line
+
+
 @pytest.mark.slow
 def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
     mnist("train", *QUICK, "--name", "one")

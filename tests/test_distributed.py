@@ -122,6 +122,29 @@ def test_a_process_that_is_gone_is_named_in_one_sentence(pair, what, message):
     assert output.startswith(message)
 
 
+INTERRUPTED = """
+import os
+import signal
+import threading
+import time
+import torch
+from mnist_cli.training import distributed
+
+with distributed.joined(torch.device("cpu")) as group:
+    group.any(False)
+    if group.rank == 1:
+        time.sleep(30)
+        os._exit(0)
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    group.any(False)
+"""
+
+
+def test_ctrl_c_ends_a_process_that_waits_for_a_frozen_one(pair):
+    (status, _, told), _ = pair(["-c", INTERRUPTED], ["-c", INTERRUPTED])
+    assert (status, told) == (130, "")
+
+
 def train(*options):
     return ["-m", "mnist_cli", "train", "--device", "cpu", *TINY, *options]
 

@@ -152,6 +152,12 @@ def test_the_calibration_has_error_bars_that_are_wider_for_fewer_images():
     assert heights[1] < heights[0] / 5
 
 
+def test_a_short_logarithmic_axis_has_round_numbers():
+    axes = figures.losses([EpochResult(1, 0.57, 0.31, 0.9, 1, 1e-3)]).axes[0]
+    low, high = axes.get_ylim()
+    assert [round(tick, 6) for tick in axes.get_yticks() if low < tick < high] in ([0.3, 0.4, 0.5], [0.4, 0.5])
+
+
 def test_no_axis_goes_far_beyond_100_percent():
     assert figures.accuracies(RESULTS[:1]).axes[0].get_ylim()[1] < 1.01
 

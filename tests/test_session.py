@@ -1,4 +1,5 @@
 import csv
+import signal
 from dataclasses import replace
 
 import pytest
@@ -86,3 +87,22 @@ def test_a_run_is_locked_before_it_is_read_and_free_again_when_it_cannot_go_on(r
     taken_up, trainer = session.take_up(run.last_path, None, CPU, data_dir)
     assert (taken_up.log_dir, trainer.epoch) == (run.log_dir, 1)
     runs.release(taken_up)
+
+
+def test_a_second_signal_ends_a_run_at_once_unless_it_is_the_first_one_passed_on(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(session.time, "monotonic", lambda: now)
+    stopped = []
+
+    class Stoppable:
+        def stop(self):
+            stopped.append(True)
+
+    with session.stopping_on_signals(Stoppable()) as signals:
+        signal.raise_signal(signal.SIGINT)
+        now += 0.1
+        signal.raise_signal(signal.SIGINT)  # of torchrun, which had the same Ctrl-C
+        assert (signals, stopped) == ([signal.SIGINT], [True])
+        now += 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

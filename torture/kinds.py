@@ -6,7 +6,7 @@ import time
 import traceback
 from pathlib import Path
 
-from torture import Kind, Skipped, bombs, faults, kills, network, options, pictures, soak, strangers
+from torture import Kind, Skipped, bombs, faults, kills, network, options, pictures, soak, strangers, torchrun
 
 KINDS = [
     Kind("kills while training", kills.training, whole=30, share=1),
@@ -18,6 +18,7 @@ KINDS = [
     Kind("disks", faults.disks, whole=1_000, share=3),
     Kind("hostile mirrors", network.hostile, whole=1_000, share=8),
     Kind("hostile clients of the service", soak.hostile, whole=1_000, share=4),
+    Kind("processes of torchrun", torchrun.resumed, whole=100, share=2),
     Kind("rivals", faults.rivals, whole=4, share=1),
     Kind("odd surroundings", faults.surroundings, whole=1_000, share=2),
     Kind("combinations of options", options.combinations, whole=100, share=3),

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer._click.exceptions import UsageError  # Typer carries its own Click, and does not export this
 from typer.core import TyperGroup
 
 from mnist_cli import cores
 from mnist_cli.cli.usage import explaining
 from mnist_cli.config import DATA_DIR
-from mnist_cli.errors import ConfigError, MnistError
+from mnist_cli.errors import ConfigError, MnistError, ProcessError
 from mnist_cli.names import encode_any, printable
 from mnist_cli.results import percent
 
@@ -85,6 +86,10 @@ class FriendlyErrors(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except UsageError as error:
+            if _is_told_by_another(error):
+                raise typer.Exit(error.exit_code) from error
+            raise
         except (MnistError, OSError, MemoryError, RuntimeError) as error:
             # A broken pipe means that the reader of stdout has ended, as `head` does; Typer handles it.
             if isinstance(error, BrokenPipeError) or _is_debugging() or not _show_known(error):
@@ -106,6 +111,8 @@ class FriendlyErrors(TyperGroup):
 
 def _show_known(error: Exception) -> bool:
     """Show an error that the user can correct as one line; return False for another one, which is a bug or Typer's."""
+    if _is_told_by_another(error):
+        return True
     if isinstance(error, MnistError):
         show_error(str(error))
     elif isinstance(error, OSError):  # a full disk, no permission, a folder where a file should be
@@ -115,6 +122,12 @@ def _show_known(error: Exception) -> bool:
     else:
         return False
     return True
+
+
+def _is_told_by_another(error: Exception) -> bool:
+    """Whether the first of the processes that torchrun started on this machine, by the same command, meets the same error."""
+    is_shared = isinstance(error, MnistError | UsageError) and not isinstance(error, ProcessError)
+    return is_shared and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def _is_debugging() -> bool:
@@ -195,7 +208,8 @@ def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> Pa
         if left_out := labelled_pictures.describe_left_out(Path(extra)):
             say(left_out)
 
-    folder = data_folder.prepare(data_dir, [file for split in splits for file in mnist_files.SPLITS[split]])
+    with status("Checking the MNIST files"):
+        folder = data_folder.prepare(data_dir, [file for split in splits for file in mnist_files.SPLITS[split]])
     if folder.path is None:
         say("Unpacking the bundled MNIST files in memory, since there is no cache folder that can be written to.")
     elif folder.faults and set(folder.faults.values()) == {"is missing"}:

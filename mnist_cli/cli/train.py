@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,22 +88,31 @@ def train(
     with status("Loading torch"):
         from mnist_cli import api
         from mnist_cli.models import devices
+        from mnist_cli.pictures import decode
 
     devices.silence_compiler()
-
+    decode.silence_libraries()
     resume = runs.find_checkpoint(resume, to_resume=True) if resume else None
     data_dir = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
+    loading = ExitStack()
+
+    def report_on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
+        loading.close()
+        return _on_terminal(run, trainer)
+
     try:
-        trained = api.train(
-            config=settings,
-            resume=resume,
-            name=name,
-            overwrite=overwrite,
-            device=device,
-            data_dir=data_dir,
-            reporter=_on_terminal,
-            **longer,
-        )
+        with loading:
+            loading.enter_context(status("Loading the images"))
+            trained = api.train(
+                config=settings,
+                resume=resume,
+                name=name,
+                overwrite=overwrite,
+                device=device,
+                data_dir=data_dir,
+                reporter=report_on_terminal,
+                **longer,
+            )
     except StoppedError as stopped:
         say(f"Stopped in epoch {stopped.epoch}. Go on with:")
         say("  " + command("train", "--resume", stopped.path))

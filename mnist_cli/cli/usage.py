@@ -36,6 +36,10 @@ class Command(TyperCommand):
         with explaining(ctx, args):
             return super().parse_args(ctx, args)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the arguments as the help names them; Typer would put brackets around those that are there."""
+        return ["[OPTIONS]", *(str(it.metavar) for it in self.get_params(ctx) if _is_argument(it))]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, a list for each group."""
         for title, parameters in groups(self, ctx).items():

@@ -39,7 +39,8 @@ def draw(picture: Picture, prediction: Prediction, source: str = "") -> Image.Im
     page = Image.new("RGB", SIZE, BACKGROUND)
     pen = ImageDraw.Draw(page)
     _write_verdict(pen, prediction)
-    pen.text((SIZE[0] - MARGIN, MARGIN // 2), _shortened(source, pen), MUTED, _font(16), anchor="ra")
+    if source:
+        _write_source(pen, source)
     blank = np.zeros((FRAME, FRAME), np.float32)
     ink = blank if prediction.ink is None else np.pad(prediction.ink, max(prediction.ink.shape) // 10)
     frame = blank if prediction.frame is None else prediction.frame[0]
@@ -96,6 +97,19 @@ def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     pen.text((MARGIN + 56, baseline), str(words), TEXT, _font(26), anchor="ls")
 
 
+def _write_source(pen: ImageDraw.ImageDraw, source: str) -> None:
+    """Write where picture and model come from into the corner, of a long text the end."""
+    from mnist_cli.reporting import fonts  # and matplotlib, which a model's answer in a notebook does without
+
+    file, text = fonts.fit(source)
+    font, room = ImageFont.truetype(file, 15), SIZE[0] / 2
+    shown = text
+    while pen.textlength(shown, font) > room:
+        text = text[1:]
+        shown = f"…{text}"
+    pen.text((SIZE[0] - MARGIN, MARGIN // 2), shown, MUTED, font, anchor="ra")
+
+
 def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Image.Image:
     """Return levels, 0 = black to 255 = white, in the middle of a panel, as large as they fit."""
     image = _image(levels)
@@ -128,16 +142,6 @@ def _draw_bars(pen: ImageDraw.ImageDraw, left: int, prediction: Prediction) -> N
         pen.text((left + PANEL, middle), percent(probability, 1), colour, _font(16), anchor="rm")
         if length := round(probability * (end - start)):
             pen.rectangle((start, middle - 7, start + length, middle + 7), WINNER if likeliest else BAR)
-
-
-def _shortened(text: str, pen: ImageDraw.ImageDraw) -> str:
-    """Return the end of a text, as much as fits into half of the image."""
-    room = SIZE[0] / 2
-    if pen.textlength(text, _font(16)) <= room:
-        return text
-    while pen.textlength(f"…{text}", _font(16)) > room:
-        text = text[1:]
-    return f"…{text}"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

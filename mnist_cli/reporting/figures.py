@@ -4,7 +4,6 @@ The colours are those of Okabe and Ito (2008), which the colour-blind tell apart
 """
 
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.font_manager import get_font_names
 from matplotlib.rcsetup import cycler
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
@@ -24,14 +23,13 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.evaluation.metrics import Predictions
 from mnist_cli.files import replacing
 from mnist_cli.names import printable
+from mnist_cli.reporting import fonts
 from mnist_cli.results import EpochResult, Evaluation, percent
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 TEXT, LINE, GRID = "#24292f", "#6e7781", "#d5dae0"  # replaced by the colours of the page in an SVG, see `to_svg`
-# For names in Chinese, where one of these is installed: the fonts of Linux, macOS and Windows.
-CHINESE = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans GB", "Microsoft YaHei")
 STYLE: Any = {
-    "font.family": ["DejaVu Sans", *set(CHINESE).intersection(get_font_names())],
+    "font.family": fonts.families(),
     "figure.constrained_layout.use": True,
     "font.size": 10,
     "axes.prop_cycle": cycler(color=COLOURS, linestyle=["-", "--", "-.", ":", "-", "--"]),
@@ -94,7 +92,9 @@ def plot(
         low, high = axes.get_ylim()
         subs = range(1, 10) if high < 5 * low else (1, 2, 3, 5) if high < 20 * low else (1, 2, 5)
         axes.yaxis.set_major_locator(
-            MaxNLocator(5) if high < 2 * low else LogLocator(10, subs=subs if high < 1_000 * low else (1,))
+            MaxNLocator(5, steps=[1, 2, 5, 10])
+            if high < 2 * low
+            else LogLocator(10, subs=subs if high < 1_000 * low else (1,))
         )
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -327,10 +327,10 @@ def save(figure: Figure, path: Path) -> None:
 @styled
 def to_png(figure: Figure) -> bytes:
     """Return a figure as the content of a PNG file."""
+    for text in figure.findobj(Text):
+        text.set_text(fonts.spell_out(text.get_text()))
     file = io.BytesIO()
-    # Characters in the name of a run that no font has are drawn as boxes.
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        figure.savefig(file, format="png")
+    figure.savefig(file, format="png")
     return file.getvalue()
 
 

@@ -1,7 +1,9 @@
 """What TensorBoard shows of a run: its curves, its layers, and at the end what the model makes of the val images."""
 
+import socket
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,8 +12,10 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from tensorboardX import SummaryWriter, summary
+from tensorboardX import embedding, summary
+from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 from torch.nn import functional
 
 from mnist_cli.arrays import CLASSES
@@ -35,32 +39,59 @@ CHARTS = {
 }
 
 
+class EventFile:
+    """The file that TensorBoard reads.
+
+    Nothing is written to a full disk, and nobody ends or waits for it: metrics.csv is on the same disk, and there it is told.
+    tensorboardX's own writer has a thread for this, which would end with a traceback.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Begin a file in `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = (
+            f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"  # by which TensorBoard finds and sorts it
+        )
+        self.records = RecordWriter(str(folder / name))
+        self.add(Event(file_version="brain.Event:2", wall_time=time.time()))
+
+    def add(self, event: Event) -> None:
+        """Write an event."""
+        with suppress(OSError):
+            self.records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Let readers see what was written."""
+        with suppress(OSError):
+            self.records.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        with suppress(OSError):
+            self.records.close()
+
+
 class Board:
     """The TensorBoard log of one run."""
 
     def __init__(self, log_dir: Path, trainer: Trainer) -> None:
         """Write below `log_dir` what `trainer` does."""
-        self.trainer = trainer
+        self.log_dir, self.trainer = log_dir, trainer
         shapes = {name: tuple(tensor.shape) for name, tensor in trainer.model.state_dict().items()}
         self.layers = layers.describe(shapes)
-        self.writer = SummaryWriter(str(log_dir))
-        # An error in its thread would end that with a traceback, and whoever logs more would wait for it for ever. The
-        # disk is as full for metrics.csv, where it is told.
-        events = self.writer._get_file_writer().event_writer._ev_writer
-        for name in ("write_event", "flush", "close"):
-            setattr(events, name, _without_os_errors(getattr(events, name)))
+        self.file = EventFile(log_dir)
 
     def close(self) -> None:
         """Write what is left."""
-        self.writer.close()
+        self.file.close()
 
     def begin(self) -> None:
         """Show some images as training sees them, side by side, and put the curves that belong together in one chart."""
-        self.writer.add_custom_scalars(CHARTS)
+        self._add(summary.custom_scalars(CHARTS))
         images = self.trainer.augmented(SHEET**2)
         rows = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, SHEET**2 - len(images))).reshape(SHEET, SHEET, 28, 28)
         sheet = rows.permute(0, 2, 1, 3).reshape(1, SHEET * 28, SHEET * 28)
-        self.writer.add_image("training_images", sheet.cpu().numpy(), self.trainer.epoch)
+        self._add(summary.image("training_images", sheet.cpu().numpy()), self.trainer.epoch)
 
     def epoch(self, result: EpochResult) -> None:
         """Add a point to each curve."""
@@ -76,7 +107,7 @@ class Board:
             if value is not None:
                 self._scalar(tag, value, result.epoch)
         self._layers(result.epoch)
-        self.writer.flush()
+        self.file.flush()
 
     def finish(self) -> str | None:
         """Add what the finished model makes of the val images, and the run to the table of hyperparameters.
@@ -91,11 +122,10 @@ class Board:
             "reliability": figures.reliability(predictions),
         }
         for name, figure in pictures.items():
-            self.writer.add_image(f"val/{name}", _pixels(figure), epoch, dataformats="HWC")
+            self._add(summary.image(f"val/{name}", _pixels(figure), dataformats="HWC"), epoch)
         for digit in range(CLASSES):
-            self.writer.add_pr_curve(
-                f"digit/{digit}", predictions.labels == digit, predictions.probabilities[:, digit], epoch
-            )
+            curve = summary.pr_curve(f"digit/{digit}", predictions.labels == digit, predictions.probabilities[:, digit])
+            self._add(curve, epoch)
         self._embedding(epoch)
         self._hyperparameters(self.trainer.results)
         return self._graph()
@@ -109,15 +139,18 @@ class Board:
                 if tensor is not None:
                     self._scalar(f"{number} {kind} norm/{layer}", tensor.norm().item(), epoch)
                     drawn = summary.histogram("values", tensor.cpu().numpy(), bins=BINS)
-                    self._add(f"{number} {kind}s/{layer}", drawn, epoch)
+                    self._add_tagged(f"{number} {kind}s/{layer}", drawn, epoch)
 
     def _scalar(self, tag: str, value: float, epoch: int) -> None:
-        self._add(tag, summary.scalar("value", value), epoch)
+        self._add_tagged(tag, summary.scalar("value", value), epoch)
 
-    def _add(self, tag: str, content: Summary, epoch: int) -> None:
-        """Log what one step has to show, under a tag with spaces, which tensorboardX would replace."""
+    def _add_tagged(self, tag: str, content: Summary, epoch: int) -> None:
+        """Log what an epoch has to show, under a tag with spaces, which tensorboardX would replace."""
         content.value[0].tag = tag
-        self.writer.file_writer.add_summary(content, epoch)
+        self._add(content, epoch)
+
+    def _add(self, content: Summary, epoch: int = 0) -> None:
+        self.file.add(Event(summary=content, step=epoch, wall_time=time.time()))
 
     def _embedding(self, epoch: int) -> None:
         """Add the activations of the last hidden layer for some val images to the projector, with the images as points."""
@@ -125,25 +158,32 @@ class Board:
         with torch.inference_mode():
             features = self.trainer.model.eval().features(some.images)
         sprites = 1 - some.images.float().cpu() / 255
-        self.writer.add_embedding(
-            features.float().cpu().numpy(), some.labels.tolist(), sprites, epoch, tag="last_hidden_layer"
-        )
+        place = f"{epoch:05}/last_hidden_layer"
+        folder = self.log_dir / place
+        folder.mkdir(parents=True, exist_ok=True)
+        embedding.make_tsv(some.labels.tolist(), str(folder))
+        embedding.make_sprite(sprites, str(folder))
+        embedding.make_mat(features.float().cpu().numpy(), str(folder))
+        embedding.append_pbtxt(some.labels, sprites, str(self.log_dir), place, epoch, "last_hidden_layer")
 
     def _graph(self) -> str | None:
         """Add the graph of the network; returns the reason when that is not possible.
 
         A copy of the network, since torch can trace neither a compiled one nor one with hooks.
         """
-        if find_spec("tensorboard") is None:  # which tensorboardX needs for it
+        if find_spec("tensorboard") is None:  # which torch needs for it
             return None
         model = self.trainer.model
         copied = architectures.build(model.name, **model.arguments)
         copied.load_state_dict(model.state_dict())
         try:  # it depends on insides of torch, some of them deprecated, and a run must not fail for a drawing
+            from torch.utils.tensorboard._pytorch_graph import graph
+
             with warnings.catch_warnings(action="ignore"):
-                self.writer.add_graph(copied.eval(), self.trainer.val.images[:1].cpu())
+                drawn, _ = graph(copied.eval(), self.trainer.val.images[:1].cpu())
         except Exception as error:  # noqa: BLE001  (torch raises a dozen kinds)
             return f"TensorBoard has no drawing of the network: {first_line(error)}"
+        self.file.add(Event(graph_def=drawn.SerializeToString(), wall_time=time.time()))
         return None
 
     def _hyperparameters(self, results: Sequence[EpochResult]) -> None:
@@ -152,17 +192,9 @@ class Board:
         values = {name: value for name, value in vars(config).items() if isinstance(value, int | float | str)}
         scores = {"final/val_loss": results[-1].val_loss, "final/val_accuracy": results[-1].val_accuracy}
         for content in summary.hparams({**values, "hidden": str(config.hidden)}, scores):
-            self.writer.file_writer.add_summary(content)
+            self._add(content)
         for tag, score in scores.items():
             self._scalar(tag, score, self.trainer.epoch)
-
-
-def _without_os_errors(function: Callable[..., object]) -> Callable[..., None]:
-    def tried(*arguments: object) -> None:
-        with suppress(OSError):
-            function(*arguments)
-
-    return tried
 
 
 def _pixels(figure: Figure) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

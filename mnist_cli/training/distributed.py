@@ -4,9 +4,10 @@ A process on its own is a group of one, and nothing here costs it anything.
 """
 
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 # For the other processes to respond; what one process does alone (saving, drawing, compiling) takes less.
 TIMEOUT = timedelta(minutes=5)
+# After which Python has a look at signals, which it cannot while it waits.
+MOMENT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Group:
         """Replace `value` by its sum over the processes, and return it."""
         if self.size > 1:
             with self._naming_who_is_missing():
-                distributed.all_reduce(value)
+                _wait_for(distributed.all_reduce(value, async_op=True), is_on_cpu=not value.is_cuda)
         return value
 
     def sum_all(self, tensors: Sequence[Tensor]) -> None:
@@ -56,6 +59,7 @@ class Group:
     def gather(self, value: T) -> list[T]:
         """Return the `value` of every process, by rank."""
         values = [value] * self.size
+        self.any(False)  # a wait that Ctrl-C can end, as the next one is not
         if self.size > 1:
             with self._naming_who_is_missing():
                 distributed.all_gather_object(values, value)
@@ -64,14 +68,16 @@ class Group:
     def together(self, work: Callable[[], T]) -> T:
         """Return what `work` returns here, once it has returned in every process.
 
-        Raises what it raised here, or ToldElsewhereError when it raised something in another process only.
+        Raises what it raised here, or ToldElsewhereError when it raised something in another process only, or the same in
+        one of a lower rank.
         """
         try:
             result = work()
-        except Exception:
-            self.any(True)
+        except Exception as error:
+            if repr(error) in self.gather(repr(error))[: self.rank]:
+                raise ToldElsewhereError(str(error)) from error
             raise
-        if self.any(False):
+        if set(self.gather("")) != {""}:
             raise ToldElsewhereError("another process of this run could not begin, and says why")
         return result
 
@@ -93,13 +99,25 @@ class Group:
 ALONE = Group()
 
 
+def _wait_for(exchange: distributed.Work, is_on_cpu: bool) -> None:
+    """Wait until an exchange is done, on the CPU with a look at signals now and then; raises what went wrong.
+
+    On CUDA this only puts it before the next operations; the CPU waits for the others elsewhere.
+    """
+    while is_on_cpu and not exchange.is_completed():
+        with suppress(RuntimeError):  # that it took longer than this
+            exchange.wait(MOMENT)
+    exchange.wait()
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Group]:
     """Join the other processes that torchrun started, if it did, for the length of a `with` block.
 
     They talk over nccl on CUDA, else over gloo. At the end each waits for the others, unless an error ends the block, and
     the threads that did the talking are ended: one that still lets go of a tensor while Python shuts down would abort
-    the process. Nothing may keep the process group alive beyond the block, as DistributedDataParallel would.
+    the process. Nothing may keep the process group alive beyond the block, as DistributedDataParallel would. A Ctrl-C that
+    ends the block ends the process: with an exchange under way, the threads could not be ended before TIMEOUT.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -112,5 +130,7 @@ def joined(device: torch.device) -> Iterator[Group]:
         group = Group(distributed.get_rank(), size)
         yield group
         group.any(False)
+    except KeyboardInterrupt:
+        os._exit(128 + signal.SIGINT)
     finally:
         distributed.destroy_process_group()

@@ -3,6 +3,7 @@
 import hashlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,9 @@ from mnist_cli.training import runs
 from mnist_cli.training.distributed import ALONE, Group
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.runs import Run
+
+# Seconds within which a second signal is the first one again: torchrun passes on what the terminal has sent to all.
+SAME_SIGNAL = 0.5
 
 
 class Reporter(Protocol):
@@ -161,19 +165,25 @@ def train_and_save(trainer: Trainer, run: Run, make_reporter: Callable[[Run, Tra
 
 @contextmanager
 def stopping_on_signals(trainer: Trainer) -> Iterator[list[int]]:
-    """Make Ctrl-C and SIGTERM stop the run after the current step; yields the list of received signals.
+    """Make Ctrl-C and SIGTERM stop the run after the current step; yields the signal that was received, in a list.
 
-    A second Ctrl-C is not waited for. Outside the main thread, where Python has no signals, nothing is changed.
+    After a second one nothing is finished. Outside the main thread, where Python has no signals, nothing is changed.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
+    first = 0.0  # seconds, when the first one came
+
     def stop(number: int, frame: object) -> None:
-        received.append(number)
-        trainer.stop()
-        signal.signal(number, signal.default_int_handler)
+        nonlocal first
+        if not received:
+            first = time.monotonic()
+            received.append(number)
+            trainer.stop()
+        elif time.monotonic() > first + SAME_SIGNAL:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
