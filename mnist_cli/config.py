@@ -10,7 +10,7 @@ from textwrap import shorten
 from typing import Any, Literal, TypedDict
 
 from mnist_cli.errors import ConfigError
-from mnist_cli.files import open_regular
+from mnist_cli.files import read_regular
 from mnist_cli.hyperparameters import MAX_SHOWN_CHARACTERS, declared, did_you_mean, hyperparameter, nearest, option_of
 
 DATA_DIR = Path("data")
@@ -346,9 +346,8 @@ def _refuse_without_effect(
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the names and values in a TOML file; raises ConfigError when it is none."""
     try:
-        with open_regular(path) as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-        if len(content) > MAX_CONFIG_BYTES:
+        content = read_regular(path, MAX_CONFIG_BYTES)
+        if content is None:
             raise ValueError(f"it has more than {MAX_CONFIG_BYTES:,} bytes")
         # The work of the parser grows with the square of the dots in a key.
         if any(line.count(b".") > MAX_DOTS for line in content.split(b"\n")):

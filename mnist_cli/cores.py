@@ -8,14 +8,15 @@ import os
 from pathlib import Path
 
 THREADS = "OMP_NUM_THREADS"  # read by OpenMP, and so by torch, numpy and scipy
+MAX_DIGITS = 18
 
 
 def available(root: Path = Path("/")) -> int:
     """Return the number of cores to use, at least 1; `root` is the folder that has proc/ and sys/."""
-    setting = os.environ.get(THREADS, "").split(",")[0].strip()  # a list has a number for each level of nesting
+    setting = _positive(os.environ.get(THREADS, "").split(",")[0])  # a list has a number for each level of nesting
     limits = [float(_affinity()), *_quotas(root)]
-    if setting.isdecimal() and int(setting) > 0:
-        limits.append(int(setting))
+    if setting:
+        limits.append(setting)
     return max(1, math.floor(min(limits)))
 
 
@@ -63,8 +64,14 @@ def _quota_in(folder: Path) -> list[float]:
         _read(folder / "cpu.cfs_quota_us").strip(),
         _read(folder / "cpu.cfs_period_us").strip(),
     ]
-    quota, period = words[0], words[-1]  # microseconds; without a limit `max` or -1
-    return [int(quota) / int(period)] if quota.isdecimal() and period.isdecimal() and int(period) else []
+    quota, period = _positive(words[0]), _positive(words[-1])  # microseconds; without a limit `max` or -1
+    return [quota / period] if quota and period else []
+
+
+def _positive(text: str) -> int | None:
+    """Return the number that a text is, or None when it is none above 0, or one so large that it limits nothing."""
+    digits = text.strip()
+    return int(digits) or None if digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS else None
 
 
 def _read(path: Path) -> str:

@@ -32,6 +32,28 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError in the block name the file, which those of reading and writing do not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes | None:
+    """Return the content of a file, or None when it has more than `max_bytes`: then it is not read.
+
+    Raises OSError, which names the file, as `open_regular` does and when it cannot be read.
+    """
+    with open_regular(path) as file, naming(path):
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            return None
+        content = file.read(max_bytes + 1)
+    return content if len(content) <= max_bytes else None
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` and move it to `path` when the block ends without an error.
 
@@ -44,14 +66,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     # Process ids are not enough: two containers that share a folder may have the same ones.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = str(path)  # the error of a full disk has no name, and the temporary one tells the user nothing
-        raise
+        with naming(path):  # for nobody knows the temporary one
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,12 +82,8 @@ def check_folder(folder: Path) -> None:
     Raises OSError when it cannot be made or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        error.filename = str(folder)
-        raise
+    with naming(folder), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def lock(descriptor: int, wait: bool = False) -> bool:

@@ -28,6 +28,6 @@ def encode_any(error: UnicodeError) -> tuple[str | bytes, int]:
     """
     assert isinstance(error, UnicodeEncodeError)
     character = error.object[error.start]
-    if ord(character) in SURROGATES:
+    if ord(character) in SURROGATES and not error.encoding.startswith(("utf-16", "utf-32")):  # of several bytes each
         return bytes([ord(character) - 0xDC00]), error.start + 1
     return character.encode("ascii", "backslashreplace").decode("ascii"), error.start + 1

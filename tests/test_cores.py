@@ -68,7 +68,8 @@ def test_a_quota_of_cgroup_version_1_counts(tmp_path, quota, expected):
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"), [("3", 3), ("8,2", 8), ("999999", 64), ("0", 64), ("-2", 64), ("many", 64), ("", 64)]
+    ("asked", "expected"),
+    [("3", 3), ("8,2", 8), ("999999", 64), ("0", 64), ("-2", 64), ("many", 64), ("", 64), ("9" * 5_000, 64), ("٢", 64)],
 )
 def test_omp_num_threads_lowers_the_number_but_never_raises_it(tmp_path, monkeypatch, asked, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", asked)

@@ -1,4 +1,5 @@
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -80,3 +81,19 @@ def test_two_programs_with_one_process_id_do_not_share_a_temporary_file(tmp_path
         one.write(b"one")
         other.write(b"other")
     assert (tmp_path / "a").read_bytes() == b"one"
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert files.read_regular(path, 5) == b"12345"
+    assert files.read_regular(path, 4) is None
+    with path.open("wb") as sparse:
+        sparse.truncate(1 << 40)  # a terabyte that takes no room
+    assert files.read_regular(path, 256_000_000) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="for the file below /proc")
+def test_an_error_of_reading_names_the_file():
+    with pytest.raises(OSError, match="/proc/self/mem"):
+        files.read_regular(Path("/proc/self/mem"), 100)

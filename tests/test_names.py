@@ -1,3 +1,4 @@
+import codecs
 import os
 
 import pytest
@@ -34,3 +35,9 @@ def test_any_name_is_encoded(encoding):
     assert (encoded, end) == ("\\u6570", 1)
     encoded, end = encode_any(UnicodeEncodeError(encoding, "x" + BYTES, 1, 3, "why"))
     assert (encoded, end) == (b"\xff", 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_byte_is_spelled_out_where_a_character_has_several(encoding):
+    codecs.register_error("any", encode_any)
+    assert f"a{BYTES}".encode(encoding, "any").decode(encoding) == "a\\udcff\\udc9b.png"

@@ -55,8 +55,9 @@ def test_the_limits_are_those_of_other_formats(name):
     with pytest.raises(TooLargeError, match="too many pixels"):
         decode.decode(io.BytesIO(content), max_pixels=30_000)
     for broken in (content[: len(content) // 2], content[:200], content[:40]):
-        with pytest.raises(ImageError):
+        with pytest.raises(ImageError) as refused:
             decode.decode(io.BytesIO(broken))
+        assert "\n" not in str(refused.value)  # of which libheif has one at the end of its errors
 
 
 START = {

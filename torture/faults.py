@@ -67,6 +67,8 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
         "download": ("download", "--offline", "--data-dir", "data"),
         "explain": ("predict", folder / "seven.png", "--explain", "why"),
         "report": ("evaluate", "pretrained", "--data-dir", data_dir, "--report", "report"),
+        "export": ("export", "pretrained", "--data-dir", data_dir, "--output", "model.onnx"),
+        "samples": ("samples", "samples"),
     }
     trials: list[Callable[[], str | None]] = []
 
@@ -127,9 +129,10 @@ def disks(count: int, seed: int, folder: Path) -> Outcomes:
 
         return start(work, folder).fault(0)
 
+    fitting = {("train", "500k"), *((name, size) for name in ("explain", "samples") for size in ("200k", "500k"))}
     for name in commands:
         for size in ("4k", "200k", "12m" if name == "download" else "500k"):
-            if (name, size) not in {("train", "500k"), ("explain", "200k"), ("explain", "500k")}:
+            if (name, size) not in fitting:
                 trials.append(lambda name=name, size=size: full(name, size))  # type: ignore[misc]
         trials.append(lambda name=name: read_only(name))  # type: ignore[misc]
     trials += [full_after_the_first_epochs, vanishing, homeless]

@@ -6,7 +6,27 @@ import time
 import traceback
 from pathlib import Path
 
-from torture import Kind, Skipped, bombs, faults, kills, network, options, pictures, soak, strangers, torchrun
+from torture import (
+    Kind,
+    Skipped,
+    bombs,
+    containers,
+    devices,
+    encodings,
+    faults,
+    foreign,
+    kills,
+    labels,
+    machines,
+    network,
+    options,
+    pictures,
+    rare_pictures,
+    silence,
+    soak,
+    strangers,
+    torchrun,
+)
 
 KINDS = [
     Kind("kills while training", kills.training, whole=30, share=1),
@@ -20,11 +40,21 @@ KINDS = [
     Kind("hostile clients of the service", soak.hostile, whole=1_000, share=4),
     Kind("processes of torchrun", torchrun.resumed, whole=100, share=2),
     Kind("rivals", faults.rivals, whole=4, share=1),
+    Kind("containers on one disk", containers.writers, whole=300, share=8),
     Kind("odd surroundings", faults.surroundings, whole=1_000, share=2),
+    Kind("encodings", encodings.encodings, whole=400, share=8),
+    Kind("cores", machines.counted, whole=5_000, share=100),
+    Kind("cores of programs", machines.programs, whole=30, share=1),
+    Kind("networks", silence.networks, whole=100, share=2),
     Kind("combinations of options", options.combinations, whole=100, share=3),
     Kind("damaged pictures", pictures.damaged, whole=10_000, share=100),
     Kind("enormous, lying and false pictures", pictures.odd, whole=1_000, share=4),
     Kind("folders, pipes and devices as pictures", pictures.places, whole=1_000, share=1_000),
+    Kind("HEIC and AVIF", rare_pictures.pictures, whole=2_000, share=30),
+    Kind("pipes, devices and sparse files", devices.devices, whole=1_000, share=20),
+    Kind("label files", labels.tables, whole=2_000, share=40),
+    Kind("foreign data", foreign.folders, whole=500, share=5),
+    Kind("commands on foreign data", foreign.commands, whole=60, share=1),
     Kind("damaged checkpoints", strangers.damaged, whole=3_000, share=40),
     Kind("checkpoints with a wrong value", strangers.changed, whole=3_000, share=40),
     Kind("checkpoints with code, bombs and devices", strangers.planted, whole=1_000, share=20),

@@ -1,7 +1,6 @@
 """Combinations of options that are all valid, drawn at random, with tiny runs: none ends in a traceback."""
 
 import random
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -76,19 +75,23 @@ def draw(name: str, generator: random.Random) -> list[str]:
     return arguments
 
 
+def files(name: str, generator: random.Random) -> list[str]:
+    """Return what a command is about, where that has to be named."""
+    return {
+        "predict": ["seven.png", "seven.png"],
+        "evaluate": ["pretrained"] * generator.choice((1, 2)),
+        "info": ["pretrained"],
+    }.get(name, [])
+
+
 def combinations(count: int, seed: int, folder: Path) -> Outcomes:
     """Run commands with random valid options."""
     generator = random.Random(seed)
     data_dir = unpacked(folder)
     drawn("RGB").save(folder / "seven.png")
-    files: dict[str, Callable[[], list[str]]] = {
-        "predict": lambda: ["seven.png", "seven.png"],
-        "evaluate": lambda: ["pretrained"] * generator.choice((1, 2)),
-        "info": lambda: ["pretrained"],
-    }
     for number in range(count):
         name = generator.choice(COMMANDS)
-        arguments = draw(name, generator) + (files[name]() if name in files else [])
+        arguments = draw(name, generator) + files(name, generator)
         data = ["--data-dir", str(data_dir)] if name in {"train", "evaluate", "download"} else []
         fault = mnist(folder, name, *arguments, *data).fault(0, 1, 2)
         yield fault and f"combination {number} of seed {seed}, mnist {name} {' '.join(arguments)}: {fault}"

@@ -78,9 +78,10 @@ def _run(work: Callable[[], object], folder: Path, said: Path) -> None:
     output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    # As Python opens them: a name that is no text may be told on stderr.
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
+    # As Python opened them: with the encoding that the environment asks for, and what is done where that has no character.
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        before = getattr(sys, f"__{name}__")
+        setattr(sys, name, os.fdopen(number, "w", encoding=before.encoding, errors=before.errors, closefd=False))
     os.chdir(folder)
     torch.set_num_threads(1)
     try:

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any, get_args
 
 import typer
-from typer._click.exceptions import NoSuchOption  # Typer carries its own Click, and does not export this
+from typer._click.exceptions import NoSuchOption, UsageError  # Typer carries its own Click, and does not export these
 from typer.core import TyperCommand
 
 from mnist_cli.config import HYPERPARAMETERS
 from mnist_cli.errors import input_fault
 from mnist_cli.hyperparameters import Group, did_you_mean, nearest, option_of
+from mnist_cli.names import printable
 
 ARGUMENTS, UNGROUPED = "Arguments", "Options"
 ALSO = {  # names that options, other than hyperparameters, have in other programs
@@ -88,10 +89,13 @@ def explaining(context: Any, arguments: list[str]) -> Iterator[None]:
     typed = list(arguments)  # a copy, because Typer removes the arguments that it has parsed
     try:
         yield
-    except NoSuchOption as error:
-        context.fail(f"{error.message}; {_meant_instead(context, _word_of(error.option_name, typed))}")
-    except typer.BadParameter as error:
-        error.message = _bad_value(error)
+    except UsageError as error:
+        if isinstance(error, NoSuchOption):
+            message = f"{error.message}; {_meant_instead(context, _word_of(error.option_name, typed))}"
+            context.fail(printable(message))
+        if isinstance(error, typer.BadParameter):
+            error.message = _bad_value(error)
+        error.message = printable(error.message)
         raise
 
 

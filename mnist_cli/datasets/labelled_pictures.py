@@ -20,17 +20,20 @@ from PIL import Image
 
 from mnist_cli.arrays import Frame, Frames, Picture
 from mnist_cli.errors import DataError, ImageError
-from mnist_cli.files import lock, replacing
+from mnist_cli.files import lock, naming, read_regular, replacing
 from mnist_cli.pictures import binarize, decode, folders, normalize
 
 LABELS = "labels.csv"
 COLUMNS = ["path", "digit"]
 HEADER = b"path,digit\r\n"
 DELIMITERS = ",;\t"  # Excel writes semicolons where numbers have a decimal comma
-MAX_LABELS_BYTES = 20_000_000  # half a million rows
+MAX_LABELS_BYTES = 20_000_000
+MAX_LABELS_LINES = 500_000
 MAX_ROW_BYTES = 10_000
-MAX_SHOWN_CHARACTERS = 80  # of a row that an error quotes
-WHOLE_ROW = re.compile(rb'.+[,;\t]\s*"?([0-9]|digit)"?\s*')
+MAX_SHOWN_CHARACTERS = 80  # of a row or a name that an error quotes
+# A file and a digit, both in quotation marks or not, perhaps with empty cells behind them.
+WHOLE_ROW = re.compile(rb'.+[,;\t]\s*("?)([0-9]|digit)\1[,;\t"\s]*')
+LINE_END = re.compile(rb"[\r\n]")
 
 
 class Corrections:
@@ -65,7 +68,7 @@ class Corrections:
         """
         path = self.folder / LABELS
         _check_regular(path)
-        with path.open("a+b", buffering=0) as file:
+        with naming(path), path.open("a+b", buffering=0) as file:
             lock(file.fileno(), wait=True)
             file.seek(0)
             start = file.read(MAX_ROW_BYTES)
@@ -78,9 +81,8 @@ class Corrections:
             try:
                 if file.write(content) < len(content):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError as error:
+            except OSError:
                 file.truncate(size)
-                error.filename = str(path)
                 raise
 
 
@@ -126,9 +128,9 @@ def _read_rows(path: Path) -> Iterator[tuple[str, str, int]]:
             if len(cells) != 2 or cells[1] not in set("0123456789"):
                 shown = ",".join(row)[:MAX_SHOWN_CHARACTERS]
                 raise DataError(f"{position}: expected a file and a digit, such as `seven.png,7`, not `{shown}`")
-            name = Path(cells[0])
+            name, position = Path(cells[0]), f"{position}: {cells[0][:MAX_SHOWN_CHARACTERS]}"
             if name.is_absolute() or ".." in name.parts:
-                raise DataError(f"{position}: {cells[0]} is outside the folder; paths are relative to {path.parent}")
+                raise DataError(f"{position} is outside the folder; paths are relative to {path.parent}")
             yield position, cells[0], int(cells[1])
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num} is not CSV: {error}") from error
@@ -137,12 +139,13 @@ def _read_rows(path: Path) -> Iterator[tuple[str, str, int]]:
 def _read_text(path: Path) -> str:
     _check_regular(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_LABELS_BYTES + 1)
+        content = read_regular(path, MAX_LABELS_BYTES)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; `mnist serve --collect {path.parent}` creates such a folder") from error
-    if len(content) > MAX_LABELS_BYTES:
+    if content is None:
         raise DataError(f"{path} has more than {MAX_LABELS_BYTES:,} bytes")
+    if max(content.count(b"\n"), content.count(b"\r")) > MAX_LABELS_LINES:
+        raise DataError(f"{path} has more than {MAX_LABELS_LINES:,} lines")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -176,17 +179,18 @@ def _end_with_complete_row(file: BinaryIO) -> int:
     """Remove an incomplete last row of a CSV file, or end a complete one with a newline, and return the size in bytes."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - MAX_ROW_BYTES))
-    last = file.read(MAX_ROW_BYTES).rpartition(b"\n")[2]
+    end = file.read(MAX_ROW_BYTES)
+    last = LINE_END.split(end)[-1]
     if not last:
-        return size
+        return size + (file.write(b"\n") if end.endswith(b"\r") else 0)
     if not WHOLE_ROW.fullmatch(last):
         return file.truncate(size - len(last))
-    return size + file.write(b"\n" if last.endswith(b"\r") else b"\r\n")
+    return size + file.write(b"\r\n")
 
 
 def _frame(path: Path, position: str) -> Frame:
     try:
-        picture = decode.read(path)
+        picture = decode.read_unnamed(path)
         (drawn,) = normalize.already_drawn([picture])
         return normalize.draw(next(binarize.candidates(picture))) if drawn is None else drawn
     except ImageError as error:

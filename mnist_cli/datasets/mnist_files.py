@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from mnist_cli.errors import DataError
-from mnist_cli.files import replacing
+from mnist_cli.files import naming, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +110,7 @@ def find_fault(path: Path, file: IdxFile) -> str | None:
         return "is not a regular file" if os.path.lexists(path) else "is missing"
     if fault := _find_fault_in_size(path.stat().st_size, file):
         return fault
-    with path.open("rb") as content:
+    with path.open("rb") as content, naming(path):
         return _find_fault_in_hash(hashlib.file_digest(content, "sha256").hexdigest(), file)
 
 
@@ -145,7 +145,7 @@ def read(data_dir: Path | None, file: IdxFile) -> bytes:
     path = raw_dir(data_dir) / file.name
     if not path.is_file():
         raise DataError(f"{path} {find_fault(path, file)}; run `mnist download`")
-    with path.open("rb") as opened:
+    with path.open("rb") as opened, naming(path):
         content = opened.read(file.size + 1)
     if fault := find_fault_in(content, file):
         raise DataError(f"{path} {fault}; run `mnist download`")
@@ -188,7 +188,7 @@ def check_replaceable(data_dir: Path, files: Sequence[IdxFile]) -> None:
         if not path.is_file():
             what = "is not a regular file"
         else:
-            with path.open("rb") as opened:
+            with path.open("rb") as opened, naming(path):
                 found = opened.read(file.size + IMAGE_BYTES)
             if is_damaged_copy(found, read_bundled(file)):
                 continue
@@ -214,7 +214,7 @@ def unpack(path: Path, limit: int) -> bytes:
     Raises DataError when the archive is corrupted.
     """
     try:
-        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+        with naming(path), OPENERS.get(path.suffix, open)(path, "rb") as file:
             return file.read(limit)
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"{path} cannot be unpacked: {error}") from error

@@ -16,7 +16,7 @@ import numpy as np
 from mnist_cli import cores
 from mnist_cli.arrays import ACCEPT_ALL, CLASSES, FRAME, Frames, Logits
 from mnist_cli.errors import CheckpointError, ConfigError, first_line, missing
-from mnist_cli.files import open_regular
+from mnist_cli.files import read_regular
 from mnist_cli.models import pretrained
 from mnist_cli.models.interface import Model, checked
 
@@ -140,13 +140,12 @@ def _loaded(path: Path, model: OnnxModel) -> LoadedModel:
 def _read_onnx(path: Path) -> OnnxModel:
     """Return the model in an ONNX file, which may be a stranger's."""
     try:
-        with open_regular(path) as file:
-            content = file.read(MAX_ONNX_BYTES + 1)
+        content = read_regular(path, MAX_ONNX_BYTES)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no file {path}; `mnist export` makes ONNX files") from error
     except OSError as error:
         raise CheckpointError(f"{path} is not a model: {error.strerror or error}") from error
-    if len(content) > MAX_ONNX_BYTES:
+    if content is None:
         raise CheckpointError(f"{path} has more than {MAX_ONNX_BYTES:,} bytes, too many for a classifier of digits")
     try:
         from mnist_cli.models import onnx_files

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageStat, UnidentifiedImageError, _imaging
 
 from mnist_cli.arrays import Picture
-from mnist_cli.errors import FormatError, ImageError, TooLargeError
+from mnist_cli.errors import FormatError, ImageError, TooLargeError, first_line
 from mnist_cli.files import open_regular
 from mnist_cli.pictures import limits, rare_formats
 
@@ -149,7 +149,7 @@ def _reported(max_pixels: int) -> Iterator[None]:
         raise _too_large(max_pixels) from error
     # Pillow's decoders raise almost any exception for a corrupted file, which must not end the program.
     except Exception as error:
-        raise ImageError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
+        raise ImageError(f"the picture cannot be decoded: {first_line(error)}") from error
 
 
 def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:

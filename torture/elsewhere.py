@@ -1,0 +1,39 @@
+"""Trying things in a fresh interpreter, whose environment is another: what Python reads only once, when it starts."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from torture import Outcomes
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(kind: str, count: int, seed: int, folder: Path, environment: Mapping[str, str]) -> Outcomes:
+    """Yield the outcomes of `kind`, a function named as `module:function`, tried with these variables beside the others."""
+    command = [sys.executable, "-m", "torture.elsewhere", kind, str(count), str(seed), str(folder)]
+    values = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=values) as process:
+        assert process.stdout
+        for line in process.stdout:
+            yield json.loads(line)
+    if process.returncode:
+        yield f"the trials ended with exit status {process.returncode}"
+
+
+def main() -> None:
+    """Print an outcome a line, as JSON in ASCII whatever the encoding of the stream is."""
+    kind, count, seed, folder = sys.argv[1:]
+    module, _, name = kind.partition(":")
+    answers = os.fdopen(os.dup(1), "wb")
+    for outcome in getattr(importlib.import_module(module), name)(int(count), int(seed), Path(folder)):
+        answers.write(json.dumps(outcome).encode() + b"\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
