@@ -4,9 +4,10 @@
 
 Network and recipe are those of the PyTorch course notes that this program follows. Each program has a process of its own,
 because the thread pools of two libraries in one process slow each other down; it trains one epoch to warm up and then one
-that is timed. The programs take turns, so that load on the machine affects all of them. The tables show medians, and their
-ratios to mnist-cli. The second table is the time of ten epochs, from the command to its end; mnist-cli also evaluates the
-model on the val images after each.
+that is timed. The programs take turns, so that load on the machine affects all of them. The tables show medians of
+the wall-clock time and of the processor time of all threads, and the ratio of the former to mnist-cli. The second table is of a
+machine on which another program keeps one core busy. The third is the time of ten epochs, from the command to its end;
+mnist-cli also evaluates the model on the val images after each.
 """
 
 import argparse
@@ -18,8 +19,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,15 +30,19 @@ BATCH = 64
 IMAGES = 60_000
 
 Epoch = Callable[[], object]
+Times = tuple[float, float]  # seconds: of the clock, and of the processor in all threads of the process
 
 
-def ours(data_dir: Path) -> Epoch:
-    """Return one epoch of mnist-cli, without the evaluation that follows it."""
+def ours(data_dir: Path, threads: int = 1) -> Epoch:
+    """Return one epoch of mnist-cli with as many threads as it chooses, without the evaluation that follows it."""
+    import torch
+
     from mnist_cli.config import resolve
     from mnist_cli.datasets import dataset
     from mnist_cli.models import architectures
     from mnist_cli.training import loop
 
+    torch.set_num_threads(threads)
     digits = dataset.load(data_dir, "train")
     config = resolve("original", None, {})
     trainer = loop.Trainer(architectures.build_from(config), digits, digits, config)
@@ -46,6 +52,21 @@ def ours(data_dir: Path) -> Epoch:
         trainer.train_epoch()
 
     return epoch
+
+
+def with_all_cores(data_dir: Path) -> Epoch:
+    """Return one epoch of mnist-cli that computes with a thread for each core."""
+    from mnist_cli import cores
+
+    return ours(data_dir, cores.available())
+
+
+def by_autograd(data_dir: Path) -> Epoch:
+    """Return one epoch of mnist-cli that leaves the gradient to autograd."""
+    from mnist_cli.training import steps
+
+    steps.FULLY_CONNECTED.clear()  # in this process
+    return ours(data_dir)
 
 
 def notes(data_dir: Path) -> Epoch:
@@ -134,9 +155,10 @@ def jax_scan(data_dir: Path) -> Epoch:
 
 
 def matrix_products(data_dir: Path) -> Epoch:
-    """Return the matrix products of an epoch alone: three forward, five backward, 938 times."""
+    """Return the matrix products of an epoch alone, with one thread: three forward, five backward, 938 times."""
     import torch
 
+    torch.set_num_threads(1)
     images, h, logits = torch.rand(BATCH, 784), torch.rand(BATCH, 256), torch.rand(BATCH, 10)
     first, second, third = torch.rand(256, 784), torch.rand(256, 256), torch.rand(10, 256)
 
@@ -150,6 +172,8 @@ def matrix_products(data_dir: Path) -> Epoch:
 
 PROGRAMS: dict[str, Callable[[Path], Epoch]] = {
     "mnist-cli": ours,
+    "mnist-cli, all cores": with_all_cores,
+    "mnist-cli, autograd": by_autograd,
     "the notes' loop": notes,
     "scikit-learn MLPClassifier": scikit_learn,
     "Keras, on JAX": keras_on_jax,
@@ -158,13 +182,31 @@ PROGRAMS: dict[str, Callable[[Path], Epoch]] = {
 }
 
 
-def time_epoch(program: str, data_dir: Path) -> float:
+def time_epoch(program: str, data_dir: Path) -> Times:
     """Return the seconds of an epoch after a first one."""
     epoch = PROGRAMS[program](data_dir)
     epoch()
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     epoch()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu_start
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one core busy with another process for the length of a `with` block."""
+    process = get_context("spawn").Process(target=spin, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def spin() -> None:
+    """Compute for ever."""
+    while True:
+        pass
 
 
 def train_ten_epochs(program: str, data_dir: Path) -> None:
@@ -180,25 +222,27 @@ def in_own_process(function: Callable[..., Any], *arguments: object) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def time_job(program: str, data_dir: Path) -> float:
+def time_job(program: str, data_dir: Path) -> Times:
     """Return the seconds from the start of a process to its end, ten epochs later."""
-    start = time.perf_counter()
+    start, before = time.perf_counter(), os.times()
     if program == "mnist-cli":
         command = [sys.executable, "-m", "mnist_cli", "train", "--preset", "original", "--data-dir", data_dir.resolve()]
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
     else:
         in_own_process(train_ten_epochs, program, data_dir)
-    return time.perf_counter() - start
+    after = os.times()
+    cpu = after.children_user - before.children_user + after.children_system - before.children_system
+    return time.perf_counter() - start, cpu
 
 
-def show(title: str, seconds: dict[str, list[float]]) -> None:
+def show(title: str, times: dict[str, list[Times]]) -> None:
     """Print a table of medians."""
-    base = statistics.median(seconds["mnist-cli"])
-    print(f"{title:28}{'ratio':>8}{'seconds':>10}")
-    for name, values in seconds.items():
-        median = statistics.median(values)
-        print(f"{name:28}{median / base:8.2f}{median:10.2f}", flush=True)
+    medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in times.items()}
+    base = medians["mnist-cli"][0]
+    print(f"{title:28}{'ratio':>8}{'seconds':>10}{'CPU seconds':>14}")
+    for name, (seconds, cpu) in medians.items():
+        print(f"{name:28}{seconds / base:8.2f}{seconds:10.2f}{cpu:14.2f}", flush=True)
 
 
 def main() -> None:
@@ -209,17 +253,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--programs", nargs="+", choices=PROGRAMS, help="time epochs in these programs only, mnist-cli among them"
+    )
     arguments = parser.parse_args()
     mnist_files.repair(arguments.data_dir)
     print(f"{platform.processor() or platform.machine()}, {cores.available()} cores")
-    turns = range(arguments.repeats)
-    programs = [(turn, program) for turn in turns for program in PROGRAMS]
-    epochs: dict[str, list[float]] = {program: [] for program in PROGRAMS}
-    for _, program in programs:
-        epochs[program].append(in_own_process(time_epoch, program, arguments.data_dir))
-    show("one epoch", epochs)
-    jobs: dict[str, list[float]] = {"mnist-cli": [], "JAX, a jitted epoch": []}
-    for _ in turns:
+    programs = arguments.programs or list(PROGRAMS)
+    idle: dict[str, list[Times]] = {program: [] for program in programs}
+    busy: dict[str, list[Times]] = {program: [] for program in programs if "mnist-cli" in program}
+    jobs: dict[str, list[Times]] = {"mnist-cli": [], "JAX, a jitted epoch": []}
+    for _ in range(arguments.repeats):
+        for program, taken in idle.items():
+            taken.append(in_own_process(time_epoch, program, arguments.data_dir))
+        with busy_core():
+            for program, taken in busy.items():
+                taken.append(in_own_process(time_epoch, program, arguments.data_dir))
+    show("one epoch", idle)
+    show("one epoch, one core busy", busy)
+    if arguments.programs:
+        return
+    for _ in range(arguments.repeats):
         for program, taken in jobs.items():
             taken.append(time_job(program, arguments.data_dir))
     show("ten epochs, start to finish", jobs)

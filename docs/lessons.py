@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_cli import config
 from mnist_cli.arrays import CLASSES
@@ -32,6 +32,7 @@ from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.interface import logits_of
 from mnist_cli.reporting import figures
 from mnist_cli.results import EpochResult
+from mnist_cli.training.backpropagation import Backpropagation
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.losses import loss_of
 
@@ -50,11 +51,11 @@ class Laboratory:
     train: Digits
     val: Digits
 
-    def prepare(self, settings: TrainConfig = NOTES, **changes: Any) -> Trainer:
-        """Return a run of the notes' recipe, or another one, with some of its values changed."""
+    def prepare(self, settings: TrainConfig = NOTES, network: Classifier | None = None, **changes: Any) -> Trainer:
+        """Return a run of the notes' recipe, or another one, with some of its values changed, or another network."""
         settings = replace(settings, **changes)
         some, held_out = dataset.select(self.train, settings)
-        return Trainer(architectures.build_from(settings), some, self.val, settings, held_out)
+        return Trainer(network or architectures.build_from(settings), some, self.val, settings, held_out)
 
     def learn(self, name: str, trainer: Trainer, results: Iterator[EpochResult] | None = None) -> Results:
         """Train to the end, or until the loss diverges, and print the result."""
@@ -210,8 +211,9 @@ def activations(laboratory: Laboratory) -> Figure:
 
 def softmax_twice(laboratory: Laboratory) -> Figure:
     """Put a softmax in front of the cross-entropy, which has one of its own, as the notes do."""
-    once, twice = laboratory.prepare(), laboratory.prepare()
-    twice.model.layers.append(nn.Softmax(dim=1))
+    network = architectures.build_from(NOTES)
+    network.layers.append(nn.Softmax(dim=1))
+    once, twice = laboratory.prepare(), laboratory.prepare(network=network)
     runs = {"logits": laboratory.learn("logits", once), "softmax of the logits": laboratory.learn("softmax", twice)}
     logits = torch.from_numpy(logits_of(twice.model, laboratory.val.arrays()[0]))
     print(f"  the second softmax gives at most {100 * logits.softmax(dim=1).max():.1f} %")
@@ -253,6 +255,88 @@ def _pictures(model: Classifier, count: int) -> np.ndarray[Any, Any]:
     return weights.reshape(count, side, side).numpy()
 
 
+def backpropagation(laboratory: Laboratory) -> Figure:
+    """Check the gradient that is written out by difference quotients and by autograd, then train with it."""
+    trainer = laboratory.prepare(activation="tanh", epochs=1)
+    model = architectures.build("mlp", seed=0, activation="tanh").double()
+    check = GradientCheck(model, laboratory.train[:64])
+    print(f"  relative difference from autograd's gradient: {check.from_autograd():.1e}")
+    steps = [10.0**-power for power in range(1, 12)]
+    errors = {
+        "one side: (L(w + h) - L(w)) / h": [check.error(step, 0.0) for step in steps],
+        "both sides: (L(w + h) - L(w - h)) / 2h": [check.error(step, -step) for step in steps],
+    }
+    for name, values in errors.items():
+        print(f"  {name}: least relative error {min(values):.1e} at h = {steps[values.index(min(values))]:g}")
+    laboratory.learn("trained by the gradient that is written out", trainer)
+    figure, (left, right) = figures.draw(columns=2, size=(10, 4.4))
+    against_steps = {name: (steps, values) for name, values in errors.items()}
+    figures.plot(left, against_steps, "step h, log scale", "relative error, log scale", log=True)
+    left.set(xscale="log", xticks=steps[::2], title="Difference quotients of the loss")
+    left.xaxis.set_major_formatter("{x:g}")
+    quotients = check.quotients(1e-5, -1e-5)
+    right.axline((0, 0), slope=1, color=figures.LINE, linewidth=1)
+    right.scatter(quotients.numpy(), check.gradient.numpy(), s=12)
+    right.set(xlabel="difference quotient, both sides, h = 0.00001", ylabel="backpropagation")
+    right.set_title(f"∂L/∂w of {len(quotients)} weights")
+    return figure
+
+
+class GradientCheck:
+    """Compares the gradient of the mean loss of a batch with difference quotients, for some parameters of each layer."""
+
+    def __init__(self, model: Classifier, digits: Digits, each: int = 20) -> None:
+        """Compute the gradient, and choose `each` of the parameters of every tensor in which it is not 0."""
+        self.model, self.digits = model, digits
+        self.backpropagate = Backpropagation(model, "cross_entropy", 0.0)
+        self.loss()
+        self.gradients = [
+            parameter.grad.flatten().clone() for parameter in model.parameters() if parameter.grad is not None
+        ]
+        generator = torch.Generator().manual_seed(0)
+        self.chosen: list[tuple[Tensor, int]] = []  # all values of a parameter as a vector, and the position in it
+        chosen_gradients = []
+        for parameter, gradient in zip(model.parameters(), self.gradients, strict=True):
+            there = gradient.nonzero().flatten()
+            some = there[torch.randperm(len(there), generator=generator)[:each]]
+            self.chosen += [(parameter.detach().view(-1), position) for position in some.tolist()]
+            chosen_gradients.append(gradient[some])
+        self.gradient = torch.cat(chosen_gradients)  # of the loss with respect to those
+
+    def loss(self) -> float:
+        """Return the mean loss of the batch."""
+        count = len(self.digits)
+        return self.backpropagate(self.digits.images, self.digits.labels, 1 / count)[0].item() / count
+
+    def quotients(self, ahead: float, behind: float) -> Tensor:
+        """Return the difference of the losses at w + ahead and w + behind over that of the weights, for each weight w."""
+        return torch.tensor(
+            [self._quotient(values, at, ahead, behind) for values, at in self.chosen], dtype=torch.float64
+        )
+
+    def error(self, ahead: float, behind: float) -> float:
+        """Return how far the difference quotients are from the gradient, as a fraction of its norm."""
+        return float((self.quotients(ahead, behind) - self.gradient).norm() / self.gradient.norm())
+
+    def from_autograd(self) -> float:
+        """Return how far autograd's gradient is from the one that is written out, as a fraction of its norm."""
+        model, digits = self.model, self.digits
+        pixels = (digits.images.double() - model.pixel_mean) / model.pixel_std
+        loss = loss_of(model.layers(pixels), digits.labels, "cross_entropy") / len(digits)
+        expected = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
+        written_out = torch.cat(self.gradients)
+        return float((written_out - expected).norm() / expected.norm())
+
+    def _quotient(self, values: Tensor, at: int, ahead: float, behind: float) -> float:
+        before = values[at].item()
+        losses = []
+        for step in (ahead, behind):
+            values[at] = before + step
+            losses.append(self.loss())
+        values[at] = before
+        return (losses[0] - losses[1]) / (ahead - behind)
+
+
 LESSONS: dict[str, Callable[[Laboratory], Figure]] = {
     "vanishing-gradients": vanishing_gradients,
     "overfitting": overfitting,
@@ -262,6 +346,7 @@ LESSONS: dict[str, Callable[[Laboratory], Figure]] = {
     "activations": activations,
     "softmax-twice": softmax_twice,
     "first-layer": first_layer,
+    "backpropagation": backpropagation,
 }
 
 

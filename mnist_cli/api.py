@@ -215,6 +215,7 @@ def train(
             run, trainer = session.take_up(path, options.get("epochs"), place, data, group)
         with (
             devices.deterministic_operations(trainer.config.deterministic),
+            devices.computing_threads(trainer.config.threads),
             session.stopping_on_signals(trainer) as signals,
         ):
             session.train_and_save(trainer, run, reporter or _silent)

@@ -199,6 +199,15 @@ class TrainConfig:
     deterministic: bool = hyperparameter(
         "Machine", "Use deterministic algorithms only, so that a run can be repeated exactly on a GPU, too.", False
     )
+    threads: int = hyperparameter(
+        "Machine",
+        "CPU threads that compute the network, beside the one that prepares the next images; 0 chooses. More than one gains "
+        "nothing in the small matrix products of linear and mlp, and waits where another program needs the core.",
+        0,
+        below=1_025,
+        shown="1; cnn all cores but one",
+        also=("num-threads", "n-threads", "cores", "jobs"),
+    )
     seed: int = hyperparameter(
         "Run",
         "Random seed; on the CPU the same seed gives the same weights, bit by bit.",
@@ -248,6 +257,7 @@ class TrainOptions(TypedDict, total=False):
     precision: Precision
     compile: bool
     deterministic: bool
+    threads: int
     seed: int
 
 

@@ -34,3 +34,10 @@ def test_operations_that_vary_are_forbidden_only_as_long_as_that_is_wanted(monke
             assert torch.are_deterministic_algorithms_enabled() is wanted
             assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if wanted else None)
         assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_threads_are_set_for_as_long_as_they_are_wanted():
+    before = torch.get_num_threads()
+    with devices.computing_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before

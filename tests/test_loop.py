@@ -54,7 +54,7 @@ def test_evaluate_leaves_the_mode_and_the_weights(val, training_mode):
 
 
 def test_the_model_trains_in_training_mode_also_after_an_evaluation(train):
-    trainer = make_trainer(train[:100], train[:100], epochs=2, batch_size=50)
+    trainer = make_trainer(train[:100], train[:100], epochs=2, batch_size=50, model="cnn", hidden=(4, 8))
     modes = []
     trainer.model.register_forward_hook(lambda module, *_: modes.append(module.training))
     list(trainer.epochs())
@@ -118,14 +118,16 @@ def weights_of(trainer):
     return torch.cat([tensor.flatten().float() for tensor in trainer.model.state_dict().values()])
 
 
+MLP_WITH_DROPOUT = {"model": "mlp", "hidden": (32, 16), "dropout": 0.3, "augment": "elastic", "gradient_clip": 1.0}
 EVERYTHING_RANDOM = {"model": "cnn", "hidden": (4, 8), "dropout": 0.3, "augment": "elastic", "schedule": "one_cycle"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 5, 6, 9, 16])
-def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights(train, stop_after):
+@pytest.mark.parametrize("recipe", [EVERYTHING_RANDOM, MLP_WITH_DROPOUT], ids=["cnn", "mlp"])
+def test_a_run_stopped_at_any_step_goes_on_to_the_same_weights(train, recipe, stop_after):
     def make(model=None):
-        config = TrainConfig(epochs=3, batch_size=500, **EVERYTHING_RANDOM)
+        config = TrainConfig(epochs=3, batch_size=500, **recipe)
         return Trainer(
             model or architectures.build_from(config), train[:3_000], train[:100], config
         )  # 6 steps an epoch

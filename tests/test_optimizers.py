@@ -6,6 +6,7 @@ import pytest
 from mnist_cli.config import TrainConfig
 from mnist_cli.models import architectures
 from mnist_cli.training import optimizers
+from mnist_cli.training.parameters import ParameterGroups
 
 
 def rates(schedule, warmup, *points):
@@ -23,7 +24,7 @@ def test_schedules():
 
 def test_weight_decay_leaves_biases_and_norms_alone():
     model = architectures.build("cnn", 0, hidden=(4, 4))
-    decayed, spared = optimizers.make_optimizer(model, TrainConfig(weight_decay=0.3)).param_groups
+    decayed, spared = optimizers.make_optimizer(ParameterGroups(model), TrainConfig(weight_decay=0.3)).param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0)
     assert {tensor.ndim for tensor in decayed["params"]} == {2, 4}
     assert {tensor.ndim for tensor in spared["params"]} == {1}
@@ -36,9 +37,10 @@ import sys
 from mnist_cli.config import TrainConfig
 from mnist_cli.models import architectures
 from mnist_cli.training import optimizers
-model = architectures.build("linear")
-optimizer = optimizers.make_optimizer(model, TrainConfig(optimizer={optimizer!r}))
-optimizers.load_state(optimizer, {optimizer!r}, optimizer.state_dict())
+from mnist_cli.training.parameters import ParameterGroups
+parameters = ParameterGroups(architectures.build("linear"))
+optimizer = optimizers.make_optimizer(parameters, TrainConfig(optimizer={optimizer!r}))
+optimizers.load_state(optimizer, parameters, {optimizer!r}, optimizers.state_of(optimizer, parameters))
 print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

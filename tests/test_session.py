@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import draw_seven
 
+from mnist_cli import cores
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import ConfigError, DivergenceError
@@ -106,3 +107,39 @@ def test_a_second_signal_ends_a_run_at_once_unless_it_is_the_first_one_passed_on
         now += 1
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("options", "usable", "threads"),
+    [
+        ({"model": "mlp"}, 8, 1),
+        ({"model": "linear", "hidden": ()}, 8, 1),
+        ({"model": "cnn", "hidden": (4, 8)}, 8, 7),
+        ({"model": "cnn", "hidden": (4, 8)}, 1, 1),
+        ({"model": "mlp", "threads": 3}, 8, 3),
+        ({"model": "cnn", "hidden": (4, 8), "threads": 3}, 2, 3),
+    ],
+)
+def test_a_run_keeps_the_number_of_threads_that_it_began_with(
+    tmp_path, monkeypatch, data_dir, options, usable, threads
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cores, "available", lambda: usable)
+    run, trainer = session.begin(TrainConfig(epochs=2, train_size=20, **options), "one", False, CPU, data_dir)
+    assert trainer.config.threads == threads
+    assert f"threads = {threads}\n" in (run.log_dir / "config.toml").read_text()
+    session.save(run.last_path, trainer)
+    runs.unlock(run)
+    monkeypatch.setattr(cores, "available", lambda: 64)
+    _, resumed = session.take_up(run.last_path, None, CPU, data_dir)
+    assert resumed.config.threads == threads
+
+
+def test_a_run_of_a_version_that_chose_no_threads_is_given_some(tmp_path, monkeypatch, data_dir):
+    monkeypatch.chdir(tmp_path)
+    run = runs.create("one", CONFIG)
+    session.save(run.last_path, session.prepare(CONFIG, CPU, data_dir))
+    runs.unlock(run)
+    assert CONFIG.threads == 0
+    _, resumed = session.take_up(run.last_path, None, CPU, data_dir)
+    assert resumed.config.threads == 1

@@ -3,6 +3,8 @@ import torch
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.models import architectures
+from mnist_cli.training import steps
+from mnist_cli.training.backpropagation import Backpropagation
 from mnist_cli.training.losses import loss_of
 from mnist_cli.training.steps import TrainingStep
 
@@ -24,9 +26,39 @@ def test_a_step_moves_the_weights_along_the_gradient_and_sums_up_what_it_saw(tra
     assert (step.loss_sum.item(), step.correct.item()) == (0, 0)
 
 
-def test_a_part_of_a_batch_without_an_image_can_be_stepped_on(train):
+def weights_after(count, digits, **config):
+    """Return the weights after some steps of a run that clips its gradients, and its sums."""
+    config = TrainConfig(hidden=(32, 16), gradient_clip=0.5, label_smoothing=0.1, batch_size=64, **config)
+    model = architectures.build_from(config).train()
+    step = TrainingStep(model, config, digits[:64])
+    for batch in list(digits.batches(64))[:count]:
+        step(batch, 64, learning_rate=1e-3)
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()]), step
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_what_is_written_out_learns_what_autograd_learns(train, monkeypatch, optimizer):
+    weights, step = weights_after(20, train, optimizer=optimizer)
+    monkeypatch.setattr(steps, "FULLY_CONNECTED", set())
+    by_autograd, plain = weights_after(20, train, optimizer=optimizer)
+    assert isinstance(step.differentiate, Backpropagation)
+    assert not isinstance(plain.differentiate, Backpropagation)
+    torch.testing.assert_close(weights, by_autograd, rtol=1e-3, atol=1e-4)
+    assert step.loss_sum.item() == pytest.approx(plain.loss_sum.item(), rel=1e-5)
+    assert step.correct.item() == pytest.approx(plain.correct.item(), abs=2)
+
+
+@pytest.mark.parametrize("options", [{"model": "cnn"}, {"precision": "bf16"}, {"compile": True}])
+def test_convolutions_and_other_formats_and_compiled_networks_are_left_to_autograd(train, options):
+    config = TrainConfig(hidden=(4, 8), **options)
+    step = TrainingStep(architectures.build_from(config), config, train[:10])
+    assert not isinstance(step.differentiate, Backpropagation)
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_a_part_of_a_batch_without_an_image_can_be_stepped_on(train, model):
     """As in the second of two processes when the last batch of an epoch has one image."""
-    config = TrainConfig(model="cnn", hidden=(4, 8))
+    config = TrainConfig(model=model, hidden=(4, 8))
     model = architectures.build_from(config).train()
     before = [statistics.clone() for name, statistics in model.named_buffers() if "running" in name]
     TrainingStep(model, config, train[:2])(train[:0], 1, learning_rate=0.1)

@@ -53,3 +53,14 @@ def deterministic_operations(wanted: bool) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def computing_threads(count: int) -> Iterator[None]:
+    """Let torch compute with so many threads on the CPU for the length of a `with` block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

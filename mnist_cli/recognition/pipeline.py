@@ -1,15 +1,15 @@
 """Pictures to results, the one way for the commands, Python and the service: read, recognize in batches, keep the order."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 
 from mnist_cli.errors import ImageError
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import decode
+from mnist_cli.prefetch import one_ahead
 from mnist_cli.recognition import classification, sources
 from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.recognition.result import Result
@@ -37,29 +37,11 @@ def recognize(model: Model, pictures: Iterable[Source], options: Options) -> Ite
     size = 1 if options.many else BATCH
     remaining = iter(pictures)
     batches = iter(lambda: list(islice(remaining, size)), [])
-    read = _read_ahead(batches, lambda batch: [_read(source, options) for source in batch])
+    read = one_ahead(lambda batch: [_read(source, options) for source in batch], batches)
     recognize_batch = _detect if options.many else _classify
     for results in read:
         yield recognize_batch(model, results, options)
         del results  # before the next batch but one is read
-
-
-def _read_ahead(
-    batches: Iterator[list[Source]], read: Callable[[list[Source]], list[Result]]
-) -> Iterator[list[Result]]:
-    """Yield what is read from each batch; a single batch is read without a thread."""
-    first, second = next(batches, None), next(batches, None)
-    if first is not None and second is None:
-        yield read(first)
-    if first is None or second is None:
-        return
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, first)
-        for batch in chain([second], batches):
-            results = ahead.result()
-            ahead = reader.submit(read, batch)
-            yield results
-        yield ahead.result()
 
 
 def _read(source: Source, options: Options) -> Result:

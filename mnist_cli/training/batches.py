@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets.dataset import Digits
+from mnist_cli.prefetch import one_ahead
 from mnist_cli.training.augmentation import Augmenter
 from mnist_cli.training.distributed import ALONE, Group
 
@@ -23,24 +24,38 @@ class Batches:
     def __init__(self, digits: Digits, config: TrainConfig, group: Group = ALONE) -> None:
         """Prepare the batches of the process with the rank of `group`, which has all the digits."""
         self.digits, self.config, self.group = digits, config, group
-        self.augment: Callable[..., Tensor] = Augmenter(config.augment, digits.labels.device)
+        self.device = digits.labels.device
+        self.augment: Callable[..., Tensor] = Augmenter(config.augment, self.device)
 
     def seed(self, epoch: int) -> int:
         """Return the seed of an epoch."""
         return (self.config.seed << 20) + epoch
 
     def of_epoch(self, epoch: int) -> Iterator[tuple[Digits, int]]:
-        """Yield this process's part of each batch, and how many images the batch has in all processes together."""
-        size, device = self.config.batch_size, self.digits.labels.device
+        """Yield this process's part of each batch, and how many images the batch has in all processes together.
+
+        On the CPU a thread prepares the next images meanwhile.
+        """
         order = torch.Generator().manual_seed(self.seed(epoch))
-        amounts = torch.Generator(device).manual_seed(self.seed(epoch) << 12)
-        for some in self.digits.shuffled(order).batches(size * max(1, AUGMENTED_AT_ONCE // size)):
-            parts = self._parts(len(some))
-            mine = slice(None) if self.group.size == 1 else torch.cat(parts).to(device)
-            part_images = self.augment(some.images, amounts, mine).split([len(part) for part in parts])
-            part_labels = some.labels[mine].split([len(part) for part in parts])
-            for number, (images, labels) in enumerate(zip(part_images, part_labels, strict=True)):
-                yield Digits(images, labels), min(size, len(some) - number * size)
+        amounts = torch.Generator(self.device).manual_seed(self.seed(epoch) << 12)
+        size = self.config.batch_size
+        chunks = self.digits.shuffled(order).batches(size * max(1, AUGMENTED_AT_ONCE // size))
+        # Other devices compute behind the back of the program, and a CUDA graph is captured alone.
+        prepare = one_ahead if self.device.type == "cpu" else map
+        for batches in prepare(lambda chunk: self._of_chunk(chunk, amounts), chunks):
+            yield from batches
+
+    def _of_chunk(self, chunk: Digits, amounts: torch.Generator) -> list[tuple[Digits, int]]:
+        """Return the batches of some images that are augmented together."""
+        size = self.config.batch_size
+        parts = self._parts(len(chunk))
+        mine = slice(None) if self.group.size == 1 else torch.cat(parts).to(self.device)
+        part_images = self.augment(chunk.images, amounts, mine).split([len(part) for part in parts])
+        part_labels = chunk.labels[mine].split([len(part) for part in parts])
+        return [
+            (Digits(images, labels), min(size, len(chunk) - number * size))
+            for number, (images, labels) in enumerate(zip(part_images, part_labels, strict=True))
+        ]
 
     def _parts(self, count: int) -> list[Tensor]:
         """Return for each batch of `count` images which of them are this process's: every second one of two processes."""

@@ -134,7 +134,7 @@ class Trainer:
             "loss_sum": self.step.loss_sum,
             "correct": self.step.correct,
             "random_state": self._random_state,
-            "optimizer": self.step.optimizer.state_dict(),
+            "optimizer": optimizers.state_of(self.step.optimizer, self.step.parameters),
         }
 
     def load_state_dict(self, state: dict[str, Any], results: list[EpochResult]) -> None:
@@ -153,7 +153,7 @@ class Trainer:
         correct = state.get("correct", torch.tensor(-len(self.train) - 1 if batch else 0))
         if correct > batch * self.config.batch_size:
             raise ValueError("it classified more images right than it saw")
-        optimizers.load_state(self.step.optimizer, self.config.optimizer, state["optimizer"])
+        optimizers.load_state(self.step.optimizer, self.step.parameters, self.config.optimizer, state["optimizer"])
         self.results = list(results)
         self.epoch, self.batch = epoch, batch
         if self.group.rank == 0:  # the state is that of the first process, with the sums of all

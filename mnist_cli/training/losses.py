@@ -13,5 +13,5 @@ def loss_of(logits: Tensor, labels: Tensor, kind: str, label_smoothing: float = 
     """
     if kind == "cross_entropy":
         return functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
-    target = functional.one_hot(labels, CLASSES) * (1 - label_smoothing) + label_smoothing / CLASSES
-    return functional.mse_loss(logits.softmax(dim=1), target.float(), reduction="sum")
+    target = functional.one_hot(labels, CLASSES).to(logits.dtype) * (1 - label_smoothing) + label_smoothing / CLASSES
+    return functional.mse_loss(logits.softmax(dim=1), target, reduction="sum")

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from mnist_cli.config import TrainConfig
-from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.checkpoints import is_whole
+from mnist_cli.training.parameters import ParameterGroups
 
 # What each optimizer remembers of every parameter, and cannot do without.
 KEPT: dict[str, set[str]] = {"sgd": set(), "adam": {"step", "exp_avg", "exp_avg_sq"}, "rmsprop": {"step", "square_avg"}}
@@ -50,10 +50,9 @@ class _AdamW(_Uncompiled, torch.optim.AdamW): ...
 class _RmsProp(_Uncompiled, torch.optim.RMSprop): ...
 
 
-def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(parameters: ParameterGroups, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer of `config`, with weight decay on the weights of layers only."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    weights, others = parameters.updated
     groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     on_cuda = weights[0].is_cuda
     # A captured step reads the learning rate where it lies, so on CUDA that is a place on the device.
@@ -79,21 +78,32 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def load_state(optimizer: torch.optim.Optimizer, kind: str, state: dict[str, Any]) -> None:
-    """Load the `state_dict` of an optimizer of the same `kind` into `optimizer`.
+def state_of(optimizer: torch.optim.Optimizer, parameters: ParameterGroups) -> dict[str, Any]:
+    """Return the `state_dict` of an optimizer of the model's parameters, flat or not."""
+    whole = optimizer.state_dict()
+    numbers = iter(range(sum(map(len, parameters.groups))))
+    settings = [
+        {**of_group, "params": [next(numbers) for _ in group]}
+        for of_group, group in zip(whole["param_groups"], parameters.groups, strict=True)
+    ]
+    return {"state": parameters.split(whole["state"]), "param_groups": settings}
+
+
+def load_state(optimizer: torch.optim.Optimizer, parameters: ParameterGroups, kind: str, state: dict[str, Any]) -> None:
+    """Load what `state_of` returned for an optimizer of the same `kind` into `optimizer`.
 
     Raises an error when it is not that of the same parameters.
     """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    every = [parameter for group in parameters.groups for parameter in group]
     for number, values in dict(state["state"]).items():
         if not values.keys() >= KEPT[kind]:
             raise ValueError(f"the state of its {kind} lacks something")
         for name, value in values.items():
             if value is None and name not in KEPT[kind]:
                 continue
-            shape = torch.Size() if name == "step" else parameters[number].shape
+            shape = torch.Size() if name == "step" else every[number].shape
             if value is None or value.shape != shape or not value.is_floating_point() or not is_whole(value):
                 raise ValueError(f"the {name} of its {kind} is not that of its parameters")
     # The state alone: the settings beside it are those of the device that it was saved on.
     settings = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state["state"], "param_groups": settings})
+    optimizer.load_state_dict({"state": parameters.join(dict(state["state"])), "param_groups": settings})

@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 import torch
 
+from mnist_cli import cores
 from mnist_cli.config import TrainConfig, to_toml
 from mnist_cli.datasets import dataset, labelled_pictures
 from mnist_cli.datasets.dataset import Digits
@@ -110,6 +111,7 @@ def begin(
 
     Raises ConfigError when the name is taken, or when the processes do not have the same configuration and data.
     """
+    config = _with_threads(config, group.gather(cores.available())[0])
     trainer = group.together(lambda: prepare(config, device, data_dir, group=group))
     _check_alike(trainer)
     return _by_first(group, lambda: runs.create(name, config, overwrite)), trainer
@@ -126,10 +128,12 @@ def take_up(
     """
     run = _by_first(group, lambda: runs.take_up(path))
     try:
+        usable = group.gather(cores.available())[0]
 
         def load() -> Trainer:
             checkpoint = checkpoints.load(path)
-            return prepare(_made_longer(checkpoint, epochs), device, data_dir, checkpoint, group)
+            config = _with_threads(_made_longer(checkpoint, epochs), usable)
+            return prepare(config, device, data_dir, checkpoint, group)
 
         trainer = group.together(load)
         _check_alike(trainer)
@@ -205,6 +209,15 @@ def _train_and_report(trainer: Trainer, run: Run, report: Reporter) -> None:
         save(run.last_path, trainer)
     else:
         report.finish()
+
+
+def _with_threads(config: TrainConfig, usable: int) -> TrainConfig:
+    """Return `config` with a number of threads, on which rounding depends, if it leaves the choice to us.
+
+    Of the `usable` cores one is for the thread that prepares the next images.
+    """
+    chosen = max(1, usable - 1) if config.model == "cnn" else 1
+    return replace(config, threads=config.threads or chosen)
 
 
 def _made_longer(checkpoint: Checkpoint, epochs: int | None) -> TrainConfig:

@@ -4,14 +4,19 @@ import inspect
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor, nn
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.models.architectures import Classifier
+from mnist_cli.training.backpropagation import Backpropagation
 from mnist_cli.training.cuda_graph import GraphedStep
 from mnist_cli.training.distributed import ALONE, Group
 from mnist_cli.training.losses import loss_of
 from mnist_cli.training.optimizers import make_optimizer, set_learning_rate
+from mnist_cli.training.parameters import ParameterGroups
+
+FULLY_CONNECTED = {"linear", "mlp"}
 
 
 class TrainingStep:
@@ -25,8 +30,14 @@ class TrainingStep:
         """Prepare to train `model` in place on batches like `example`, on its device."""
         self.model, self.config, self.group = model, config, group
         self.device = example.labels.device
-        self.parameters = list(model.parameters())
-        self.optimizer = make_optimizer(model, config)
+        # Autograd differentiates any network anywhere; what is written out is faster where it applies.
+        plain = config.precision == "fp32" and not config.compile and self.device.type == "cpu"
+        is_written_out = plain and model.name in FULLY_CONNECTED and isinstance(model.layers[-1], nn.Linear)
+        self.parameters = ParameterGroups(model, flat=is_written_out)
+        self.differentiate = (
+            Backpropagation(model, config.loss, config.label_smoothing) if is_written_out else self._autograd
+        )
+        self.optimizer = make_optimizer(self.parameters, config)
         # `step` without torch's wrappers, which import the compiler and open a range for the profiler at every call.
         self._update = inspect.unwrap(type(self.optimizer).step)
         if config.compile:
@@ -63,19 +74,24 @@ class TrainingStep:
 
     def _learn(self, batch: Digits, images: int) -> None:
         """Compute a step, entirely on the device."""
-        self.model.zero_grad()
-        with self._precision():
-            logits = self.model(batch.images)
-        loss = loss_of(logits.float(), batch.labels, self.config.loss, self.config.label_smoothing)
-        (loss * (1 / images)).backward()
+        loss, logits = self.differentiate(batch.images, batch.labels, 1 / images)
         if self.group.size > 1:
-            self.group.sum_all([parameter.grad for parameter in self.parameters if parameter.grad is not None])
+            self.group.sum_all(self.parameters.gradients)
         if self.config.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+            nn.utils.clip_grad_norm_(self.parameters.tensors, self.config.gradient_clip)
         with torch.no_grad():
             self._update(self.optimizer)
-        self.loss_sum += loss.detach()
+        self.loss_sum += loss
         self.correct += (logits.argmax(dim=1) == batch.labels).sum()
+
+    def _autograd(self, images: Tensor, labels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """Return and write what Backpropagation does."""
+        self.model.zero_grad()
+        with self._precision():
+            logits = self.model(images)
+        loss = loss_of(logits.float(), labels, self.config.loss, self.config.label_smoothing)
+        (loss * scale).backward()
+        return loss.detach(), logits.detach()
 
     def _precision(self) -> AbstractContextManager[object]:
         """Return the autocast context of the forward pass."""
