@@ -200,7 +200,7 @@ def test_every_picture_gives_a_result_with_boxes_inside_it(model, name, levels, 
 
 def test_on_a_page_of_too_many_pieces_no_part_is_cut():
     block = np.ones((20, 80), np.float32)  # which is wide enough for several digits
-    few, many = ([[Part(0, 100 * column, block) for column in range(count)]] for count in (5, 200))
+    few, many = ([[Part(0, 100 * column, block) for column in range(count)]] for count in (5, 450))
     assert {candidate.part.width for candidate in segment.candidates(few)[0]} != {80}
     assert {candidate.part.width for candidate in segment.candidates(many)[0]} == {80}
 

@@ -74,6 +74,8 @@ def build(
 
     app = FastAPI(
         lifespan=running,
+        # Even where FastAPI's OpenTelemetry is installed and switched on by the environment, nothing is exported.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         title="mnist",
         summary="A digit recogniser",
         description=DESCRIPTION,
