@@ -89,7 +89,7 @@ class Recognizer(LoadedModel):
     def find_digits(
         self, pictures: Source | Iterable[Source], *, min_confidence: float = 0.0
     ) -> PictureResult | list[PictureResult]:
-        """Return all digits of a picture as `digits` and `text`, or a list of such results for many pictures.
+        """Return all digits of a picture as `digits`, `text`, `numbers` and `lines`, or a list of such results for many pictures.
 
         Raises ImageError when a single picture cannot be read; among many, it has a result with an `error`.
         """

@@ -210,6 +210,21 @@ def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
     assert (answer["text"], [digit["digit"] for digit in answer["digits"]]) == ("7\n7", [7, 7])
 
 
+def test_many_digits_are_shown_with_the_likeliest_and_explained(mnist, trained, seven, tmp_path, monkeypatch):
+    page = [Detection((10, 20, 30, 40), SEVEN), Detection((10, 80, 30, 40), SEVEN, line=1)]
+    monkeypatch.setattr(detection, "find_digits", lambda model, picture, least: page)
+    options = ["--many", "--show", "--top-k", "2", "--explain", "why", "--checkpoint", trained]
+    done = mnist("predict", seven, *options)
+    assert done.exit_code == 0
+    first, *likeliest = done.stdout.splitlines()
+    assert (first, [line.split()[0] for line in likeliest]) == ("seven.png: 7 7", ["7", "7"])
+    with Image.open(tmp_path / "why" / "seven.png") as image:
+        assert image.format == "PNG"
+    answer = json.loads(mnist("predict", seven, "--json", *options).stdout)
+    assert [len(digit["top"]) for digit in answer["digits"]] == [2, 2]
+    assert answer["lines"][0]["numbers"][0]["digits"][0]["top"][0][0] == 7
+
+
 def test_explanations_are_saved_and_never_over_another_file(mnist, trained, seven, tmp_path):
     (tmp_path / "other").mkdir()
     for name in ("other/seven.png", "eight.png"):
@@ -240,9 +255,6 @@ def test_nothing_is_drawn_in_a_pipe(mnist, trained, seven):
     [
         (["--json", "--csv"], "--json and --csv"),
         (["--csv", "--top-k", "2"], "--csv"),
-        (["--many", "--top-k", "2"], "--top-k"),
-        (["--many", "--show"], "--show"),
-        (["--many", "--explain", "why"], "--explain"),
     ],
 )
 def test_options_that_contradict_are_refused_before_anything_is_read(mnist, options, named, tmp_path):

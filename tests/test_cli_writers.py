@@ -56,6 +56,14 @@ def test_lines_of_pictures_with_many_digits(capsys):
     assert capsys.readouterr().out == "page.png: 7 ?\nblank.png: ?  no digit\n"
 
 
+def test_numbers_have_a_space_between_them_in_a_line_and_in_a_table(capsys):
+    digits = [Detection((x, 0, 20, 40), SEVEN, line) for x, line in [(0, 0), (30, 0), (120, 0), (0, 1)]]
+    result = Result(Path("page.png"), digits=digits)
+    LineWriter(0).write([result])
+    assert capsys.readouterr().out == "page.png: 77 7 7\n"
+    assert [line.split() for line in table([[result]], many=True)][-2:] == [["page.png", "77", "7"], ["7"]]
+
+
 def test_json_has_an_object_for_each_file(capsys):
     JsonWriter(2, many=False).write(RESULTS)
     seven, none, cat, _ = map(json.loads, capsys.readouterr().out.splitlines())
@@ -80,8 +88,14 @@ def test_json_of_pictures_with_many_digits(capsys):
         {"digit": 7, "confidence": 0.75, "box": [1, 2, 30, 40], "reason": None},
         {"digit": None, "confidence": 0.75, "box": [50, 2, 31, 41], "reason": "unclear"},
     ]
+    assert page["numbers"] == ["7", "?"]
+    assert page["lines"] == [
+        {"numbers": [{"text": text, "confidence": 0.75, "box": digit["box"], "digits": [digit]}]}
+        for text, digit in zip("7?", page["digits"], strict=True)
+    ]
     assert (seven["digit"], seven["reason"]) == (7, None)
     assert (blank["digits"], blank["reason"], blank["text"]) == ([], "no digit", "")
+    assert (blank["numbers"], blank["lines"]) == ([], [])
 
 
 def test_csv_has_a_row_for_each_file_whatever_its_name(capsys):
@@ -141,3 +155,24 @@ def test_a_table_of_pictures_with_many_digits():
         ["?"],
         ["blank.png", "no", "digit"],
     ]
+
+
+def test_lines_below_a_picture_have_the_likeliest_of_each_of_many_digits(capsys):
+    LineWriter(2).write([Result(Path("page.png"), digits=PAGE), Result(Path("blank.png"))])
+    assert capsys.readouterr().out.splitlines() == [
+        "page.png: 7 ?",
+        "  7  75.0 %  1  12.5 %",
+        "  ?  unclear  7  75.0 %  1  12.5 %",
+        "blank.png: ?  no digit",
+    ]
+
+
+def test_a_table_has_a_row_for_each_of_many_digits_with_the_likeliest_and_the_model_input():
+    results = [Result(Path("page.png"), digits=PAGE), Result(Path("blank.png"))]
+    lines = table([results], many=True, top_k=2, show=True, width=100)
+    assert lines[0].split() == ["file", "digits", "digit", "confidence", "model", "input"]
+    assert sum("▀" * 28 in line for line in lines) == 28
+    starts = [line.partition("▀")[0].split() for line in lines]
+    assert ["page.png", "7", "7", "75.0", "%"] in starts
+    assert starts[starts.index(["?", "unclear"]) + 1] == ["7", "75.0", "%"]
+    assert lines[-2].split() == ["blank.png", "no", "digit"]

@@ -62,3 +62,19 @@ def test_a_page_has_a_box_around_each_digit(channels):
     assert (image.mode, image.size) == ("RGB", (200, 100))
     assert image.getpixel((9, 30)) == image.getpixel((41, 30)) == ImageColor.getrgb(explanations.WINNER)
     assert image.getpixel((59, 30)) == ImageColor.getrgb(explanations.DOUBT)
+
+
+def test_a_page_is_explained_by_its_boxes_and_the_input_of_the_model_for_each_digit():
+    picture = np.full((100, 200, 1), 255, np.float32)
+    found = [Detection((10, 20, 30, 40), FOUR), Detection((60, 20, 30, 40), NO_INK)]
+    image = explanations.explain(picture, None, found, "page.png")
+    assert np.array_equal(np.asarray(image)[:100, :200], np.asarray(explanations.draw_page(picture, found)))
+    seen = np.asarray(image)[100 + explanations.MARGIN // 2 :, 8:][:56, :56, 0]
+    assert (seen == FRAME[0].repeat(2, axis=0).repeat(2, axis=1)).all()
+    assert count(explanations.explain(picture, None, found), explanations.MUTED) == 0 < count(image, explanations.MUTED)
+
+
+def test_an_only_digit_and_a_page_without_any_are_explained():
+    picture = np.full((100, 200, 1), 255, np.float32)
+    assert explanations.explain(picture, FOUR, []).size == explanations.SIZE
+    assert explanations.explain(picture, None, []).height > 100

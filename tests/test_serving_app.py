@@ -125,6 +125,13 @@ def test_all_digits_of_a_page_are_boxed(client):
     assert answer["digits"][0]["box"][0] < 200 < answer["digits"][1]["box"][0]
 
 
+def test_the_digits_of_a_page_form_numbers(client):
+    answer = client.post("/api/predict?many=true", content=png(page())).json()
+    (line,) = answer["lines"]
+    assert answer["numbers"] == [number["text"] for number in line["numbers"]]
+    assert [digit for number in line["numbers"] for digit in number["digits"]] == answer["digits"]
+
+
 def test_the_frame_is_returned_on_request(client):
     frame = client.post("/api/predict?frame=true", content=SEVEN).json()["frame"]
     assert [len(row) for row in frame] == [28] * 28

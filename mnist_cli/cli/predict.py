@@ -28,7 +28,7 @@ def predict(
         ),
     ],
     many: Annotated[
-        bool, typer.Option("--many", help="Read all the digits in each picture, line by line, such as a number.")
+        bool, typer.Option("--many", help="Read all the digits in each picture as numbers, line by line.")
     ] = False,
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Reject a digit as `unclear` when its probability is below this.")
@@ -37,14 +37,15 @@ def predict(
         int | None, typer.Option(min=1, max=10, help="Number of the likeliest digits to show.", show_default="1")
     ] = None,
     show: Annotated[
-        bool, typer.Option("--show", help="On a terminal, draw the 28x28 input of the model beside each result.")
+        bool, typer.Option("--show", help="On a terminal, draw the 28x28 input of the model beside each digit.")
     ] = False,
     explain: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
             readable=False,
-            help="Save an image for each picture to this folder: its ink, the input of the model, the probabilities.",
+            help="Save an image for each picture to this folder: its ink, the input of the model, the probabilities; "
+            "with --many, a box around each digit.",
         ),
     ] = None,
     as_json: Annotated[
@@ -52,7 +53,7 @@ def predict(
         typer.Option(
             "--json",
             help="Print one JSON object per line: path, digit, confidence, probabilities, reason; "
-            "--top-k adds top, and --many digits and text.",
+            "--top-k adds top, and --many digits, text, numbers and lines.",
         ),
     ] = False,
     as_csv: Annotated[
@@ -74,7 +75,7 @@ def predict(
       mnist predict photos/ --min-confidence 0.9 --csv > digits.csv
       mnist predict seven.png --top-k 3 --show --explain why/
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
-    _refuse_contradictions(many, top_k, show, explain, as_json, as_csv)
+    _refuse_contradictions(top_k, as_json, as_csv)
 
     from mnist_cli.models import backends
     from mnist_cli.pictures import decode, folders
@@ -96,17 +97,12 @@ def predict(
         raise typer.Exit(1)
 
 
-def _refuse_contradictions(
-    many: bool, top_k: int | None, show: bool, explain: Path | None, as_json: bool, as_csv: bool
-) -> None:
+def _refuse_contradictions(top_k: int | None, as_json: bool, as_csv: bool) -> None:
     """Raise ConfigError for options that contradict each other."""
     if as_json and as_csv:
         raise ConfigError("--json and --csv do not go together; choose one of them")
     if as_csv and top_k:
         raise ConfigError("--csv has the probabilities of all digits, so --top-k does not go with it")
-    for option, is_given in {"--top-k": top_k, "--show": show, "--explain": explain}.items():
-        if many and is_given:
-            raise ConfigError(f"{option} is for pictures of one digit, so it does not go with --many")
 
 
 def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None, model: Path) -> bool:
@@ -157,10 +153,10 @@ def _explain(result: Result, folder: Path, saved: "Counter[str]", model: Path) -
     from mnist_cli.files import replacing
     from mnist_cli.reporting import explanations
 
-    if result.path and result.picture is not None and result.prediction:
+    if result.path and result.picture is not None:
         with replacing(_free_path(folder, result.path, saved)) as file:
             source = printable(f"{result.path} · {model}")
-            explanations.draw(result.picture, result.prediction, source).save(file, "PNG")
+            explanations.explain(result.picture, result.prediction, result.digits, source).save(file, "PNG")
 
 
 def _free_path(folder: Path, picture: Path, saved: "Counter[str]") -> Path:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 BOX = ("x", "y", "width", "height")  # px in the picture, where it may have several digits
+EACH = {"digit": 5, "confidence": 14}  # the columns of a digit, with their widths
 MIN_NAME_WIDTH = 12  # characters for the names of files, however narrow the terminal is
 
 
@@ -33,7 +34,7 @@ class Writer(Protocol):
 
 
 class LineWriter:
-    """Prints a line for each picture, such as `seven.png: 7  99.8 %`."""
+    """Prints a line for each picture, such as `seven.png: 7  99.8 %`; below it, the likeliest of each of many digits."""
 
     def __init__(self, top_k: int) -> None:
         """Show the `top_k` likeliest digits, or for 0 the likeliest."""
@@ -45,9 +46,10 @@ class LineWriter:
         print_answer("".join(lines), end="")
 
     def _line(self, result: Result) -> str:
-        if result.digits:
-            return result.text.replace("\n", " ")
-        return "  ".join(word for pair in _verdict(result, self.top_k) for word in pair)
+        if not result.digits:
+            return _words(result.prediction, result.reason, self.top_k)
+        below = [f"  {_words(digit.prediction, digit.prediction.reason, self.top_k)}" for digit in result.digits]
+        return "\n".join([" ".join(result.numbers), *(below if self.top_k else [])])
 
 
 class JsonWriter:
@@ -89,7 +91,8 @@ class TableWriter:
         from rich.cells import cell_len
 
         self.console, self.top_k, self.many, self.show, self.is_first = console, top_k, many, show, True
-        widths = {"digits": 40} if many else {"digit": 5, "confidence": 14}
+        self.each = not many or show or top_k > 0  # a row for each digit
+        widths = ({"digits": 20 if self.each else 40} if many else {}) | (EACH if self.each else {})
         if show:
             widths["model input"] = 28
         room = console.width - sum(widths.values()) - GAP * (len(widths) + 1)
@@ -105,41 +108,57 @@ class TableWriter:
             table.add_column(heading, width=width, overflow="fold", justify="right" if right else "left")
         for result in results:
             if not result.error:
-                table.add_row(*self._cells(result))
-                if self.show or self.top_k > 1:  # a row has several lines, so an empty one separates it from the next
-                    table.add_row()
+                for row in self._rows(result):
+                    table.add_row(*row)
+                    if (
+                        self.show or self.top_k > 1
+                    ):  # a row has several lines, so an empty one separates it from the next
+                        table.add_row()
         if table.row_count:
             self.console.print(table)
             self.is_first = False
 
-    def _cells(self, result: Result) -> "Iterator[Text]":
-        """Yield the cells of a row: a digit in green, a reason in yellow, less likely digits dimmed."""
+    def _rows(self, result: Result) -> "Iterator[list[Text]]":
+        """Yield the rows of a picture, of which the first names it: one, or one for each of many digits."""
+        from rich.text import Text
+
+        name = Text(printable(result.path))
+        if not self.many:
+            yield [name, *self._cells(result.prediction, result.reason)]
+            return
+        lines = "\n".join(line.text for line in result.lines)
+        heads = [name, Text(lines, "bold green") if lines else Text(str(result.reason), "yellow")]
+        for digit in result.digits if self.each else []:
+            yield [*heads, *self._cells(digit.prediction, digit.prediction.reason)]
+            heads = [Text(), Text()]
+        if not (self.each and result.digits):
+            yield heads
+
+    def _cells(self, prediction: "Prediction | None", reason: str | None) -> "Iterator[Text]":
+        """Yield the cells of a digit: the digit in green, a reason in yellow, less likely digits dimmed."""
         from rich.text import Text
 
         from mnist_cli.reporting.explanations import half_blocks
 
-        yield Text(printable(result.path))
-        if result.digits:
-            yield Text(result.text, "bold green")
-            return
-        style = "yellow" if result.digit is None else "bold green"
-        if self.many:
-            yield Text(str(result.reason), style)
-            return
-        for first, *others in zip(*_verdict(result, self.top_k), strict=True):
+        style = "yellow" if reason else "bold green"
+        for first, *others in zip(*_verdict(prediction, reason, self.top_k), strict=True):
             yield Text("\n").join([Text(first, style), *(Text(other, "dim") for other in others)])
-        if self.show and result.prediction and result.prediction.frame is not None:
-            yield half_blocks(result.prediction.frame)
+        if self.show and prediction and prediction.frame is not None:
+            yield half_blocks(prediction.frame)
 
 
-def _verdict(result: Result, top_k: int) -> list[tuple[str, str]]:
+def _words(prediction: "Prediction | None", reason: str | None, top_k: int) -> str:
+    return "  ".join(word for pair in _verdict(prediction, reason, top_k) for word in pair)
+
+
+def _verdict(prediction: "Prediction | None", reason: str | None, top_k: int) -> list[tuple[str, str]]:
     """Return the digit and its probability, or `?` and the reason, and the other ones of the `top_k` likeliest digits."""
-    if result.prediction is None:
-        return [("?", str(result.reason))]
-    if result.reason:
-        others = [] if result.reason == "no ink" else likeliest(result.prediction, top_k)
-        return [("?", result.reason), *((str(digit), percent(probability, 1)) for digit, probability in others)]
-    return [(str(digit), percent(probability, 1)) for digit, probability in likeliest(result.prediction, max(top_k, 1))]
+    if prediction is None:
+        return [("?", str(reason))]
+    if reason:
+        others = [] if reason == "no ink" else likeliest(prediction, top_k)
+        return [("?", reason), *((str(digit), percent(probability, 1)) for digit, probability in others)]
+    return [(str(digit), percent(probability, 1)) for digit, probability in likeliest(prediction, max(top_k, 1))]
 
 
 def _print_row(cells: Iterable[object]) -> None:

@@ -33,6 +33,11 @@ class Detection:
     prediction: Prediction
     line: int = 0  # the number of its line, from the top
 
+    @property
+    def text(self) -> str:
+        """The digit, or `?` for a reason."""
+        return "?" if self.prediction.reason else str(self.prediction.digit)
+
 
 Symbols = list[tuple[Detection, float]]  # the symbols of a page, each with its worth in log-odds
 Found = NDArray[np.bool_]

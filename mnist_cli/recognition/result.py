@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_cli.errors import MnistError
+from mnist_cli.recognition.numbers import Line, Number, group
 
 if TYPE_CHECKING:
     from mnist_cli.arrays import Picture
@@ -60,16 +60,24 @@ class Result:
 
     @property
     def text(self) -> str:
-        """The digits as text, line by line, with a `?` for each that has a reason."""
-        lines = groupby(self.digits, key=lambda detection: detection.line)
-        texts = (["?" if one.prediction.reason else str(one.prediction.digit) for one in line] for _, line in lines)
-        return "\n".join("".join(line) for line in texts)
+        """The digits as text, line by line, with a `?` for each that has a reason; `numbers` has the spaces, too."""
+        return "\n".join("".join(number.text for number in line.numbers) for line in self.lines)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines of the digits, from top to bottom, each with its numbers."""
+        return group(self.digits)
+
+    @property
+    def numbers(self) -> list[str]:
+        """The numbers as text, in reading order, with a `?` for each digit that has a reason."""
+        return [number.text for line in self.lines for number in line.numbers]
 
     def to_dict(self, top_k: int = 0, many: bool = False, frame: bool = False) -> dict[str, Any]:
         """Return the result as plain values, for JSON.
 
-        `top_k` adds the likeliest digits, `many` all digits and their text, and `frame` the input of the model as 28 rows
-        of 28 levels, 0 = paper .. 255 = ink.
+        `top_k` adds the likeliest digits, also to each of many; `many` adds all digits, their text, and the numbers and
+        lines that they form; `frame` adds the input of the model as 28 rows of 28 levels, 0 = paper .. 255 = ink.
         """
         prediction = self.prediction
         values: dict[str, Any] = {
@@ -82,8 +90,12 @@ class Result:
         if top_k:
             values["top"] = likeliest(prediction, top_k) if prediction else None
         if many:
-            values["digits"] = [_detection_values(detection) for detection in self.digits]
+            values["digits"] = [_detection_values(digit, top_k) for digit in self.digits]
             values["text"] = self.text
+            values["numbers"] = self.numbers
+            values["lines"] = [
+                {"numbers": [_number_values(number, top_k) for number in line.numbers]} for line in self.lines
+            ]
         if frame:
             shown = prediction.frame if prediction else None
             values["frame"] = None if shown is None else shown[0].tolist()
@@ -95,11 +107,23 @@ def likeliest(prediction: "Prediction", top_k: int) -> list[tuple[int, float]]:
     return sorted(enumerate(prediction.probabilities), key=lambda pair: -pair[1])[:top_k]
 
 
-def _detection_values(detection: "Detection") -> dict[str, Any]:
-    prediction = detection.prediction
+def _number_values(number: Number, top_k: int) -> dict[str, Any]:
     return {
+        "text": number.text,
+        "confidence": number.confidence,
+        "box": list(number.box),
+        "digits": [_detection_values(digit, top_k) for digit in number.digits],
+    }
+
+
+def _detection_values(detection: "Detection", top_k: int) -> dict[str, Any]:
+    prediction = detection.prediction
+    values: dict[str, Any] = {
         "digit": prediction.digit,
         "confidence": prediction.confidence,
         "box": list(detection.box),
         "reason": prediction.reason,
     }
+    if top_k:
+        values["top"] = likeliest(prediction, top_k)
+    return values

@@ -22,6 +22,9 @@ PANEL = 10 * FRAME  # px, side of a panel, so that a pixel of a frame is 10x10 p
 MARGIN = 44  # px, around everything and between the panels
 TOP = 128  # px, where the panels begin, below the verdict
 CAPTION = 14  # px, between a panel and its caption
+SMALL = 2 * FRAME  # px, side of the model input of each of several digits
+CELL = (SMALL + 24, SMALL + 32)  # px, width and height of its place, with the digit and its probability below
+LEAST_COLUMNS = 6  # of such places, however narrow the page is
 SIZE = (5 * MARGIN + 4 * PANEL, TOP + PANEL + CAPTION + 20 + MARGIN)  # px, width and height of an explanation
 CAPTIONS = ("picture", "ink found in it", "model input, 28 x 28", "probability of each digit")
 
@@ -29,6 +32,30 @@ BACKGROUND, PAPER, EDGE = "#f6f5f1", "#ffffff", "#dcdad3"
 TEXT, MUTED = "#2b3440", "#79818c"
 WINNER, BAR, TRACK = "#2f7f86", "#a9c3c6", "#e9e8e2"
 DOUBT = "#bd7b3c"  # for a reason instead of a digit
+
+
+def explain(
+    picture: Picture, prediction: Prediction | None, digits: Sequence[Detection], source: str = ""
+) -> Image.Image:
+    """Return how the only digit of `picture` was recognized, or which `digits` were found in it, as an RGB image.
+
+    `source` is written into it: the name of the file and of the model.
+    """
+    if prediction and not digits:
+        return draw(picture, prediction, source)
+    page = draw_page(picture, digits)
+    columns = max(page.width // CELL[0], LEAST_COLUMNS)
+    below = page.height + MARGIN // 2
+    rows = -(-len(digits) // columns)
+    image = Image.new("RGB", (max(page.width, columns * CELL[0]), below + rows * CELL[1] + MARGIN), BACKGROUND)
+    image.paste(page)
+    pen = ImageDraw.Draw(image)
+    for index, digit in enumerate(digits):
+        row, column = divmod(index, columns)
+        _draw_digit(image, digit, (column * CELL[0], below + row * CELL[1]))
+    if source:
+        _write_source(pen, source, (image.width - 8, image.height - MARGIN // 2 - 8), image.width - 16)
+    return image
 
 
 def draw(picture: Picture, prediction: Prediction, source: str = "") -> Image.Image:
@@ -40,7 +67,7 @@ def draw(picture: Picture, prediction: Prediction, source: str = "") -> Image.Im
     pen = ImageDraw.Draw(page)
     _write_verdict(pen, prediction)
     if source:
-        _write_source(pen, source)
+        _write_source(pen, source, (SIZE[0] - MARGIN, MARGIN // 2), SIZE[0] / 2)
     blank = np.zeros((FRAME, FRAME), np.float32)
     ink = blank if prediction.ink is None else np.pad(prediction.ink, max(prediction.ink.shape) // 10)
     frame = blank if prediction.frame is None else prediction.frame[0]
@@ -62,11 +89,9 @@ def draw_page(picture: Picture, digits: Sequence[Detection]) -> Image.Image:
     line = max(1, max(page.size) // 400)
     for one in digits:
         x, y, width, height = one.box
-        named = one.prediction.digit is not None
-        colour = WINNER if named else DOUBT
+        colour = DOUBT if one.prediction.reason else WINNER
         pen.rectangle((x - line, y - line, x + width + line, y + height + line), outline=colour, width=line)
-        sign = str(one.prediction.digit) if named else "?"
-        pen.text((x, y - line), sign, colour, _font(max(12, height // 3)), anchor="lb")
+        pen.text((x, y - line), one.text, colour, _font(max(12, height // 3)), anchor="lb")
     return page
 
 
@@ -86,6 +111,16 @@ def half_blocks(frame: Frame) -> Text:
     return Text("\n").join(lines)
 
 
+def _draw_digit(image: Image.Image, digit: Detection, corner: tuple[int, int]) -> None:
+    """Draw the model input of one of several digits, with the digit and its probability below."""
+    left, top = corner[0] + 8, corner[1]
+    if digit.prediction.frame is not None:
+        image.paste(_image(digit.prediction.frame[0]).resize((SMALL, SMALL), Image.Resampling.NEAREST), (left, top))
+    colour = DOUBT if digit.prediction.reason else WINNER
+    words = f"{digit.text}  {percent(digit.prediction.confidence, 1)}"
+    ImageDraw.Draw(image).text((left, top + SMALL + 4), words, colour, _font(14))
+
+
 def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     """Write the digit, or the reason why there is none, above the panels."""
     named = prediction.digit is not None
@@ -97,17 +132,17 @@ def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
     pen.text((MARGIN + 56, baseline), str(words), TEXT, _font(26), anchor="ls")
 
 
-def _write_source(pen: ImageDraw.ImageDraw, source: str) -> None:
-    """Write where picture and model come from into the corner, of a long text the end."""
+def _write_source(pen: ImageDraw.ImageDraw, source: str, corner: tuple[int, int], room: float) -> None:
+    """Write where picture and model come from left of a top right corner, of a text longer than `room`, px, the end."""
     from mnist_cli.reporting import fonts  # and matplotlib, which a model's answer in a notebook does without
 
     file, text = fonts.fit(source)
-    font, room = ImageFont.truetype(file, 15), SIZE[0] / 2
+    font = ImageFont.truetype(file, 15)
     shown = text
     while pen.textlength(shown, font) > room:
         text = text[1:]
         shown = f"…{text}"
-    pen.text((SIZE[0] - MARGIN, MARGIN // 2), shown, MUTED, font, anchor="ra")
+    pen.text(corner, shown, MUTED, font, anchor="ra")
 
 
 def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Image.Image:

@@ -27,6 +27,21 @@ class DigitReply(BaseModel):
     reason: str | None = Field(description="why no digit is predicted")
 
 
+class NumberReply(BaseModel):
+    """Digits that stand together in a line."""
+
+    text: str = Field(description="`?` for what is no digit")
+    confidence: Probability = Field(description="the product of the probabilities of its digits")
+    box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
+    digits: list[DigitReply]
+
+
+class LineReply(BaseModel):
+    """A line of a picture."""
+
+    numbers: list[NumberReply] = Field(description="from left to right")
+
+
 class Reply(BaseModel):
     """The result for a picture, with the keys of `mnist predict --json`."""
 
@@ -42,6 +57,8 @@ class Reply(BaseModel):
         default="",
         description="with `many`: the digits as text, line by line, with `?` for a symbol that is not a digit",
     )
+    numbers: list[str] = Field(default=[], description="with `many`: the numbers that they form, in reading order")
+    lines: list[LineReply] = Field(default=[], description="with `many`: the lines, from top to bottom")
     frame: Annotated[list[Row], Field(min_length=FRAME, max_length=FRAME)] | None = Field(
         default=None, description="with `frame`: the input of the model, 0 = paper .. 255 = ink"
     )

@@ -1,0 +1,80 @@
+"""The digits of a page grouped into numbers and lines, by the gaps between their boxes.
+
+The constants were chosen on the lines that `benchmarks/spacing.py` simulates with the widths of held-out training digits; it
+prints how many are grouped right, and what halving and doubling each constant changes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnist_cli.recognition.detection import Detection
+
+LEAST_GAP = 0.6  # of the height of the digits: a smaller gap is within a number
+LARGEST_GAP = 1.4  # of that height: a larger one is between numbers, even where all gaps of a line are as large
+UNUSUAL = 3.0  # times the usual gap of the line: a larger one is between numbers
+LEAST_WIDTH = 0.5  # of its height, that every digit is given: a 1 has more room at its sides than others
+
+
+@dataclass(frozen=True)
+class Number:
+    """Digits that stand together in a line."""
+
+    digits: "Sequence[Detection]"  # from left to right
+
+    @property
+    def text(self) -> str:
+        """Its digits, with a `?` for each that has a reason."""
+        return "".join(digit.text for digit in self.digits)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The smallest box around those of its digits: x, y, width, height in pixels of the picture."""
+        left, top = (min(digit.box[axis] for digit in self.digits) for axis in (0, 1))
+        right, bottom = (max(digit.box[axis] + digit.box[axis + 2] for digit in self.digits) for axis in (0, 1))
+        return left, top, right - left, bottom - top
+
+    @property
+    def confidence(self) -> float:
+        """The product of the probabilities of its digits, 0 to 1: that all are right, if the errors are independent."""
+        return math.prod(digit.prediction.confidence for digit in self.digits)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The numbers of a line, from left to right."""
+
+    numbers: Sequence[Number]
+
+    @property
+    def text(self) -> str:
+        """Its numbers, with a space between them."""
+        return " ".join(number.text for number in self.numbers)
+
+
+def group(digits: "Sequence[Detection]") -> list[Line]:
+    """Return the lines of a page, from top to bottom, of digits in reading order."""
+    lines = (list(line) for _, line in groupby(digits, key=lambda digit: digit.line))
+    return [Line([Number(digits) for digits in _split(line)]) for line in lines]
+
+
+def _split(line: "list[Detection]") -> "list[list[Detection]]":
+    """Return the digits of each number of a line: it ends at a gap that is large for the digits and for the line."""
+    gaps = [_gap(left, right) for left, right in pairwise(line)]
+    height = median(digit.box[3] for digit in line)
+    # The end of the smallest third, since in a line of short numbers more than half of the gaps are between them.
+    usual = sorted(gaps)[(len(gaps) - 1) // 3] if len(gaps) > 1 else 0.0
+    widest = min(max(LEAST_GAP * height, UNUSUAL * usual), LARGEST_GAP * height)
+    ends = [0, *(index for index, gap in enumerate(gaps, 1) if gap > widest), len(line)]
+    return [line[start:end] for start, end in pairwise(ends)]
+
+
+def _gap(left: "Detection", right: "Detection") -> float:
+    """Return the gap between two neighbours, each at least `LEAST_WIDTH` wide, px; less than 0 where they overlap."""
+    (x, _, width, height), (next_x, _, next_width, next_height) = left.box, right.box
+    room = max(0.0, LEAST_WIDTH * height - width) + max(0.0, LEAST_WIDTH * next_height - next_width)
+    return next_x - (x + width) - room / 2
