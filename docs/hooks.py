@@ -19,6 +19,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "LICENSE",
     "mnist_cli/bundled/NOTICE": "NOTICE",
+    "mnist_cli/training/backpropagation.py": "backpropagation.py",
 }
 PUNCTUATION = r"\u3000-\u303f\uff00-\uffef"
 CHINESE = rf"[{PUNCTUATION}\u4e00-\u9fff]"

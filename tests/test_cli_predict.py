@@ -308,7 +308,7 @@ class TestOnATerminal:
     def test_results_are_a_table_with_the_model_input(self, seven, trained, tmp_path):
         shown = self.run(tmp_path, "stdout", seven, "--show", "--checkpoint", trained)
         first, *_ = plain = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
-        assert first.split() == ["file", "digit", "confidence", "what", "the", "model", "saw"]
+        assert first.split() == ["file", "digit", "confidence", "model", "input"]
         assert any(re.match(r"seven.png +7 +[\d.]+ %  ▀{28}", line) for line in plain)
 
     @pytest.mark.slow

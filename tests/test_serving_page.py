@@ -239,7 +239,7 @@ def test_the_pen_can_be_made_thicker(page):
     draw(page, STROKES[1])
     thin = ink(page).sum()
     page.keyboard.press("Delete")
-    page.get_by_role("slider", name="Thickness").fill("5")
+    page.get_by_role("slider", name="Pen width").fill("5")
     draw(page, STROKES[1])
     assert ink(page).sum() > 1.5 * thin
     expect_digit(page, 1)
@@ -327,7 +327,7 @@ def test_lines_of_digits_are_read_on_request(page, tmp_path):
     nothing = {"digit": None, "confidence": 0.4, "probabilities": [0.1] * 10, "reason": "not a digit", "frame": None}
     page.route("**/api/predict?frame=true", lambda route: route.fulfill(json=nothing))
     page.locator("#choose").set_input_files(tmp_path / "lines.png")
-    page.get_by_role("button", name="Read as several digits").click()
+    page.get_by_role("button", name="Recognize several digits").click()
     expect(page.locator("#spoken")).to_have_text("6 digits: 471, 205.")
 
 
@@ -385,7 +385,7 @@ def test_examples_are_the_first_val_image_of_each_digit_and_are_read(page, serve
             example = np.asarray(Image.open(file))
         first = int((val.labels == digit).nonzero()[0])
         assert (example == val.images[first, 0].numpy()).all()
-        page.get_by_role("button", name=f"A {digit} of the val images").click()
+        page.get_by_role("button", name=f"A {digit} from MNIST").click()
         expect_digit(page, digit)
 
 
@@ -434,7 +434,7 @@ def refuse(status):
 
 def test_a_request_to_a_busy_server_is_repeated(page):
     page.route("**/api/predict*", refuse(503), times=1)
-    page.get_by_role("button", name="A 3 of the val images").click()
+    page.get_by_role("button", name="A 3 from MNIST").click()
     expect(page.locator("#why")).to_have_text("The server is busy; retrying …")
     expect_digit(page, 3)
     page.problems.clear()  # the browser's own word on the 503
@@ -445,7 +445,7 @@ def test_a_refused_picture_is_explained(page):
     for status, why in statuses.items():
         page.unroute_all()
         page.route("**/api/predict*", refuse(status))
-        page.get_by_role("button", name="A 3 of the val images").click()
+        page.get_by_role("button", name="A 3 from MNIST").click()
         expect(page.locator("#why")).to_have_text(re.compile(f"^{why}"))
     page.problems.clear()
 
@@ -558,7 +558,7 @@ def test_the_page_reports_a_stopped_server_and_reconnects(page, server):
     server.start()
     expect_digit(page, 7)
     server.stop()
-    page.get_by_role("button", name="A 3 of the val images").click()
+    page.get_by_role("button", name="A 3 from MNIST").click()
     expect(page.locator("#why")).to_have_text(re.compile(r"^The server does not respond\. Start it again"))
     server.start()
     expect_digit(page, 7)  # which is still on the sheet

@@ -62,7 +62,7 @@ def test_nothing_is_loaded_from_another_host(site):
 
 
 def test_a_link_that_leads_nowhere_stops_the_build(tmp_path):
-    for name in ("docs", "mnist_cli/bundled"):
+    for name in ("docs", "mnist_cli/bundled", "mnist_cli/training"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.xz", "*.onnx", "*.pt"))
     for path in (*ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / "mkdocs.yml"):
         shutil.copy(path, tmp_path)

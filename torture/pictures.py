@@ -87,6 +87,7 @@ def model() -> Classifier:
 
 def read(path: Path, many: bool) -> str | None:
     """Read a picture as `mnist predict` does; an error of one sentence is correct, too."""
+    decode.silence_libraries()  # as the commands do
     try:
         picture = decode.read(path, None if many else decode.WORKING_SIZE)
     except ImageError as error:
@@ -230,6 +231,7 @@ def odd(count: int, seed: int, folder: Path) -> Outcomes:
 
 def check_place(seed: int, number: int, folder: Path) -> str | None:
     """Read a path that is not a regular file."""
+    decode.silence_libraries()
     name = PLACES[number % len(PLACES)]
     path = folder / "place.png"
     path.unlink(missing_ok=True)
