@@ -113,7 +113,7 @@ def test_the_service_contacts_nobody_while_it_serves(program):
 
 
 def test_the_recorder_sees_what_download_asks_for(program, tmp_path):
-    watched = recorder.Recorder(program.recorder.library, tmp_path / "log")
+    watched = recorder.Recorder(program.recorder.preload, tmp_path / "log")
     done = subprocess.run(
         [sys.executable, "-m", "mnist_cli", "download", "--data-dir", tmp_path / "data"],
         env={**os.environ, **watched.environment()},

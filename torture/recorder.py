@@ -22,13 +22,13 @@ PROBE = "import ctypes; ctypes.CDLL(None).getaddrinfo(b'recorder.invalid', None,
 class Recorder:
     """A library that is loaded into every process which is started with the environment below."""
 
-    library: Path
+    preload: Path
     log: Path
 
     def environment(self) -> dict[str, str]:
         """Return this process's environment with the recorder in it, and without what keeps libraries from reporting."""
         kept = {name: value for name, value in os.environ.items() if name not in HUSHING}
-        return {**kept, "LD_PRELOAD": str(self.library), "RECORDER_LOG": str(self.log)}
+        return {**kept, "LD_PRELOAD": str(self.preload), "RECORDER_LOG": str(self.log)}
 
     def contacts(self) -> list[str]:
         """Return what was looked up and connected to beyond this machine, each once."""
@@ -41,7 +41,7 @@ def build(folder: Path) -> Recorder:
     if sys.platform != "linux" or not compiler:
         raise Skipped("there is no C compiler here" if sys.platform == "linux" else "this is not Linux")
     recorder = Recorder(folder / "recorder.so", folder / "recorder.log")
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", recorder.library, SOURCE, "-ldl"]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", recorder.preload, SOURCE, "-ldl"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Skipped(f"the recorder cannot be compiled: {done.stderr.strip()[:200]}")
