@@ -23,7 +23,7 @@ from mnist_cli.datasets import data_folder, mnist_files
 from mnist_cli.errors import ConfigError, StoppedError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
-from mnist_cli.evaluation.metrics import ModelEvaluation
+from mnist_cli.evaluation.metrics import ModelEvaluation, Predictions
 from mnist_cli.models import backends, interface
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.pictures import decode
@@ -115,6 +115,11 @@ class Recognizer(LoadedModel):
 @dataclass(frozen=True)
 class EvaluationResult(ModelEvaluation):
     """What a model predicted for the val images."""
+
+    @property
+    def answers(self) -> Predictions:
+        """The former name of `val_predictions`, which older notebooks use."""
+        return self.val_predictions
 
     @property
     def labels(self) -> NDArray[np.int64]:

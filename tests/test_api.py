@@ -179,6 +179,7 @@ def test_the_data_is_found_where_the_commands_find_it(tmp_path, monkeypatch, tra
 def test_a_loaded_model_is_measured_and_its_predictions_are_arrays(trained, data_dir, val):
     loaded = mnist.load(trained)
     measured = mnist.evaluate(loaded, data_dir=data_dir)
+    assert measured.answers is measured.val_predictions  # the name in older notebooks
     assert (measured.name, measured.accuracy) == (str(trained), loaded.val_accuracy)
     assert (measured.labels == val.labels.numpy()).all()
     assert measured.predictions.shape == (10_000,)
