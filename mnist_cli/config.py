@@ -205,7 +205,7 @@ class TrainConfig:
         "nothing in the small matrix products of linear and mlp, and waits where another program needs the core.",
         0,
         below=1_025,
-        shown="1; cnn all cores but one",
+        shown="1; cnn all cores",
         also=("num-threads", "n-threads", "cores", "jobs"),
     )
     seed: int = hyperparameter(

@@ -114,7 +114,7 @@ def test_a_second_signal_ends_a_run_at_once_unless_it_is_the_first_one_passed_on
     [
         ({"model": "mlp"}, 8, 1),
         ({"model": "linear", "hidden": ()}, 8, 1),
-        ({"model": "cnn", "hidden": (4, 8)}, 8, 7),
+        ({"model": "cnn", "hidden": (4, 8)}, 8, 8),
         ({"model": "cnn", "hidden": (4, 8)}, 1, 1),
         ({"model": "mlp", "threads": 3}, 8, 3),
         ({"model": "cnn", "hidden": (4, 8), "threads": 3}, 2, 3),

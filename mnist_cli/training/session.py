@@ -216,7 +216,7 @@ def _with_threads(config: TrainConfig, usable: int) -> TrainConfig:
 
     Of the `usable` cores one is for the thread that prepares the next images.
     """
-    chosen = max(1, usable - 1) if config.model == "cnn" else 1
+    chosen = usable if config.model == "cnn" else 1
     return replace(config, threads=config.threads or chosen)
 
 
