@@ -214,7 +214,7 @@ def _train_and_report(trainer: Trainer, run: Run, report: Reporter) -> None:
 def _with_threads(config: TrainConfig, usable: int) -> TrainConfig:
     """Return `config` with a number of threads, on which rounding depends, if it leaves the choice to us.
 
-    Of the `usable` cores one is for the thread that prepares the next images.
+    Convolutions gain by all `usable` cores; the small products of the other models do not.
     """
     chosen = usable if config.model == "cnn" else 1
     return replace(config, threads=config.threads or chosen)
