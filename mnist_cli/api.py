@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mnist_cli import config as configuration
 from mnist_cli.config import PRETRAINED, TrainConfig, TrainOptions
 from mnist_cli.datasets import data_folder, mnist_files
+from mnist_cli.datasets.data_folder import DataFolder
 from mnist_cli.errors import ConfigError, StoppedError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
@@ -189,7 +190,7 @@ def train(
     name: str | None = None,
     overwrite: bool = False,
     device: str | None = None,
-    data_dir: AnyPath | None = None,
+    data_dir: AnyPath | DataFolder | None = None,
     reporter: "Callable[[Run, Trainer], Reporter] | None" = None,
     **options: Unpack[TrainOptions],
 ) -> TrainingResult:
@@ -211,7 +212,7 @@ def train(
         raise ConfigError("resume goes on as the run began; of the other options only epochs goes with it")
     settings = _resolve(preset, config, options) if resume is None else None
     place = devices.choose(device)
-    data = data_folder.prepare(None if data_dir is None else Path(data_dir)).path
+    data = _prepared(data_dir, mnist_files.FILES).path
     with distributed.joined(place) as group:
         if settings:
             run, trainer = session.begin(settings, name, overwrite, place, data, group)
@@ -227,6 +228,13 @@ def train(
     if trainer.is_stopped:  # by a signal to this process, or to another one of them
         raise StoppedError(run.last_path, trainer.epoch + 1, signals[0] if signals else signal.SIGTERM)
     return TrainingResult(run.result_path, trainer.results, trainer.config, run)
+
+
+def _prepared(data_dir: AnyPath | DataFolder | None, files: Sequence[mnist_files.IdxFile]) -> DataFolder:
+    """Return the folder with verified `files`, which takes 55 MB of hashing unless it was prepared before."""
+    if isinstance(data_dir, DataFolder):
+        return data_dir
+    return data_folder.prepare(None if data_dir is None else Path(data_dir), files)
 
 
 def _resolve(preset: str | None, config: AnyPath | TrainConfig | None, options: Mapping[str, Any]) -> TrainConfig:
@@ -251,7 +259,7 @@ def evaluate(
     tta: bool = False,
     corruptions: bool | Iterable[str] = False,
     device: str | None = None,
-    data_dir: AnyPath | None = None,
+    data_dir: AnyPath | DataFolder | None = None,
 ) -> EvaluationResult:
     """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
 
@@ -271,7 +279,7 @@ def compare(
     tta: bool = False,
     corruptions: bool | Iterable[str] = False,
     device: str | None = None,
-    data_dir: AnyPath | None = None,
+    data_dir: AnyPath | DataFolder | None = None,
 ) -> list[EvaluationResult]:
     """Measure each of several models on the 10,000 val images, as `mnist evaluate` does; corrupted images are made once.
 
@@ -285,12 +293,12 @@ def _measure(
     tta: bool,
     corruptions: bool | Iterable[str],
     device: str | None,
-    data_dir: AnyPath | None,
+    data_dir: AnyPath | DataFolder | None,
 ) -> list[EvaluationResult]:
     """Measure the models of each group together."""
     loaded = [[one if isinstance(one, LoadedModel) else load(one, device=device) for one in group] for group in groups]
     models = [interface.as_one([member.model for member in members], tta) for members in loaded]
-    data = data_folder.prepare(None if data_dir is None else Path(data_dir), mnist_files.SPLITS["val"]).path
+    data = _prepared(data_dir, mnist_files.SPLITS["val"]).path
     frames, labels = mnist_files.load(data, "val")
     kinds = (CORRUPTIONS if corruptions else ()) if isinstance(corruptions, bool) else corruptions
     errors = measure(models, frames, labels, kinds)

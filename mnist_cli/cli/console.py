@@ -25,6 +25,7 @@ from mnist_cli.names import encode_any, printable
 from mnist_cli.results import percent
 
 if TYPE_CHECKING:
+    from mnist_cli.datasets.data_folder import DataFolder
     from mnist_cli.datasets.mnist_files import Split
     from mnist_cli.models.backends import LoadedModel
 
@@ -195,8 +196,8 @@ def command(*arguments: object) -> str:
     return shlex.join([*program, *map(str, arguments)])
 
 
-def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> Path | None:
-    """Make sure that the MNIST files of `splits` can be read, and return their folder; None stands for the bundled copy.
+def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> "DataFolder":
+    """Make sure that the MNIST files of `splits` can be read, and return their folder.
 
     Reports what was unpacked or repaired, and what is left out of the folder `extra`.
     """
@@ -217,7 +218,7 @@ def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> Pa
     else:
         for file, fault in folder.faults.items():
             say(f"Repaired {mnist_files.raw_dir(folder.path) / file.name}, which {fault}.")
-    return folder.path
+    return folder
 
 
 def describe_model(loaded: "LoadedModel", is_named: bool) -> str:

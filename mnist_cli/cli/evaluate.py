@@ -66,13 +66,13 @@ def evaluate(
         say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` evaluates another.")
     if report:
         files.check_folder(report)  # now, and not after minutes of evaluation
-    data_dir = prepare_data(data_dir, "val")
+    data = prepare_data(data_dir, "val")
     kinds = _corruptions_with_progress() if corruptions else ()
     if ensemble:
-        together = api.evaluate(paths, tta=tta, corruptions=kinds, device=device, data_dir=data_dir)
+        together = api.evaluate(paths, tta=tta, corruptions=kinds, device=device, data_dir=data)
         measured = [replace(together, name=TOGETHER)]
     else:
-        measured = api.compare(paths, tta=tta, corruptions=kinds, device=device, data_dir=data_dir)
+        measured = api.compare(paths, tta=tta, corruptions=kinds, device=device, data_dir=data)
     if as_json:
         for model in measured:
             print_answer(json.dumps(_values(model, measured[0]), allow_nan=False))
@@ -84,7 +84,7 @@ def evaluate(
         from mnist_cli.datasets import mnist_files
         from mnist_cli.reporting import html_report
 
-        images, _ = mnist_files.load(data_dir, "val")
+        images, _ = mnist_files.load(data.path, "val")
         say(
             f"{html_report.write(report, [*measured], images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}."
         )

@@ -62,9 +62,9 @@ def export(
     from mnist_cli.models import checkpoints
 
     loaded = checkpoints.load(checkpoint)
-    data_dir = prepare_data(data_dir, "train", "val")
-    images, labels = mnist_files.load(data_dir, "val")
-    calibration = mnist_files.load(data_dir, "train")[0][:CALIBRATION_IMAGES] if int8 else None
+    data = prepare_data(data_dir, "train", "val").path
+    images, labels = mnist_files.load(data, "val")
+    calibration = mnist_files.load(data, "train")[0][:CALIBRATION_IMAGES] if int8 else None
     say("Exporting takes some seconds.")
     content, found = exports.make(loaded, format, images, labels, calibration)
     with replacing(path) as file:

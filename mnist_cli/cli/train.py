@@ -17,6 +17,7 @@ from mnist_cli.training import early_stopping, runs
 
 if TYPE_CHECKING:
     from mnist_cli.api import TrainingResult
+    from mnist_cli.datasets.data_folder import DataFolder
     from mnist_cli.training.loop import Trainer
     from mnist_cli.training.session import Reporter
 
@@ -93,7 +94,7 @@ def train(
     devices.silence_compiler()
     decode.silence_libraries()
     resume = runs.find_checkpoint(resume, to_resume=True) if resume else None
-    data_dir = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
+    data = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
     loading = ExitStack()
 
     def report_on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
@@ -109,7 +110,7 @@ def train(
                 name=name,
                 overwrite=overwrite,
                 device=device,
-                data_dir=data_dir,
+                data_dir=data,
                 reporter=report_on_terminal,
                 **longer,
             )
@@ -120,7 +121,7 @@ def train(
     except ToldElsewhereError:
         raise typer.Exit(1) from None
     if os.environ.get("RANK", "0") == "0":
-        _tell(trained, device, data_dir, report)
+        _tell(trained, device, data, report)
 
 
 def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
@@ -131,7 +132,7 @@ def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
     return RunReport(run.log_dir, trainer)
 
 
-def _tell(trained: "TrainingResult", device: str | None, data_dir: Path | None, report: bool) -> None:
+def _tell(trained: "TrainingResult", device: str | None, data: "DataFolder", report: bool) -> None:
     """Print what came of a run, and what to do next; write its report, if that is wanted."""
     if early_stopping.is_due(trained.results, trained.config.patience):
         say(f"Stopped after {trained.config.patience} epochs without a better held-out loss.")
@@ -140,7 +141,7 @@ def _tell(trained: "TrainingResult", device: str | None, data_dir: Path | None, 
     print_answer(str(trained.path))
     log_dir = trained.run.log_dir
     if report:
-        say(f"{_write_report(trained.path, device, data_dir, log_dir)} shows where it fails.")
+        say(f"{_write_report(trained.path, device, data, log_dir)} shows where it fails.")
     say("Next, try:")
     say("  " + command("evaluate", trained.path))
     say("  " + command("predict", "--checkpoint", trained.path, "YOUR-PICTURE.png"))
@@ -148,11 +149,11 @@ def _tell(trained: "TrainingResult", device: str | None, data_dir: Path | None, 
         say("  " + shlex.join(["tensorboard", "--logdir", str(log_dir.parent)]))
 
 
-def _write_report(path: Path, device: str | None, data_dir: Path | None, folder: Path) -> Path:
+def _write_report(path: Path, device: str | None, data: "DataFolder", folder: Path) -> Path:
     """Write into `folder` what the model in the checkpoint at `path` makes of the val images."""
     from mnist_cli import api
     from mnist_cli.datasets import mnist_files
     from mnist_cli.reporting import html_report
 
-    measured = api.evaluate(path, device=device, data_dir=data_dir)
-    return html_report.write(folder, [measured], mnist_files.load(data_dir, "val")[0])
+    measured = api.evaluate(path, device=device, data_dir=data)
+    return html_report.write(folder, [measured], mnist_files.load(data.path, "val")[0])
