@@ -10,6 +10,7 @@ import sys
 import pytest
 from conftest import draw_seven
 from PIL import Image
+from test_checkpoints import measured_at
 from typer.testing import CliRunner
 
 from mnist_cli.cli import app
@@ -32,7 +33,7 @@ def newest(tmp_path, trained, mnist):
     """A checkpoint where `mnist train` leaves it."""
     path = tmp_path / "checkpoints" / "mine" / "last.pt"
     path.parent.mkdir(parents=True)
-    return shutil.copy(trained, path)
+    return measured_at(0.99, trained, path)
 
 
 def test_a_line_a_picture_and_the_checkpoint_on_stderr(mnist, newest, seven):
@@ -42,6 +43,27 @@ def test_a_line_a_picture_and_the_checkpoint_on_stderr(mnist, newest, seven):
     assert (path, digit, percent) == ("seven.png:", "7", "%")
     assert 10 < float(confidence) <= 100
     assert done.stderr.startswith("Using checkpoints/mine/last.pt (val accuracy ")
+
+
+def test_a_run_far_below_the_model_that_ships_predicts_only_when_it_is_named(
+    mnist, trained, newest, seven, monkeypatch
+):
+    bad = newest.parents[1] / "bad" / "last.pt"
+    bad.parent.mkdir()
+    measured_at(0.9, trained, bad)
+    os.utime(newest, (1, 1))
+    done = mnist("predict", seven)
+    passed_over, used = done.stderr.splitlines()
+    assert passed_over == (
+        "Not using the newest run, bad: its val accuracy of 90.00 % is more than a percentage point below that of the model "
+        "that ships. `--checkpoint bad` uses it."
+    )
+    assert used.startswith("Using checkpoints/mine/last.pt ")
+    newest.unlink()
+    assert "Using the model that ships" in mnist("predict", seven).stderr
+    assert mnist("predict", seven, "--checkpoint", "bad").stderr.startswith("Using checkpoints/bad/last.pt ")
+    monkeypatch.setenv("MNIST_CHECKPOINT", "bad")
+    assert mnist("predict", seven).stderr.startswith("Using checkpoints/bad/last.pt ")
 
 
 def test_json_is_one_object_a_line_with_the_promised_keys(mnist, trained, seven):

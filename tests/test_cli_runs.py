@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
-from test_checkpoints import change
+from test_checkpoints import change, measured_at
 from test_imports import HEAVY, modules_after
 
 from mnist_cli.cli.runs import Row
@@ -23,11 +23,9 @@ def two(mnist, trained, tmp_path):
     for age, name in enumerate(["second", "first"]):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
         path = tmp_path / "checkpoints" / name / "last.pt"
-        shutil.copy(trained, path)
+        measured_at(0.99, trained, path)
         os.utime(path, (1_000_000 - age, 1_000_000 - age))
-    result = checkpoints.load(trained).metrics[0]
-    better = {**vars(result), "val_accuracy": 0.75, "seconds": 4000.0}
-    change(trained, tmp_path / "checkpoints/second/best.pt", metrics=[better])
+    measured_at(0.9975, trained, tmp_path / "checkpoints/second/best.pt", seconds=4000.0)
     return mnist
 
 
@@ -36,7 +34,7 @@ def test_the_runs_are_listed_the_newest_first_and_the_one_to_use_has_a_star(two)
     assert done.exit_code == 0
     headings, second, first = (line.split() for line in done.stdout.splitlines())
     assert headings == ["name", "model", "epochs", "val", "accuracy", "seconds", "saved", "size"]
-    assert second[:6] == ["*", "second", "mlp", "1", "75.00", "%"]  # of the best epoch
+    assert second[:6] == ["*", "second", "mlp", "1", "99.75", "%"]  # of the best epoch
     assert first[:3] == ["first", "mlp", "1"]
     assert second[-2:] == ["3.2", "MB"]
 
@@ -46,12 +44,15 @@ def test_the_star_is_at_the_run_that_predict_takes(two, tmp_path, trained):
     (used,) = (json.loads(line) for line in two("runs", "--json").stdout.splitlines() if json.loads(line)["used"])
     assert used["checkpoint"] == "checkpoints/first/last.pt"
     assert "Using checkpoints/first/last.pt " in two("predict", "none.png").stderr
+    for path in tmp_path.glob("checkpoints/*/*.pt"):
+        measured_at(0.98, trained, path)
+    assert not any(json.loads(line)["used"] for line in two("runs", "--json").stdout.splitlines())
 
 
 def test_json_has_an_object_for_each_run(two):
     second, first = (json.loads(line) for line in two("runs", "--json").stdout.splitlines())
     assert second["checkpoint"] == "checkpoints/second/best.pt"
-    assert (second["val_accuracy"], second["epochs"], second["planned_epochs"]) == (0.75, 1, 1)
+    assert (second["val_accuracy"], second["epochs"], second["planned_epochs"]) == (0.9975, 1, 1)
     assert (first["name"], first["parameters"], first["error"]) == ("first", 269_322, None)
     assert first["size"] == os.stat("checkpoints/first/last.pt").st_size
     assert first["saved"].startswith("1970-01-1")
@@ -73,7 +74,7 @@ def test_a_narrow_terminal_gets_the_names_and_scores_whole(two, tmp_path):
     environment = {**os.environ, "COLUMNS": "40"}
     subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, cwd=tmp_path, env=environment, check=True)
     table = os.read(ours, 10_000).decode()
-    assert all(text in table for text in ("first", "second", "val accuracy", "75.00 %"))
+    assert all(text in table for text in ("first", "second", "val accuracy", "99.75 %"))
     assert "size" not in table
 
 

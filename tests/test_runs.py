@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from test_checkpoints import measured_at
 
 from mnist_cli.config import PRETRAINED, TrainConfig, read_toml
 from mnist_cli.errors import CheckpointError, ConfigError
@@ -146,6 +147,20 @@ def test_the_default_is_what_the_environment_names_else_the_newest_run(first, mo
     monkeypatch.setenv("MNIST_CHECKPOINT", "first")
     assert runs.find_checkpoint(None) == Path("checkpoints/first/best.pt")
     assert runs.find_checkpoint("second") == Path("checkpoints/second/last.pt")
+
+
+def test_the_default_to_predict_with_is_the_newest_run_that_can_be_used_or_cannot_be_read(trained):
+    assert runs.find_default() == runs.DefaultCheckpoint(PRETRAINED)
+    for age, (name, val_accuracy) in enumerate([("worst", 0.1), ("bad", 0.98), ("good", 0.99), ("best", 0.999)]):
+        run = runs.create(name, CONFIG)
+        measured_at(val_accuracy, trained, run.last_path)
+        os.utime(run.last_path, (1000 - age, 1000 - age))
+        runs.release(run)
+    found = runs.find_default()
+    assert found.path == Path("checkpoints/good/last.pt")
+    assert found.passed_over.path == Path("checkpoints/worst/last.pt")
+    Path("checkpoints/worst/last.pt").write_text("not a checkpoint")
+    assert runs.find_default() == runs.DefaultCheckpoint(Path("checkpoints/worst/last.pt"))
 
 
 def test_a_name_that_is_neither_a_file_nor_a_run_is_an_error_and_a_path_stays():

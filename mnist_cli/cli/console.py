@@ -23,6 +23,7 @@ from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError, MnistError, ProcessError
 from mnist_cli.names import encode_any, printable
 from mnist_cli.results import percent
+from mnist_cli.training import runs
 
 if TYPE_CHECKING:
     from mnist_cli.datasets.data_folder import DataFolder
@@ -42,13 +43,16 @@ DataDir = Annotated[
 CHECKPOINT = "CHECKPOINT|RUN"  # where one is named
 CHECKPOINT_HELP = "a file that `mnist train` or `mnist export` wrote, the name of a run, `latest` or `pretrained`"
 DEFAULT_CHECKPOINT = "MNIST_CHECKPOINT, else the newest run, else the model that ships with mnist"
+DEFAULT_MODEL = (
+    "MNIST_CHECKPOINT, else the newest run unless it is far less accurate than the model that ships, else that"
+)
 ModelToUse = Annotated[
     Path | None,
     typer.Option(
         readable=False,
         metavar=CHECKPOINT,
         help=f"The model to use: {CHECKPOINT_HELP}.",
-        show_default=DEFAULT_CHECKPOINT,
+        show_default=DEFAULT_MODEL,
     ),
 ]
 Device = Annotated[
@@ -219,6 +223,20 @@ def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> "D
         for file, fault in folder.faults.items():
             say(f"Repaired {mnist_files.raw_dir(folder.path) / file.name}, which {fault}.")
     return folder
+
+
+def find_model(checkpoint: Path | None) -> Path:
+    """Return the checkpoint to predict with, and report a newer run that is passed over."""
+    if checkpoint:
+        return runs.find_checkpoint(checkpoint)
+    default = runs.find_default()
+    if (bad := default.passed_over) and bad.val_accuracy is not None:
+        run = runs.of(bad.path).name
+        say(
+            f"Not using the newest run, {run}: its val accuracy of {percent(bad.val_accuracy)} is more than a percentage "
+            f"point below that of the model that ships. `--checkpoint {run}` uses it."
+        )
+    return default.path
 
 
 def describe_model(loaded: "LoadedModel", is_named: bool) -> str:

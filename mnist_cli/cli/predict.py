@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from mnist_cli.cli.console import Device, ModelToUse, describe_model, say, show_error
+from mnist_cli.cli.console import Device, ModelToUse, describe_model, find_model, say, show_error
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.errors import ConfigError
 from mnist_cli.names import printable
 from mnist_cli.recognition.result import Result
-from mnist_cli.training import runs
 
 MIN_FILES_FOR_BAR = 50  # a progress bar is shown for more files than this
 MAX_NAME_CHARACTERS = 50  # of an explanation; with a number and a temporary suffix the file system must still allow it
@@ -82,7 +81,7 @@ def predict(
     from mnist_cli.recognition import pipeline, sources
 
     decode.silence_libraries()
-    loaded = backends.load(runs.find_checkpoint(checkpoint), device)
+    loaded = backends.load(find_model(checkpoint), device)
     say(describe_model(loaded, is_named=checkpoint is not None))
     if explain:
         explain.mkdir(parents=True, exist_ok=True)

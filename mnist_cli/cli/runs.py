@@ -123,7 +123,8 @@ def list_runs(
     if not found:
         say(f"There are no runs in the folder {CHECKPOINTS_DIR} yet; `mnist train` makes one.")
     _check_names(names or ())
-    rows = [_look_at(run, is_used=run is found[0]) for run in found if not names or run.name in names]
+    used = training_runs.find_default().path
+    rows = [_look_at(run, is_used=run.result_path == used) for run in found if not names or run.name in names]
     rows.sort(key=ORDERS[sort])
     if best:
         rows = [_best(rows)]

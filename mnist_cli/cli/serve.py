@@ -15,9 +15,8 @@ from typing import Annotated
 import typer
 
 from mnist_cli import cores
-from mnist_cli.cli.console import ModelToUse, command, describe_model, say
+from mnist_cli.cli.console import ModelToUse, command, describe_model, find_model, say
 from mnist_cli.errors import ConfigError, missing
-from mnist_cli.training import runs
 
 LOCAL = ("localhost", "127.", "::1")  # prefixes of addresses that only this machine can reach
 
@@ -87,7 +86,7 @@ def serve(
         workers = workers or cores.available()
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each worker
-        loaded = backends.load(runs.find_checkpoint(checkpoint))
+        loaded = backends.load(find_model(checkpoint))
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
         _log_to_stderr(verbose)
         for handler in logging.getLogger().handlers:

@@ -6,17 +6,20 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 
 from mnist_cli.config import CHECKPOINTS_DIR, PRETRAINED, RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.files import lock, replacing
-from mnist_cli.models import pretrained
+from mnist_cli.models import checkpoint_info, pretrained
+from mnist_cli.models.checkpoint_info import Header
 
 # A folder's name: no separator, no dot or dash before it, no dot or space behind it, short in any script.
 DEFAULT_VARIABLE = "MNIST_CHECKPOINT"  # of the environment: the checkpoint to use where none is named
 LATEST = Path("latest")  # stands for the newest run wherever a checkpoint is named
+PASSED_OVER = 0.01  # of val accuracy below the model that ships: a run that is worse predicts only when it is named
 NAME = re.compile(r"[^\W_]([\w.+= -]{0,58}[\w+=-])?")
 
 
@@ -73,6 +76,39 @@ def find(checkpoints_dir: Path) -> list[Run]:
     """Return the runs below `checkpoints_dir` that have a checkpoint, the one that was saved last first."""
     found = [(path.stat().st_mtime, path) for path in checkpoints_dir.glob("*/last.pt") if path.is_file()]
     return [of(path) for _, path in sorted(found, reverse=True)]
+
+
+@dataclass(frozen=True)
+class DefaultCheckpoint:
+    """What to predict with where no checkpoint is named."""
+
+    path: Path
+    passed_over: Header | None = None  # of the newest run, if that is much less accurate than the model that ships
+
+
+def find_default() -> DefaultCheckpoint:
+    """Return what to predict with where none is named: the value of MNIST_CHECKPOINT, else the newest good run, else PRETRAINED.
+
+    A run whose val accuracy is more than PASSED_OVER below that of the model that ships is not good: most likely it was
+    an experiment. A checkpoint that cannot be read counts as good, so that whoever opens it reports what is wrong with it.
+    """
+    if named := os.environ.get(DEFAULT_VARIABLE):
+        return DefaultCheckpoint(find_checkpoint(named))
+    passed_over = None
+    for run in find(CHECKPOINTS_DIR):
+        try:
+            header = checkpoint_info.read(run.result_path)
+        except CheckpointError:
+            return DefaultCheckpoint(run.result_path, passed_over)
+        if header.val_accuracy is None or header.val_accuracy >= _accuracy_of_pretrained() - PASSED_OVER:
+            return DefaultCheckpoint(run.result_path, passed_over)
+        passed_over = passed_over or header
+    return DefaultCheckpoint(PRETRAINED, passed_over)
+
+
+@cache
+def _accuracy_of_pretrained() -> float:
+    return checkpoint_info.read(pretrained.CHECKPOINT).val_accuracy or 0.0
 
 
 def find_newest(checkpoints_dir: Path) -> Path:
