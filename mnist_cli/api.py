@@ -29,6 +29,7 @@ from mnist_cli.models import backends, interface
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.pictures import decode
 from mnist_cli.recognition import pipeline, sources
+from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.pipeline import Options
 from mnist_cli.recognition.result import Result
 from mnist_cli.recognition.sources import AnyPath, Source
@@ -82,25 +83,31 @@ class Recognizer(LoadedModel):
 
     @overload
     def find_digits(  # type: ignore[overload-overlap]
-        self, pictures: Source, *, min_confidence: float = ...
+        self, pictures: Source, *, min_confidence: float = ..., pattern: str | None = ...
     ) -> PictureResult: ...
     @overload
-    def find_digits(self, pictures: Iterable[Source], *, min_confidence: float = ...) -> list[PictureResult]: ...
+    def find_digits(
+        self, pictures: Iterable[Source], *, min_confidence: float = ..., pattern: str | None = ...
+    ) -> list[PictureResult]: ...
 
     def find_digits(
-        self, pictures: Source | Iterable[Source], *, min_confidence: float = 0.0
+        self, pictures: Source | Iterable[Source], *, min_confidence: float = 0.0, pattern: str | None = None
     ) -> PictureResult | list[PictureResult]:
         """Return all digits of a picture as `digits`, `text`, `numbers` and `lines`, or a list of such results for many pictures.
 
-        Raises ImageError when a single picture cannot be read; among many, it has a result with an `error`.
+        With a `pattern` such as `dddd-dd` they are those of the line that has this form.
+
+        Raises ImageError when a single picture cannot be read; among many, it has a result with an `error`. Raises
+        ConfigError for what is not a pattern.
         """
-        return self._recognize(pictures, many=True, min_confidence=min_confidence)
+        form = None if pattern is None else Pattern(pattern)
+        return self._recognize(pictures, many=True, min_confidence=min_confidence, pattern=form)
 
     def _recognize(
-        self, pictures: Source | Iterable[Source], many: bool, min_confidence: float
+        self, pictures: Source | Iterable[Source], many: bool, min_confidence: float, pattern: Pattern | None = None
     ) -> PictureResult | list[PictureResult]:
         is_one = sources.is_one(pictures)
-        options = Options(many, min_confidence, keep_pixels=is_one)
+        options = Options(many, min_confidence, keep_pixels=is_one, pattern=pattern)
         is_list = not (is_one or isinstance(pictures, str | PathLike))
         several = cast("Iterable[Source]", pictures if is_list else [pictures])
         batches = pipeline.recognize(self.model, sources.expand(several), options)

@@ -216,7 +216,7 @@ def test_the_likeliest_digits(mnist, trained, seven):
 
 def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path, monkeypatch):
     shapes = []
-    monkeypatch.setattr(detection, "find_digits", lambda model, picture, least: shapes.append(picture.shape) or [])
+    monkeypatch.setattr(detection, "find_digits", lambda model, picture, *how: shapes.append(picture.shape) or [])
     for name in ("a.png", "b.png"):
         Image.new("L", (1000, 500)).save(tmp_path / name)
     done = mnist("predict", "--many", "a.png", "b.png", "--checkpoint", trained)
@@ -226,7 +226,7 @@ def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path,
 
 def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
     page = [Detection((10, 20, 30, 40), SEVEN), Detection((10, 80, 30, 40), SEVEN, line=1)]
-    monkeypatch.setattr(detection, "find_digits", lambda model, picture, least: page)
+    monkeypatch.setattr(detection, "find_digits", lambda model, picture, *how: page)
     assert mnist("predict", "--many", seven, "--checkpoint", trained).stdout == "seven.png: 7 7\n"
     answer = json.loads(mnist("predict", "--many", seven, "--json", "--checkpoint", trained).stdout)
     assert (answer["text"], [digit["digit"] for digit in answer["digits"]]) == ("7\n7", [7, 7])
@@ -234,7 +234,7 @@ def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
 
 def test_many_digits_are_shown_with_the_likeliest_and_explained(mnist, trained, seven, tmp_path, monkeypatch):
     page = [Detection((10, 20, 30, 40), SEVEN), Detection((10, 80, 30, 40), SEVEN, line=1)]
-    monkeypatch.setattr(detection, "find_digits", lambda model, picture, least: page)
+    monkeypatch.setattr(detection, "find_digits", lambda model, picture, *how: page)
     options = ["--many", "--show", "--top-k", "2", "--explain", "why", "--checkpoint", trained]
     done = mnist("predict", seven, *options)
     assert done.exit_code == 0
@@ -338,3 +338,12 @@ class TestOnATerminal:
         shown = self.run(tmp_path, "stderr", *[seven] * 99, "none.png", "--checkpoint", trained)
         assert "pictures" in shown
         assert re.search(r"\x1b\[2K\S*Error:\S* none.png: there is no such file\r\n", shown)
+
+
+def test_a_form_is_given_as_a_pattern_or_as_a_number_of_digits(mnist, seven):
+    printed = mnist("predict", "--pattern", "d", seven, "--checkpoint", "pretrained").stdout
+    assert printed == mnist("predict", "--digits", "1", seven, "--checkpoint", "pretrained").stdout == "seven.png: 7\n"
+    missing = json.loads(mnist("predict", "--pattern", "dd-dd", seven, "--json", "--checkpoint", "pretrained").stdout)
+    assert (missing["text"], missing["reason"]) == ("", "nothing like dd-dd")
+    for wrong in (["--pattern", "12"], ["--pattern", "dd", "--digits", "2"]):
+        assert mnist("predict", *wrong, seven).exit_code == 2

@@ -13,6 +13,8 @@ from mnist_cli.cli.console import Device, ModelToUse, describe_model, find_model
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.errors import ConfigError
 from mnist_cli.names import printable
+from mnist_cli.recognition import patterns
+from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.result import Result
 
 MIN_FILES_FOR_BAR = 50  # a progress bar is shown for more files than this
@@ -29,6 +31,19 @@ def predict(
     many: Annotated[
         bool, typer.Option("--many", help="Read all the digits in each picture as numbers, line by line.")
     ] = False,
+    digits: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=patterns.MAX_LENGTH, help="Read the line that has this many digits; as --pattern with so many d."
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="dddd-dd",
+            help="Read the line that has this form: d is a digit, and one of `-/.,:` or a space parts groups of digits.",
+        ),
+    ] = None,
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Reject a digit as `unclear` when its probability is below this.")
     ] = 0.0,
@@ -71,10 +86,13 @@ def predict(
     \b
       mnist predict seven.png
       mnist predict --many page.jpg
+      mnist predict --pattern dd/dd/dddd date.png
       mnist predict photos/ --min-confidence 0.9 --csv > digits.csv
       mnist predict seven.png --top-k 3 --show --explain why/
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     _refuse_contradictions(top_k, as_json, as_csv)
+    form = _form_of(digits, pattern)
+    many = many or form is not None
 
     from mnist_cli.models import backends
     from mnist_cli.pictures import decode, folders
@@ -90,7 +108,7 @@ def predict(
     if line := folders.describe_left_out(left_out, names):
         say(line)
     writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
-    options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None)
+    options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None, pattern=form)
     results = _with_bar(pipeline.recognize(loaded.model, names, options), len(names))
     if not _write(results, writer, explain, loaded.path):
         raise typer.Exit(1)
@@ -102,6 +120,15 @@ def _refuse_contradictions(top_k: int | None, as_json: bool, as_csv: bool) -> No
         raise ConfigError("--json and --csv do not go together; choose one of them")
     if as_csv and top_k:
         raise ConfigError("--csv has the probabilities of all digits, so --top-k does not go with it")
+
+
+def _form_of(digits: int | None, pattern: str | None) -> Pattern | None:
+    """Return the form that a line has to have, if any; raises ConfigError when there are two."""
+    if digits and pattern is not None:
+        raise ConfigError("--digits and --pattern do not go together; --pattern says how many digits there are")
+    if digits:
+        return Pattern(patterns.DIGIT * digits)
+    return None if pattern is None else Pattern(pattern)
 
 
 def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None, model: Path) -> bool:

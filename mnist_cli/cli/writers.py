@@ -49,7 +49,7 @@ class LineWriter:
         if not result.digits:
             return _words(result.prediction, result.reason, self.top_k)
         below = [f"  {_words(digit.prediction, digit.prediction.reason, self.top_k)}" for digit in result.digits]
-        return "\n".join([" ".join(result.numbers), *(below if self.top_k else [])])
+        return "\n".join([" ".join(line.text for line in result.lines), *(below if self.top_k else [])])
 
 
 class JsonWriter:

@@ -14,6 +14,8 @@ from mnist_cli.arrays import Picture
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import normalize, segment
 from mnist_cli.pictures.segment import Binarization, Candidate
+from mnist_cli.recognition import patterns
+from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.predictions import Prediction, classify_frames, reject
 
 SYMBOL_BONUS = 1.0  # log-odds that each symbol adds when the binarizations of a picture are compared
@@ -32,6 +34,7 @@ class Detection:
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
     prediction: Prediction
     line: int = 0  # the number of its line, from the top
+    before: str | None = None  # the separator that a pattern has before it; None without a pattern, where gaps decide
 
     @property
     def text(self) -> str:
@@ -43,12 +46,15 @@ Symbols = list[tuple[Detection, float]]  # the symbols of a page, each with its 
 Found = NDArray[np.bool_]
 
 
-def find_digits(model: Model, picture: Picture, min_confidence: float = 0.0) -> list[Detection]:
+def find_digits(
+    model: Model, picture: Picture, min_confidence: float = 0.0, pattern: Pattern | None = None
+) -> list[Detection]:
     """Return the digits of a picture in reading order, with a reason for each symbol among them that is not a digit.
 
-    Boxes are in the pixels of `picture`, which should not be reduced, since a digit on a page is small.
+    Boxes are in the pixels of `picture`, which should not be reduced, since a digit on a page is small. With a
+    `pattern` they are the digits of the line that fits it best, and none when no line does.
     """
-    results = [_find(model, binarized, min_confidence) for binarized in segment.binarizations(picture)]
+    results = [_find(model, binarized, min_confidence, pattern) for binarized in segment.binarizations(picture)]
     results = [symbols for symbols in results if symbols]
     total = [sum(worth for _, worth in symbols) for symbols in results]
     agreed = [sum(np.log(_agreement(symbols, results))) for symbols in results]
@@ -83,7 +89,7 @@ def _found_in(symbols: Symbols, others: Symbols) -> Found:
     return found
 
 
-def _find(model: Model, binarized: Binarization, min_confidence: float) -> Symbols:
+def _find(model: Model, binarized: Binarization, min_confidence: float, pattern: Pattern | None) -> Symbols:
     """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
     lines = segment.candidates(segment.lines(binarized.ink, binarized.gap))
     frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
@@ -93,13 +99,19 @@ def _find(model: Model, binarized: Binarization, min_confidence: float) -> Symbo
     for number, line in enumerate(lines):
         predictions = {candidate: next(classified) for candidate in line}
         worth = {candidate: _worth(model, candidate, prediction) for candidate, prediction in predictions.items()}
+        path = segment.best_path(worth)
+        if pattern:
+            path = patterns.best_fit(worth, pattern, best_worth=sum(worth[candidate] for candidate in path))
         symbols = []
-        for candidate in segment.best_path(worth):
+        for place, candidate in enumerate(path):
             prediction = reject(model, replace(predictions[candidate], ink=candidate.part.ink), min_confidence)
             if not candidate.small or is_sure(prediction):
-                box = binarized.box(candidate.part)
-                symbols.append((Detection(box, prediction, number), worth[candidate] + SYMBOL_BONUS))
+                before = pattern.before[place] if pattern else None
+                detection = Detection(binarized.box(candidate.part), prediction, number, before)
+                symbols.append((detection, worth[candidate] + SYMBOL_BONUS))
         detections.append(symbols)
+    if pattern:
+        return max(detections, key=lambda line: sum(worth for _, worth in line), default=[])
     return _without_specks(detections)
 
 

@@ -52,8 +52,8 @@ class Line:
 
     @property
     def text(self) -> str:
-        """Its numbers, with a space between them."""
-        return " ".join(number.text for number in self.numbers)
+        """Its numbers, with a space between them, or the separators of a pattern."""
+        return "".join((number.digits[0].before or " ") + number.text for number in self.numbers)[1:]
 
 
 def group(digits: "Sequence[Detection]") -> list[Line]:
@@ -63,14 +63,17 @@ def group(digits: "Sequence[Detection]") -> list[Line]:
 
 
 def _split(line: "list[Detection]") -> "list[list[Detection]]":
-    """Return the digits of each number of a line: it ends at a gap that is large for the digits and for the line."""
-    gaps = [_gap(left, right) for left, right in pairwise(line)]
-    height = median(digit.box[3] for digit in line)
-    # The end of the smallest third, since in a line of short numbers more than half of the gaps are between them.
-    usual = sorted(gaps)[(len(gaps) - 1) // 3] if len(gaps) > 1 else 0.0
-    widest = min(max(LEAST_GAP * height, UNUSUAL * usual), LARGEST_GAP * height)
-    ends = [0, *(index for index, gap in enumerate(gaps, 1) if gap > widest), len(line)]
-    return [line[start:end] for start, end in pairwise(ends)]
+    """Return the digits of each number of a line: it ends where a pattern has a separator, or at a gap that is large for the digits and for the line."""
+    if line[0].before is not None:
+        starts = [place for place, digit in enumerate(line) if place == 0 or digit.before]
+    else:
+        gaps = [_gap(left, right) for left, right in pairwise(line)]
+        height = median(digit.box[3] for digit in line)
+        # The end of the smallest third, since in a line of short numbers more than half of the gaps are between them.
+        usual = sorted(gaps)[(len(gaps) - 1) // 3] if len(gaps) > 1 else 0.0
+        widest = min(max(LEAST_GAP * height, UNUSUAL * usual), LARGEST_GAP * height)
+        starts = [0, *(place for place, gap in enumerate(gaps, 1) if gap > widest)]
+    return [line[start:end] for start, end in pairwise([*starts, len(line)])]
 
 
 def _gap(left: "Detection", right: "Detection") -> float:

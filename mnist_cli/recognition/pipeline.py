@@ -11,6 +11,7 @@ from mnist_cli.models.interface import Model
 from mnist_cli.pictures import decode
 from mnist_cli.prefetch import one_ahead
 from mnist_cli.recognition import classification, sources
+from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.recognition.result import Result
 from mnist_cli.recognition.sources import Source
@@ -26,6 +27,7 @@ class Options:
     min_confidence: float = 0.0  # below this probability a digit is `unclear`
     keep_pixels: bool = False  # keep the picture and its ink in the result, to draw them; a third batch is then held
     max_pixels: int = decode.MAX_PIXELS  # of encoded bytes
+    pattern: Pattern | None = None  # the form of the line to find, if `many`
 
 
 def recognize(model: Model, pictures: Iterable[Source], options: Options) -> Iterator[list[Result]]:
@@ -77,11 +79,13 @@ def _detect(model: Model, results: list[Result], options: Options) -> list[Resul
     detected = []
     for result in results:
         if result.picture is not None:
-            found = detection.find_digits(model, result.picture, options.min_confidence)
+            found = detection.find_digits(model, result.picture, options.min_confidence, options.pattern)
             digits = [replace(digit, prediction=_trimmed(digit.prediction, options)) for digit in found]
             only = digits[0].prediction if len(digits) == 1 else None
             picture = result.picture if options.keep_pixels else None
             result = replace(result, digits=digits, prediction=only, picture=picture)
+            if options.pattern:
+                result = replace(result, no_digits=f"nothing like {options.pattern.symbols}")
         detected.append(result)
     return detected
 

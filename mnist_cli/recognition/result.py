@@ -23,6 +23,7 @@ class Result:
     digits: "Sequence[Detection]" = ()  # in reading order, when a picture may have several
     error: MnistError | None = None  # why the picture could not be read
     picture: "Picture | None" = None
+    no_digits: str = "no digit"  # the reason where `digits` were looked for and there are none
 
     def __repr__(self) -> str:
         facts: dict[str, object] = {"path": str(self.path)} if self.path else {}
@@ -56,12 +57,12 @@ class Result:
             return self.prediction.reason
         if self.error:
             return str(self.error)
-        return "several digits" if self.digits else "no digit"
+        return "several digits" if self.digits else self.no_digits
 
     @property
     def text(self) -> str:
         """The digits as text, line by line, with a `?` for each that has a reason; `numbers` has the spaces, too."""
-        return "\n".join("".join(number.text for number in line.numbers) for line in self.lines)
+        return "\n".join(line.text.replace(" ", "") for line in self.lines)
 
     @property
     def lines(self) -> list[Line]:
