@@ -13,7 +13,7 @@ def ask_all(work, items, **options):
         return work(some)
 
     async def ask():
-        batcher = Batcher(worked, **{"largest": 10, "wait": 0.01, **options})
+        batcher = Batcher(worked, **{"max_size": 10, "wait": 0.01, **options})
         return await asyncio.gather(*(batcher.submit(item) for item in items), return_exceptions=True)
 
     return asyncio.run(ask())
@@ -27,7 +27,7 @@ def test_requests_that_arrive_together_are_one_batch_with_a_result_each():
 
 def test_a_batch_is_never_larger_than_allowed():
     batches = []
-    ask_all(lambda items: batches.append(items) or items, range(5), largest=2)
+    ask_all(lambda items: batches.append(items) or items, range(5), max_size=2)
     assert batches == [[0, 1], [2, 3], [4]]
 
 
@@ -43,7 +43,7 @@ def test_the_next_batch_gathers_while_as_many_as_allowed_are_worked_on(allowed, 
             await may_go.wait()
             return items
 
-        batcher = Batcher(work, largest=10, wait=0, batches=allowed)
+        batcher = Batcher(work, max_size=10, wait=0, batches=allowed)
         asked = []
         for item in (1, 2, 3):
             asked.append(asyncio.create_task(batcher.submit(item)))
@@ -64,7 +64,7 @@ def test_a_later_request_is_handled():
         return items
 
     async def ask():
-        batcher = Batcher(work, largest=1, wait=0)
+        batcher = Batcher(work, max_size=1, wait=0)
         return [await batcher.submit(item) for item in range(20)]
 
     assert asyncio.run(ask()) == [*range(20)]
@@ -76,13 +76,13 @@ def test_an_error_is_raised_for_the_whole_batch_and_later_requests_succeed():
             raise ValueError("no zeros")
         return items
 
-    first, second, third = ask_all(work, [0, 1, 2], largest=2)
+    first, second, third = ask_all(work, [0, 1, 2], max_size=2)
     assert str(first) == str(second) == "no zeros"
     assert third == 2
 
 
 def test_too_few_results_are_an_error_and_later_requests_succeed():
-    *wrong, right = ask_all(lambda items: items[:1], [1, 2, 3], largest=2)
+    *wrong, right = ask_all(lambda items: items[:1], [1, 2, 3], max_size=2)
     assert [type(error) for error in wrong] == [ValueError, ValueError]
     assert right == 3
 
@@ -95,7 +95,7 @@ def test_a_cancelled_request_is_left_out():
         return items
 
     async def ask():
-        batcher = Batcher(work, largest=10, wait=0.01)
+        batcher = Batcher(work, max_size=10, wait=0.01)
         gone, stays = (asyncio.create_task(batcher.submit(item)) for item in (1, 2))
         await asyncio.sleep(0)
         gone.cancel()
@@ -117,7 +117,7 @@ def ask_in_order(asked, **options):
         return items
 
     async def ask():
-        batcher = Batcher(work, **{"largest": 1, "wait": 0.01, **options})
+        batcher = Batcher(work, **{"max_size": 1, "wait": 0.01, **options})
         return await asyncio.gather(*(batcher.submit(*pair) for pair in asked))
 
     assert asyncio.run(ask()) == [item for item, _ in asked]
@@ -127,7 +127,7 @@ def ask_in_order(asked, **options):
 def test_addresses_take_turns():
     asked = [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")]
     assert ask_in_order(asked) == [1, 4, 5, 2, 3]
-    assert ask_in_order(asked, largest=2) == [1, 2, 4, 5, 3]  # a batch is of one address
+    assert ask_in_order(asked, max_size=2) == [1, 2, 4, 5, 3]  # a batch is of one address
 
 
 def test_an_address_has_no_more_batches_at_once_than_allowed_and_another_has_one_beside_them():
@@ -143,7 +143,7 @@ def test_an_address_has_no_more_batches_at_once_than_allowed_and_another_has_one
         return items
 
     async def ask():
-        batcher = Batcher(work, largest=1, wait=0)
+        batcher = Batcher(work, max_size=1, wait=0)
         return await asyncio.gather(*(batcher.submit(item, item[0]) for item in ("a1", "a2", "a3", "b1")))
 
     assert asyncio.run(ask()) == ["a1", "a2", "a3", "b1"]
@@ -156,7 +156,7 @@ def test_an_item_that_waits_too_long_is_given_up_but_not_one_that_is_worked_on()
         return items
 
     async def ask():
-        batcher = Batcher(work, largest=1, wait=0, patience=0.05)
+        batcher = Batcher(work, max_size=1, wait=0, max_wait=0.05)
         return await asyncio.gather(*map(batcher.submit, (1, 2)), return_exceptions=True)
 
     first, second = asyncio.run(ask())

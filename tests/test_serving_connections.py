@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from mnist_cli.serving import connections, uploads
 from mnist_cli.serving.connections import Connections, group_of
 from mnist_cli.serving.guard import Guard
-from mnist_cli.serving.limits import Limits, Shares
+from mnist_cli.serving.limits import Limits, SharedPool
 from mnist_cli.serving.server import Server
 
 SECONDS = 30  # in which what is asked for has to happen, also on a busy machine
@@ -29,9 +29,8 @@ POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
 def serving(**limits):
     """Serve a small application in a thread; yields a function that connects, which has the `server` and `may_go`."""
     app, may_go = FastAPI(), threading.Event()
-    places = Shares(limits.get("requests", Limits.requests))
-    app.state.limits, app.state.places = Limits(**limits), places
-    app.state.engine = SimpleNamespace(stop=may_go.set)
+    slots = SharedPool(limits.get("requests", Limits.requests))
+    app.state.service = SimpleNamespace(limits=Limits(**limits), slots=slots, engine=SimpleNamespace(stop=may_go.set))
     app.add_middleware(Guard, origins=(), only_local=False)
 
     @app.get("/")
@@ -48,7 +47,7 @@ def serving(**limits):
 
     @app.post("/wait")
     def wait():
-        with places.reserve("127.0.0.1") as take:
+        with slots.reserve("127.0.0.1") as take:
             take(1)
             may_go.wait(SECONDS)
         return PlainTextResponse("waited")
@@ -234,7 +233,7 @@ def test_a_new_connection_ends_the_one_that_has_waited_the_longest_of_the_busies
 def test_when_all_connections_are_answered_a_new_one_is_refused():
     with serving(connections=1) as connect:
         first = connect(b"POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-        wait_until(lambda: not connect.server.table.places.has_room("127.0.0.1", 64))
+        wait_until(lambda: not connect.server.table.slots.has_room("127.0.0.1", 64))
         status, headers, body = response(connect())
         assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
         assert json.loads(body)["reason"] == connections.TOO_MANY
@@ -252,14 +251,14 @@ def wait_until(is_so):
 def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch):
     for soft, most in ((1_024, 512), (256, 176), (64, 1), (resource.RLIM_INFINITY, 512)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
-        assert Connections(Shares(1), Limits()).most == most
+        assert Connections(SharedPool(1), Limits()).most == most
 
 
 def test_a_request_without_a_place_is_refused_before_it_is_read_and_the_connection_is_kept(monkeypatch):
     monkeypatch.setattr(connections, "PAUSE_SECONDS", 0.1)
     with serving(requests=1) as connect:
         first = connect(b"POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-        wait_until(lambda: not connect.server.table.places.has_room("127.0.0.1"))
+        wait_until(lambda: not connect.server.table.slots.has_room("127.0.0.1"))
         client = connect()
         for body in (b"abc", b"x" * 100_000):
             client.sendall(POST % (len(body), body))

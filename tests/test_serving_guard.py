@@ -26,7 +26,7 @@ def test_a_local_service_answers_to_the_names_of_this_machine(host):
 def test_a_local_service_answers_to_no_other_name():
     answer = ask({"Host": "evil.example"})
     assert answer.status_code == 403
-    assert answer.json()["reason"].startswith("this service is not called evil.example")
+    assert answer.json()["reason"].startswith("the host name evil.example is not allowed")
 
 
 def test_a_service_for_all_answers_to_any_name():

@@ -1,11 +1,11 @@
 import pytest
 
-from mnist_cli.serving.limits import Full, Limits, Shares
+from mnist_cli.serving.limits import Full, Limits, SharedPool
 
 
 def test_an_address_alone_has_half_and_leaves_the_other_half_to_others():
-    shares = Shares(Limits().requests)
-    with shares.reserve("a") as take, shares.reserve("b") as take_other:
+    pool = SharedPool(Limits().requests)
+    with pool.reserve("a") as take, pool.reserve("b") as take_other:
         for _ in range(64):
             take(1)
         with pytest.raises(Full):
@@ -16,23 +16,23 @@ def test_an_address_alone_has_half_and_leaves_the_other_half_to_others():
 
 
 def test_an_address_that_has_nothing_may_take_what_is_free():
-    shares = Shares(1)
-    with shares.reserve("a") as take:
+    pool = SharedPool(1)
+    with pool.reserve("a") as take:
         take(1)
-        assert not shares.has_room("b")
-    assert shares.has_room("b")
+        assert not pool.has_room("b")
+    assert pool.has_room("b")
 
 
 def test_what_is_taken_is_given_back_also_after_an_error():
-    shares = Shares(100)
-    with pytest.raises(ZeroDivisionError), shares.reserve("a") as take:
+    pool = SharedPool(100)
+    with pytest.raises(ZeroDivisionError), pool.reserve("a") as take:
         take(50 // 0)
-    with shares.reserve("a") as take:
+    with pool.reserve("a") as take:
         take(50)
         with pytest.raises(Full):
             take(1)
-    assert shares.free == 100
-    assert shares.has_room("a", 100)
-    with shares.reserve("a") as take:
+    assert pool.free == 100
+    assert pool.has_room("a", 100)
+    with pool.reserve("a") as take:
         take(50)
-    assert shares.free == 100
+    assert pool.free == 100

@@ -1,13 +1,14 @@
-"""The routes of the service."""
+"""The application: its routes, and the responses to errors."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
 import jinja2
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -22,8 +23,9 @@ from mnist_cli.models.backends import LoadedModel
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
 from mnist_cli.serving.guard import Guard
-from mnist_cli.serving.limits import Full, Limits, Shares
+from mnist_cli.serving.limits import Full, Limits, SharedPool
 from mnist_cli.serving.replies import HealthReply, ModelReply, Reply, SavedReply, refuse
+from mnist_cli.serving.uploads import Upload
 from mnist_cli.version import __version__
 
 PAGE = Path(__file__).with_name("page")
@@ -32,19 +34,31 @@ DESCRIPTION = (
     "stored but those sent to /api/corrections."
 )
 MEANINGS = {
-    403: "not for this origin, or not collected",
+    403: "origin not allowed, or corrections are not collected",
     408: "the picture did not arrive in time",
     413: "too large",
-    415: "not a picture in a format that is read",
-    422: "corrupted, or no picture, or an invalid parameter",
+    415: "not a picture in a supported format",
+    422: "a corrupted picture, no picture, or an invalid parameter",
     503: "too many requests; see Retry-After",
-    507: "it could not be saved",
+    507: "the picture could not be saved",
 }
 BINARY = {"type": "string", "format": "binary"}
 PICTURES = {f"image/{kind}": {"schema": BINARY} for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff")}
 FORM = {
     "multipart/form-data": {"schema": {"type": "object", "properties": {"picture": {"type": "array", "items": BINARY}}}}
 }
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes and the server use, as `app.state.service`."""
+
+    loaded: LoadedModel
+    engine: Engine
+    limits: Limits
+    slots: SharedPool  # one for each request that is being answered
+    memory: SharedPool  # bytes of the bodies that have arrived
+    corrections: Corrections | None  # None without --collect
 
 
 def build(
@@ -58,115 +72,52 @@ def build(
     """Return the application that recognizes pictures with a model.
 
     Corrections are saved in the folder `collect`; requests may come from pages of `origins`, and with `only_local` under
-    names of this machine only. So many `workers` may read the pictures of one client at once; there are more for pages and for others.
+    names of this machine only. At most `workers` processes read the pictures of one client at once; there are more for pages and
+    for other clients.
 
-    Its state has the `engine`, the `limits`, and the `places` of the requests that are answered.
+    Its `state.service` is a Service.
     """
     limits = limits or Limits()
     uploads.silence_form_parser()
-    engine, places, memory = Engine(loaded, workers, limits), Shares(limits.requests), Shares(limits.memory_bytes)
-
-    @asynccontextmanager
-    async def running(_: FastAPI) -> AsyncIterator[None]:
-        engine.start()
-        yield
-        engine.stop()
-
     app = FastAPI(
-        lifespan=running,
+        lifespan=_running,
         # Even where FastAPI's OpenTelemetry is installed and switched on by the environment, nothing is exported.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         title="mnist",
         summary="A digit recogniser",
         description=DESCRIPTION,
         version=__version__,
-        docs_url=None,  # FastAPI's page loads scripts from strangers
+        docs_url=None,  # FastAPI's page loads scripts from other sites
         redoc_url=None,
         exception_handlers=_HANDLERS,
-        middleware=[
-            Middleware(Guard, origins=origins, only_local=only_local),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["Content-Type"],
-                expose_headers=["Retry-After"],
-            ),
-        ],
+        middleware=_middleware(origins, only_local),
     )
-    app.state.engine, app.state.limits, app.state.places = engine, limits, places
-    corrections = Corrections(collect) if collect else None
-
-    @app.post(
-        "/api/predict",
-        response_model=Reply | list[Reply],
-        responses=_refusals(403, 408, 413, 415, 422, 503),
-        openapi_extra=_takes(PICTURES | FORM),
-    )
-    async def predict(
-        request: Request,
-        many: Annotated[bool, Query(description="Look for several digits.")] = False,
-        frame: Annotated[bool, Query(description="Add the 28x28 pixels that are the input of the model.")] = False,
-    ) -> Response:
-        """Read the digit in a picture: an object for a body or a form with one file, a list for several files."""
-        address = _address(request)
-        with memory.reserve(address) as take_memory, places.reserve(address) as take_places:
-            files = await uploads.read(request, take_memory, limits.body_seconds)
-            take_places(1)
-            # One after another, so that a request has one picture in the queue at a time.
-            results = [await engine.recognize(upload, many, address) for upload in files]
-        values = [result.to_dict(many=many, frame=frame) for result, _ in results]
-        if len(values) > 1:
-            return JSONResponse(values)
-        status = results[0][1]
-        return JSONResponse(values[0], status, {"Retry-After": uploads.RETRY_AFTER} if status == 503 else None)
-
-    @app.post(
-        "/api/corrections",
-        status_code=201,
-        responses=_refusals(403, 408, 413, 415, 422, 503, 507),
-        openapi_extra=_takes(PICTURES),
-    )
-    async def correct(
-        request: Request, digit: Annotated[int, Query(ge=0, le=9, description="The digit in the picture.")]
-    ) -> SavedReply:
-        """Save a picture and its digit, if the service was started with --collect."""
-        if corrections is None:
-            raise HTTPException(403, "corrections are not collected; `mnist serve --collect FOLDER` does")
-        address = _address(request)
-        with memory.reserve(address) as take_memory, places.reserve(address) as take_places:
-            upload, *_ = await uploads.read(request, take_memory, limits.body_seconds)
-            take_places(1)
-            path = await engine.save(corrections, upload, digit, address)
-        return SavedReply(path=path.name, digit=digit)
-
-    @app.get("/api/model")
-    async def model() -> ModelReply:
-        """Return the model in use."""
-        return ModelReply(
-            checkpoint=str(loaded.path),
-            val_accuracy=loaded.val_accuracy,
-            parameters=loaded.parameters,
-            version=__version__,
-            runtime=loaded.runtime,
-            collect=corrections is not None,
-        )
-
-    @app.get("/healthz")
-    async def healthz() -> HealthReply:
-        """Return that the service runs."""
-        return HealthReply(status="ok")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> HTMLResponse:
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("mnist_cli", "serving"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
-        return HTMLResponse(environment.get_template("docs.html").render(document=app.openapi(), base=request.base_url))
-
-    # Not mounted, since a mount would answer wrong methods in the place of the routes.
+    engine, corrections = Engine(loaded, workers, limits), Corrections(collect) if collect else None
+    slots, memory = SharedPool(limits.requests), SharedPool(limits.memory_bytes)
+    app.state.service = Service(loaded, engine, limits, slots, memory, corrections)
+    app.include_router(router)
+    # Not mounted: a mount would handle requests with a wrong method before the routes refuse them.
     app.router.default = StaticFiles(directory=PAGE, html=True)
     return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    engine: Engine = app.state.service.engine
+    engine.start()
+    yield
+    engine.stop()
+
+
+def _middleware(origins: Sequence[str], only_local: bool) -> list[Middleware]:
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Content-Type"],
+        expose_headers=["Retry-After"],
+    )
+    return [Middleware(Guard, origins=origins, only_local=only_local), cors]
 
 
 def _takes(content: dict[str, Any]) -> dict[str, Any]:
@@ -177,8 +128,103 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Reply, "description": MEANINGS[status]} for status in statuses}
 
 
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+router = APIRouter()
+InUse = Annotated[Service, Depends(_service)]
+
+
+@router.post(
+    "/api/predict",
+    response_model=Reply | list[Reply],
+    responses=_refusals(403, 408, 413, 415, 422, 503),
+    openapi_extra=_takes(PICTURES | FORM),
+)
+async def predict(
+    request: Request,
+    service: InUse,
+    many: Annotated[bool, Query(description="Look for several digits.")] = False,
+    frame: Annotated[bool, Query(description="Add the 28x28 pixels that are the input of the model.")] = False,
+) -> Response:
+    """Read the digit in a picture: an object for a body or a form with one file, a list for several files."""
+    async with _received(request, service) as (files, address):
+        # One after another, so that a request has one picture in the queue at a time.
+        results = [await service.engine.recognize(upload, many, address) for upload in files]
+    values = [result.to_dict(many=many, frame=frame) for result, _ in results]
+    if len(values) > 1:
+        return JSONResponse(values)
+    status = results[0][1]
+    return JSONResponse(values[0], status, {"Retry-After": uploads.RETRY_AFTER} if status == 503 else None)
+
+
+@router.post(
+    "/api/corrections",
+    status_code=201,
+    responses=_refusals(403, 408, 413, 415, 422, 503, 507),
+    openapi_extra=_takes(PICTURES),
+)
+async def correct(
+    request: Request,
+    service: InUse,
+    digit: Annotated[int, Query(ge=0, le=9, description="The digit in the picture.")],
+) -> SavedReply:
+    """Save a picture and its digit, if the service was started with --collect."""
+    if service.corrections is None:
+        raise HTTPException(403, "corrections are not collected; `mnist serve --collect FOLDER` does")
+    async with _received(request, service) as (files, address):
+        path = await service.engine.save(service.corrections, files[0], digit, address)
+    return SavedReply(path=path.name, digit=digit)
+
+
+@router.get("/api/model")
+async def model(service: InUse) -> ModelReply:
+    """Return the model in use."""
+    loaded = service.loaded
+    return ModelReply(
+        checkpoint=str(loaded.path),
+        val_accuracy=loaded.val_accuracy,
+        parameters=loaded.parameters,
+        version=__version__,
+        runtime=loaded.runtime,
+        collect=service.corrections is not None,
+    )
+
+
+@router.get("/healthz")
+async def healthz() -> HealthReply:
+    """Return that the service runs."""
+    return HealthReply(status="ok")
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mnist_cli", "serving"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    document = request.app.openapi()
+    return HTMLResponse(environment.get_template("docs.html").render(document=document, base=request.base_url))
+
+
+@asynccontextmanager
+async def _received(request: Request, service: Service) -> AsyncIterator[tuple[list[Upload], str]]:
+    """Yield the files in a request and the address of its client, with memory and a slot reserved for it meanwhile."""
+    address = _address(request)
+    with service.memory.reserve(address) as take_memory, service.slots.reserve(address) as take_slots:
+        files = await uploads.read(request, take_memory, service.limits.body_seconds)
+        take_slots(1)
+        yield files, address
+
+
+def _address(request: Request) -> str:
+    """Return the address that a request came from, which its connection sets, or without one its scope."""
+    return getattr(request.state, "address", request.client.host if request.client else "")
+
+
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Return the response to an HTTPException of ours, or of Starlette, which has no reason but its status."""
+    """Return the response to an HTTPException, raised here or by Starlette, whose only reason is its status."""
     assert isinstance(error, StarletteHTTPException)
     reason = error.detail
     if reason == HTTPStatus(error.status_code).phrase:
@@ -194,7 +240,7 @@ async def _refuse_parameter(request: Request, error: Exception) -> Response:
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    """Answer with the sentence of an error that whoever runs the service can mend, such as an unusable model."""
+    """Return the message of an error that the operator of the service can correct, such as an unusable model."""
     return refuse(500, str(error))
 
 
@@ -202,20 +248,15 @@ async def _refuse_full(request: Request, error: Exception) -> Response:
     return await _refuse(request, uploads.busy())
 
 
-def _address(request: Request) -> str:
-    """Return the address that a request came from, which its connection tells, or without one its scope."""
-    return getattr(request.state, "address", request.client.host if request.client else "")
-
-
-async def _let_go(request: Request, error: Exception) -> Response:
-    """Return the response to a sender who disconnected, which nobody receives."""
+async def _ignore_disconnect(request: Request, error: Exception) -> Response:
+    """Return a response for a client that has disconnected; nobody receives it."""
     return Response(status_code=400)
 
 
 _HANDLERS: dict[Any, Any] = {
     StarletteHTTPException: _refuse,
     RequestValidationError: _refuse_parameter,
-    ClientDisconnect: _let_go,
+    ClientDisconnect: _ignore_disconnect,
     MnistError: _fail,
     Full: _refuse_full,
 }

@@ -1,4 +1,4 @@
-"""The connections of the service: how many, how large a head, how slow a client, and the cheapest of refusals."""
+"""The connections of the service: limits on their number, on header size and on slow clients, and the fast path of a 503."""
 
 import asyncio
 import ipaddress
@@ -12,37 +12,37 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mnist_cli.serving import guard, uploads
-from mnist_cli.serving.limits import Limits, Shares
+from mnist_cli.serving.limits import Limits, SharedPool
 from mnist_cli.serving.replies import refuse
 
-ACCEPTED = 16  # connections at a time; between them those that are open are served
-OTHER_FILES = 64  # that the service has open: pipes to workers, libraries, a picture that is saved
-CHUNK_BYTES = 64  # that the chunks of a body have on average, where they are many
+ACCEPTED = 16  # connections accepted at a time; in between, open ones are served
+OTHER_FILES = 64  # descriptors for other files: pipes to workers, libraries, a picture being saved
+CHUNK_BYTES = 64  # least average size of the chunks of a body, where there are many
 PIPELINED = 16  # requests that a client may send at once on a connection; browsers send one
 PAUSE_SECONDS = float(uploads.RETRY_AFTER)
 NEVER = math.inf
 
 HEAD_TOO_LARGE = "the head of the request is too large"
-TINY_CHUNKS = "the body comes in too small chunks"
+TINY_CHUNKS = "the chunks of the body are too small"
 TOO_MANY = "too many connections are open; try again in a second"
 
 
 class Connections:
     """All open connections, by the address that they come from.
 
-    When there are as many as allowed, a new one ends another one: of the address that has the most, the one that has kept
+    When the limit is reached, a new connection closes another one: of the address that has the most, the one that has kept
     the service waiting the longest.
     """
 
-    def __init__(self, places: Shares, limits: Limits) -> None:
+    def __init__(self, slots: SharedPool, limits: Limits) -> None:
         """Allow the connections of `limits`, or fewer where the system allows fewer open files."""
-        self.places, self.limits = places, limits
+        self.slots, self.limits = slots, limits
         self.most = max(1, min(limits.connections, _open_files() - ACCEPTED - OTHER_FILES))
         self._of: dict[str, set[Connection]] = {}
         self._count = 0
 
     def add(self, connection: "Connection") -> bool:
-        """Add a connection and return True, or return False when there are too many and all of them are being answered."""
+        """Add a connection and return True, or return False when there are too many and all of them wait for a response."""
         if self._count >= self.most and not self._end_one():
             return False
         self._of.setdefault(connection.address, set()).add(connection)
@@ -50,7 +50,7 @@ class Connections:
         return True
 
     def discard(self, connection: "Connection") -> None:
-        """Forget a connection that has ended, if it is not forgotten yet."""
+        """Remove a connection that has ended, if it is still in the table."""
         group = self._of.get(connection.address, set())
         if connection in group:
             group.remove(connection)
@@ -59,7 +59,7 @@ class Connections:
             self._of.pop(connection.address, None)
 
     def end_overdue(self, until: float | None = None) -> None:
-        """End the connections whose time is over, or will be before `until`."""
+        """Close the connections whose deadline has passed, or passes before `until`."""
         now = time.monotonic() if until is None else until
         overdue = [one for group in self._of.values() for one in group if one.deadline < now]
         self._end(overdue)
@@ -79,18 +79,18 @@ class Connections:
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose client has to be done with what it does before a deadline, unless it waits for a response."""
+    """A connection with a deadline for what the client has to send or receive next; there is none while it waits for a response."""
 
     def __init__(self, *given: Any, table: Connections, **named: Any) -> None:
-        """Take part in `table`; all else is uvicorn's."""
+        """Register in `table`; the other arguments are uvicorn's."""
         super().__init__(*given, **named)
         self.table, self.limits = table, table.limits
         self.address = ""
         self.deadline = NEVER
-        self._is_in_head = True  # of a request; between the requests, too
+        self._is_in_head = True  # receiving the head of a request, or between requests
         self._head_bytes = self._head_fields = 0
         self._chunks = self._body_bytes = 0  # of the body
-        self._heads = 0  # that ended in what was received last
+        self._heads = 0  # complete heads in the data received last
         self._fault = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -115,7 +115,7 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._expect(self.limits.head_seconds)  # until the client takes what it is sent
+        self._expect(self.limits.head_seconds)  # until the client receives what it is sent
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -162,12 +162,12 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:
-            self._expect(self.limits.head_seconds)  # also of the rest of a body that nobody reads
+            self._expect(self.limits.head_seconds)  # also for the rest of a body that is not read
         elif not self._is_in_head:
             self._expect(self.limits.body_seconds)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read; uvicorn calls it."""
+        """Respond to a malformed request; uvicorn calls it."""
         if self._fault:
             self._close(431, self._fault)
         else:
@@ -178,22 +178,22 @@ class Connection(HttpToolsProtocol):
 
     def _fail(self, reason: str) -> None:
         self._fault = reason
-        raise ValueError(reason)  # ends the parser, and uvicorn calls send_400_response
+        raise ValueError(reason)  # stops the parser, and uvicorn calls send_400_response
 
     def _is_refused(self) -> bool:
-        """Return whether a request gets no place, and a response that needs no program: a page wants its origin in it."""
+        """Return whether a request gets no slot and its 503 needs no middleware, as the CORS headers of a page would."""
         return (
             self.parser.get_method() == b"POST"
-            and not self.table.places.has_room(self.address)
+            and not self.table.slots.has_room(self.address)
             and self.parser.should_keep_alive()
             and not (self.expect_100_continue or self.flow.write_paused)
             and not any(name == b"origin" for name, _ in self.headers)
         )
 
     def _refuse(self) -> None:
-        """Answer 503, and read nothing more before the time is over after which the client may try again.
+        """Respond with 503 and read nothing more until the time of Retry-After has passed.
 
-        The connection is kept, which costs less than a new one, and the body is read and forgotten.
+        The connection is kept, which costs less than a new one, and the body is read and discarded.
         """
         self.transport.write(_response(503, uploads.TOO_MANY, self.server_state.default_headers))
         self.cycle = _REFUSED  # type: ignore[assignment]
@@ -208,7 +208,7 @@ class Connection(HttpToolsProtocol):
 
 
 class _Refused:
-    """Stands for a request that was answered before it was read."""
+    """Stands in for a request that was refused before its body was read."""
 
     response_complete = True
     message_event = asyncio.Event()
@@ -219,7 +219,7 @@ _RESPONSES: dict[tuple[int, str], tuple[bytes, bytes]] = {}
 
 
 def _response(status: int, reason: str, first: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return a response as the program would send it, in the bytes of HTTP/1.1."""
+    """Return the bytes of the HTTP/1.1 response that the application would send."""
     if (status, reason) not in _RESPONSES:
         response = refuse(status, reason, {"Retry-After": uploads.RETRY_AFTER} if status == 503 else None)
         response.headers.update(guard.HEADERS)
@@ -236,7 +236,7 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def group_of(host: str) -> str:
-    """Return the address whose clients count as one: of IPv6 a network of 64 bits, which is what one machine may have."""
+    """Return the address by which clients are grouped: for IPv6 the /64 network, all of which one machine may have."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -28,12 +28,12 @@ Work = Callable[[], Awaitable[Any]]
 
 
 class Engine:
-    """Recognizes pictures with a model, on two lanes: small pictures in batches, and alone what may take long."""
+    """Recognizes pictures with a model, in two queues: small pictures in batches, and one at a time what may take long."""
 
     def __init__(self, loaded: LoadedModel, workers: int = 1, limits: Limits | None = None) -> None:
-        """Read at most `workers` batches of an address at once, and beside them one page or large picture less.
+        """Process at most `workers` batches of an address at once, and in addition `workers` - 1 pages or large pictures.
 
-        There is one worker more for each, so that no client keeps the others from it.
+        Each queue has one more worker than that, so that no client can keep it from the others.
         """
         self.limits = limits or Limits()
         alone, wait = max(1, workers - 1), self.limits.wait_seconds
@@ -45,7 +45,7 @@ class Engine:
         """Return the result for a picture, and its HTTP status."""
         path = Path(upload.name)
         try:
-            result = await self._told(self._recognize(_checked(upload), many, address))
+            result = await self._with_http_errors(self._recognize(_checked(upload), many, address))
         except HTTPException as error:
             return Result(path, error=MnistError(error.detail)), error.status_code
         return replace(result, path=path), _status(result.error) if result.error else 200
@@ -54,7 +54,7 @@ class Engine:
         """Save a picture as a correction and return its path; raises HTTPException when that fails."""
         body = _checked(upload)
         try:
-            return await self._told(self._run_alone(address, reading.save, corrections, digit, body))
+            return await self._with_http_errors(self._run_alone(address, reading.save, corrections, digit, body))
         except OSError as error:
             raise HTTPException(507, f"the picture could not be saved: {error.strerror or error}") from error
 
@@ -63,14 +63,14 @@ class Engine:
         self._workers.start()
 
     def stop(self) -> None:
-        """End the workers, whatever they are doing."""
+        """Kill the workers, whatever they are doing."""
         self._workers.stop()
 
     async def _recognize(self, body: bytes, many: bool, address: str) -> Result:
         if not many and effort.is_quick(body):
             try:
                 return await self._batches.submit(body, address)
-            except WorkerEnded:  # perhaps by another picture of the batch
+            except WorkerEnded:  # perhaps because of another picture in the batch
                 pass
         (result,) = await self._run_alone(address, reading.recognize, [body], many)
         return result
@@ -85,8 +85,8 @@ class Engine:
     async def _read_batch(self, bodies: list[bytes]) -> list[Result]:
         return await self._workers.run(self.limits.batch_seconds, reading.recognize, bodies, False)
 
-    async def _told(self, work: Awaitable[T]) -> T:
-        """Return what `work` returns; raises HTTPException when it takes too long or the picture cannot be read."""
+    async def _with_http_errors(self, work: Awaitable[T]) -> T:
+        """Return the result of `work`; raises HTTPException when it takes too long or the picture cannot be read."""
         try:
             return await work
         except (TimeoutError, Overdue) as error:

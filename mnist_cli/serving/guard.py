@@ -31,9 +31,9 @@ class Guard:
     def __init__(self, app: ASGIApp, origins: Sequence[str], only_local: bool) -> None:
         """Allow requests from pages of `origins`.
 
-        A service for this machine alone (`only_local`) refuses every other host name (DNS rebinding). Starlette's
-        TrustedHostMiddleware refuses it as plain text, which no client of this service reads, and without the option that
-        would allow the name.
+        A service for this machine alone (`only_local`) refuses every other host name (DNS rebinding). Not by Starlette's
+        TrustedHostMiddleware, whose refusal is plain text, where clients expect JSON, and does not name the option that
+        allows the host.
         """
         self.app, self.origins = app, frozenset(origins)
         self.hosts = LOOPBACK | {urlsplit(origin).hostname for origin in origins} if only_local else None
@@ -67,11 +67,9 @@ class Guard:
         try:
             host, page = urlsplit(f"//{headers.get('host', 'localhost')}"), urlsplit(origin or "")
         except ValueError:
-            return "the request has a Host or an Origin that cannot be"
+            return "the request has an invalid Host or Origin header"
         if self.hosts is not None and host.hostname not in self.hosts:
-            return (
-                f"this service is not called {host.hostname}; `mnist serve --allow-origin http://NAME` gives it a name"
-            )
+            return f"the host name {host.hostname} is not allowed; `mnist serve --allow-origin http://NAME` allows one"
         if origin is not None and origin not in self.origins and page.netloc != host.netloc:
-            return f"pages of {origin} may not ask; `mnist serve --allow-origin {origin}` lets them"
+            return f"requests from pages of {origin} are not allowed; `mnist serve --allow-origin {origin}` allows them"
         return None

@@ -1,4 +1,4 @@
-"""What a worker does, a process of its own: from the bytes of pictures to results."""
+"""What a worker process does: from the bytes of pictures to results."""
 
 import io
 from itertools import chain
@@ -13,19 +13,19 @@ from mnist_cli.recognition.pipeline import Options
 from mnist_cli.recognition.result import Result
 from mnist_cli.serving.workers import limit_memory
 
-MODULES = (__name__, "mnist_cli.recognition.detection")  # that a worker has imported when it starts
+MODULES = (__name__, "mnist_cli.recognition.detection")  # that every worker imports when it starts
 MAX_PIXELS = 40_000_000  # of a picture
-MEMORY_BYTES = 2 * 1024**3  # that a worker may take to read; what reading one picture should take is a quarter of it
+MEMORY_BYTES = 2 * 1024**3  # that a worker may allocate; reading one picture should take at most a quarter of it
 
-_models: list[Model] = []  # the one of this process
+_models: list[Model] = []  # the model of this process
 
 
 def prepare(checkpoint: Path) -> None:
-    """Prepare this process to read with a model, within a limit of memory."""
+    """Load the model of this process and limit its memory."""
     decode.silence_libraries()
     loaded = backends.load(checkpoint)
     _models[:] = [loaded.model]
-    if loaded.runtime.endswith("cpu"):  # the drivers of other devices reserve address space, which takes no memory
+    if loaded.runtime.endswith("cpu"):  # drivers of other devices reserve address space, which is no memory in use
         limit_memory(MEMORY_BYTES)
 
 

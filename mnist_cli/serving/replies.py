@@ -28,16 +28,16 @@ class DigitReply(BaseModel):
 
 
 class NumberReply(BaseModel):
-    """Digits that stand together in a line."""
+    """A group of adjacent digits in a line."""
 
-    text: str = Field(description="`?` for what is no digit")
+    text: str = Field(description="`?` for a symbol that is not a digit")
     confidence: Probability = Field(description="the product of the probabilities of its digits")
     box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
     digits: list[DigitReply]
 
 
 class LineReply(BaseModel):
-    """A line of a picture."""
+    """A line of digits."""
 
     numbers: list[NumberReply] = Field(description="from left to right")
 
@@ -68,7 +68,7 @@ class ModelReply(BaseModel):
     """The loaded model."""
 
     checkpoint: str
-    val_accuracy: Probability | None = Field(description="on MNIST's 10,000 val images; null if it is not known")
+    val_accuracy: Probability | None = Field(description="on MNIST's 10,000 val images; null if unknown")
     parameters: int | None
     version: str = Field(description="of mnist-cli")
     runtime: str = Field(description="torch or onnxruntime, and the device")
@@ -89,5 +89,5 @@ class HealthReply(BaseModel):
 
 
 def refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return an error as the result of a picture has it, in JSON."""
+    """Return the JSON response for an error, with the keys of a result."""
     return JSONResponse(Result(Path(NAMELESS), error=MnistError(reason)).to_dict(), status, headers)

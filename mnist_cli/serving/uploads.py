@@ -21,12 +21,12 @@ BODY_TOO_LARGE = f"the request is too large, at most {MAX_BODY_BYTES // 1024**2}
 
 
 def silence_form_parser() -> None:
-    """Keep python-multipart from logging: an error in a form is returned to its sender."""
+    """Keep python-multipart from logging: an error in a form is returned to the client."""
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 def busy(reason: str = TOO_MANY) -> HTTPException:
-    """Return the error 503, with the time after which the sender may try again."""
+    """Return the error 503, with the time after which the client may try again."""
     return HTTPException(503, reason, {"Retry-After": RETRY_AFTER})
 
 
@@ -34,14 +34,14 @@ def busy(reason: str = TOO_MANY) -> HTTPException:
 class Upload:
     """A picture file in a request."""
 
-    name: str  # as the sender names it
+    name: str  # as the client sent it
     body: bytes
 
 
 async def read(request: Request, take: Callable[[int], None], seconds: float) -> list[Upload]:
-    """Return the files of a form, or the body as the only file; `take` is called with the size of what arrives.
+    """Return the files of a form, or the body as the only file; `take` is called with the size of each chunk.
 
-    Raises HTTPException when there is none, when it is too large, or when it does not arrive in so many seconds.
+    Raises HTTPException when there is none, when it is too large, or when it does not arrive within `seconds`.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > _max_bytes(request):
@@ -87,7 +87,7 @@ async def _read_body(request: Request, take: Callable[[int], None]) -> list[Uplo
 
 
 async def _read_form(request: Request, take: Callable[[int], None]) -> list[Upload]:
-    # A form has no charset (RFC 7578); decoded with one that a sender claims, names may be no valid text.
+    # A form has no charset (RFC 7578); decoded with one that a client claims, names may be invalid text.
     parts = request.headers["content-type"].split(";")
     headers = Headers({"content-type": ";".join(part for part in parts if "charset" not in part.lower())})
     try:

@@ -1,6 +1,6 @@
-"""Processes that work for the service: what takes too long is ended with its process, and another one takes its place.
+"""The worker processes of the service: one that takes too long is killed, and another one is started in its place.
 
-Not the executors of concurrent.futures: a thread cannot be ended, and when one process of a pool is, all of it is lost.
+Executors of concurrent.futures will not do: a thread cannot be killed, and a pool breaks when one of its processes is.
 """
 
 import asyncio
@@ -15,27 +15,27 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-START_SECONDS = 120  # in which a process has to start, also on a busy machine
+START_SECONDS = 120  # in which a process must start, even on a busy machine
 
 T = TypeVar("T")
 
 
-class WorkerEnded(Exception):  # noqa: N818  (as of a process)
-    """A worker ended before it was done."""
+class WorkerEnded(Exception):  # noqa: N818  (an event, not an error)
+    """A worker process ended before its work was done."""
 
 
 class Overdue(WorkerEnded):
-    """A worker took too long and was ended."""
+    """A worker took too long and was killed."""
 
 
 class Workers:
-    """Processes that are started when there is work, each for one piece of it at a time.
+    """Processes that are started on demand and do one piece of work at a time.
 
-    One more is kept ready, so that nobody waits for a start: not when all others are busy, and not after one was ended.
+    One spare process is kept ready, so that no request waits for a start when all others are busy or one was killed.
     """
 
     def __init__(self, count: int, modules: Sequence[str], prepare: Callable[..., object], *given: Any) -> None:
-        """Use at most `count` processes, which begin with `modules` imported, and each of which first calls `prepare`."""
+        """Use at most `count` processes, which start with `modules` imported and first call `prepare`."""
         self._count, self._modules, self._prepare, self._given = count, modules, prepare, given
         self._threads = ThreadPoolExecutor(count, "worker")  # each waits for a process
         self._all: set[_Worker] = set()
@@ -45,8 +45,8 @@ class Workers:
     async def run(self, seconds: float, work: Callable[..., T], *given: Any) -> T:
         """Return what `work` returns in a worker, or raise what it raises.
 
-        Raises WorkerEnded when the worker ends, and Overdue when it is not done after so many seconds. It goes on when
-        the caller is cancelled, and no other piece of work takes its place before it is done.
+        Raises WorkerEnded when the worker ends, and Overdue when it is not done after `seconds`. When the caller is
+        cancelled, the worker finishes its work before it gets another.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, seconds, work, given)
 
@@ -56,7 +56,7 @@ class Workers:
         self._keep_one_ready()
 
     def stop(self) -> None:
-        """End the workers at once, whatever they are doing, and start no others."""
+        """Kill the workers at once, whatever they are doing, and start no others."""
         self._is_stopped = True
         for worker in list(self._all):
             worker.end()
@@ -106,7 +106,7 @@ class Workers:
 
 
 class _Worker:
-    """A process, and what is said to it and back."""
+    """A worker process and the pipe to it."""
 
     def __init__(self, context: Any, prepare: Callable[..., object], *given: Any) -> None:
         self._connection, theirs = context.Pipe()
@@ -136,7 +136,7 @@ class _Worker:
         return result
 
     def end(self) -> None:
-        """End the process wherever it is."""
+        """Kill the process."""
         self._process.kill()
         self._process.join()
 
@@ -149,9 +149,9 @@ class _Worker:
 
 
 def _context(modules: Sequence[str]) -> Any:
-    """Return how processes are started: as copies of one that has imported these modules, which takes a fifth of the time.
+    """Return the context that forks processes from one that has imported `modules`, which takes a fifth of the time.
 
-    They are no copies of the service: that would copy the locks of its threads, but not the threads.
+    They are not forked from the service: that would copy the locks of its threads, but not the threads.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -161,8 +161,8 @@ def _context(modules: Sequence[str]) -> Any:
 
 
 def limit_memory(more: int) -> None:
-    """Let this process have at most so many bytes more than it has now, where the system tells and keeps such a limit."""
-    with suppress(ImportError, OSError, ValueError):  # of Windows and macOS
+    """Limit this process to `more` bytes of address space beyond what it has now, where the system supports that."""
+    with suppress(ImportError, OSError, ValueError):  # on Windows and macOS
         import resource
 
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -171,7 +171,7 @@ def limit_memory(more: int) -> None:
 
 
 def _work(connection: Connection, prepare: Callable[..., object], given: tuple[Any, ...]) -> None:
-    """Do in a process of its own what is asked for, until the service ends; Ctrl-C is for the service."""
+    """Run pieces of work in a process of its own until the service ends; Ctrl-C is left to the service."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     service = multiprocessing.parent_process()
     assert service is not None
@@ -186,7 +186,7 @@ def _work(connection: Connection, prepare: Callable[..., object], given: tuple[A
         value = failure = None
         try:
             value = work(*given)
-        except Exception as error:  # noqa: BLE001  (who asked raises it)
+        except Exception as error:  # noqa: BLE001  (the caller raises it)
             failure = error
         connection.send((value, failure))
 
