@@ -216,7 +216,7 @@ def train(
     decode.silence_libraries()  # as `load` does, for the pictures of `extra`
     runs.check_name(name)
     if resume is not None and (preset or config or name or overwrite or options.keys() - {"epochs"}):
-        raise ConfigError("resume goes on as the run began; of the other options only epochs goes with it")
+        raise ConfigError("resume continues with the configuration of the run; only epochs can be combined with it")
     settings = _resolve(preset, config, options) if resume is None else None
     place = devices.choose(device)
     data = _prepared(data_dir, mnist_files.FILES).path

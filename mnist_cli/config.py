@@ -39,9 +39,9 @@ WITH_MOMENTUM = {"optimizer": ("sgd", "rmsprop")}
 class TrainConfig:
     """The hyperparameters of a run; the defaults are those of `mlp` with `adamw`.
 
-    A default that depends on another hyperparameter is the best that was found for it. Only AdamW has decoupled weight
-    decay (Loshchilov and Hutter 2019): in the other optimizers the same value would be an L2 penalty too strong to learn
-    with. The learning rates of the optimizers are the best of three after two epochs of `mlp`, on 5,000 held-out training
+    A default that depends on another hyperparameter is the best value found for it. Only AdamW has decoupled weight decay
+    (Loshchilov and Hutter 2019): in the other optimizers the same value is an L2 penalty, too strong to train with. The
+    learning rates of the optimizers are the best of three after two epochs of `mlp`, on 5,000 held-out training
     images.
 
     Raises ConfigError, naming the field, for an invalid value.
@@ -67,7 +67,7 @@ class TrainConfig:
         "Model", "Activation function after each hidden layer.", "relu", applies_to=WITH_LAYERS, also=("act",)
     )
     dropout: float = hyperparameter(
-        "Against overfitting",
+        "Regularization",
         "Dropout probability: the fraction of activations set to zero in each step, after every hidden layer (mlp) or "
         "before the output layer (cnn).",
         0.0,
@@ -76,24 +76,24 @@ class TrainConfig:
         also=("drop", "dropout-rate"),
     )
     loss: Loss = hyperparameter(
-        "Learning",
+        "Optimization",
         "Loss function: cross_entropy, or mse, the squared error of the ten probabilities (Brier score).",
         "cross_entropy",
         also=("criterion", "loss-function"),
     )
     label_smoothing: float = hyperparameter(
-        "Against overfitting",
+        "Regularization",
         "Label smoothing: the fraction of the target that is spread over all ten classes.",
         0.0,
         below=1,
         also=("smoothing",),
     )
     optimizer: Optimizer = hyperparameter(
-        "Learning", "The optimizer, which updates the weights by the gradient.", "adamw", also=("opt", "optim")
+        "Optimization", "The optimizer, which updates the weights from the gradients.", "adamw", also=("opt", "optim")
     )
     learning_rate: float = hyperparameter(
-        "Learning",
-        "Peak learning rate, which scales the optimizer's steps.",
+        "Optimization",
+        "Peak learning rate: the size of the optimizer's steps.",
         defaults={
             "model": {"mlp": 2e-3, "cnn": 1e-2, "linear": 5e-3},
             "optimizer": {"sgd": 0.1, "rmsprop": 5e-4},
@@ -103,15 +103,15 @@ class TrainConfig:
         also=("lr", "max-lr", "eta"),
     )
     momentum: float = hyperparameter(
-        "Learning",
-        "Momentum: the fraction of each step that goes into the next, with sgd and rmsprop.",
+        "Optimization",
+        "Momentum: the fraction of each step that is added to the next; for sgd and rmsprop.",
         0.9,
         applies_to=WITH_MOMENTUM,
         below=1,
     )
     weight_decay: float = hyperparameter(
-        "Against overfitting",
-        "Weight decay, which pulls the weights towards zero; an L2 penalty unless the optimizer is adamw.",
+        "Regularization",
+        "Weight decay, which pulls the weights towards zero; decoupled with adamw, an L2 penalty with other optimizers.",
         defaults={
             "model": {"mlp": 0.1, "cnn": 0.05, "linear": 0.0},
             "optimizer": {"adam": 0.0, "sgd": 0.0, "rmsprop": 0.0},
@@ -120,35 +120,35 @@ class TrainConfig:
         also=("wd", "l2"),
     )
     schedule: Schedule = hyperparameter(
-        "Learning",
-        "Learning rate schedule: constant; step, divided by ten after half of the run and again after three quarters; "
-        "cosine, down to 0; one_cycle, up to the peak, then down to 0.",
+        "Optimization",
+        "Learning rate schedule: constant; step, divided by ten after a half and after three quarters of the run; "
+        "cosine, annealed to 0; one_cycle, up to the peak, then down to 0.",
         "one_cycle",
         also=("scheduler", "lr-schedule", "lr-scheduler"),
     )
     warmup: float = hyperparameter(
-        "Learning",
-        "Fraction of the run in which the learning rate rises to its peak.",
+        "Optimization",
+        "Warmup: the fraction of the run in which the learning rate rises to its peak.",
         defaults={"schedule": {"one_cycle": 0.2, "constant": 0.0, "step": 0.0, "cosine": 0.0}},
         below=1,
         also=("warmup-ratio",),
     )
     gradient_clip: float = hyperparameter(
-        "Learning",
-        "Gradient clipping: the largest norm of a gradient, to which larger ones are scaled down; 0 disables it.",
+        "Optimization",
+        "Gradient clipping: the largest allowed norm of the gradient, to which a larger one is scaled down; 0 disables it.",
         0.0,
         below=1e12,
         shown="none",
         also=("grad-clip", "clip", "clip-grad", "max-norm"),
     )
     epochs: int = hyperparameter(
-        "Learning", "Passes over the training images.", 10, low=1, below=1_000_000, also=("num-epochs", "n-epochs")
+        "Optimization", "Passes over the training images.", 10, low=1, below=1_000_000, also=("num-epochs", "n-epochs")
     )
     batch_size: int = hyperparameter(
-        "Learning", "Images per optimizer step.", 128, low=1, below=60_001, also=("bs", "batch", "bsz")
+        "Optimization", "Images per optimizer step.", 128, low=1, below=60_001, also=("bs", "batch", "bsz")
     )
     augment: Augment = hyperparameter(
-        "Against overfitting",
+        "Regularization",
         "Data augmentation, random for every image in every epoch: shift by up to 2 px; affine, also rotated, scaled "
         "and sheared; elastic, also distorted.",
         defaults={"model": {"mlp": "elastic", "cnn": "affine", "linear": "none"}},
@@ -171,7 +171,7 @@ class TrainConfig:
         metavar="FOLDER",
     )
     holdout: int = hyperparameter(
-        "Against overfitting",
+        "Regularization",
         "Hold out this many training images as a validation set: the epoch with the lowest loss on them is saved as "
         "best.pt, and the probabilities of the model are calibrated on them.",
         0,
@@ -179,30 +179,30 @@ class TrainConfig:
         also=("val-size", "validation-split", "val-split", "hold-out"),
     )
     patience: int = hyperparameter(
-        "Against overfitting",
-        "Early stopping: stop after this many epochs without a lower held-out loss; holds 5,000 images out unless --holdout "
-        "says how many.",
+        "Regularization",
+        "Early stopping: stop after this many epochs without a lower held-out loss; holds out 5,000 images unless --holdout "
+        "sets another number.",
         0,
         below=1_000_000,
         shown="never",
         also=("early-stopping", "early-stop"),
     )
     precision: Precision = hyperparameter(
-        "Machine",
+        "Hardware",
         "Floating-point format of the training; bf16 is faster on recent GPUs only.",
         "fp32",
         also=("amp", "dtype", "fp16", "bf16"),
     )
     compile: bool = hyperparameter(
-        "Machine", "Compile the network with torch.compile first, which takes a while.", False
+        "Hardware", "Compile the network with torch.compile first, which takes a while.", False
     )
     deterministic: bool = hyperparameter(
-        "Machine", "Use deterministic algorithms only, so that a run can be repeated exactly on a GPU, too.", False
+        "Hardware", "Use deterministic algorithms only, so that a run can be repeated exactly on a GPU, too.", False
     )
     threads: int = hyperparameter(
-        "Machine",
-        "CPU threads that compute the network, beside the one that prepares the next images; 0 chooses. More than one gains "
-        "nothing in the small matrix products of linear and mlp, and waits where another program needs the core.",
+        "Hardware",
+        "CPU threads that compute the network, in addition to the one that prepares the next batches; 0 is automatic. More "
+        "than one gains nothing in the small matrix products of linear and mlp, and is slow on a busy machine.",
         0,
         below=1_025,
         shown="1; cnn all cores",
@@ -232,7 +232,7 @@ HYPERPARAMETERS = declared(TrainConfig)
 
 
 class TrainOptions(TypedDict, total=False):
-    """The fields of TrainConfig as options of `mnist.train`, for editors, which cannot see them in a dataclass."""
+    """The fields of TrainConfig as options of `mnist.train`, for the completion of editors, which does not see those of a dataclass."""
 
     model: Model
     hidden: Sequence[int]
@@ -262,8 +262,8 @@ class TrainOptions(TypedDict, total=False):
 
 
 MAX_LAYERS = 100
-MAX_WEIGHTS = 100_000_000  # between fully connected layers; with its optimizer such a network takes 1.6 GB
-MAX_CONFIG_BYTES = 20_000  # one of 100 layers has 2,000
+MAX_WEIGHTS = 100_000_000  # between fully connected layers; with optimizer state such a network takes 1.6 GB
+MAX_CONFIG_BYTES = 20_000  # that of a network of 100 layers has 2,000
 MAX_DOTS = 100  # in a line; names have none, a path may have some
 
 # Named sets of values. `original` is the recipe of introductory tutorials, without the softmax before the loss function.
@@ -293,7 +293,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
     """Return the configuration: `options` override the file, which overrides the preset, which overrides the defaults.
 
-    Raises ConfigError for an unknown name, an invalid value, and a value that has no effect beside the others.
+    Raises ConfigError for an unknown name, an invalid value, and a value that has no effect with the others.
     """
     if preset is not None and preset not in PRESETS:
         meant = did_you_mean(preset, PRESETS)
@@ -302,7 +302,7 @@ def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -
     given = {**PRESETS[preset or "default"], **in_file, **options}
     _refuse_unknown(given, file)
     values = _with_defaults(given)
-    if isinstance(values["hidden"], list):  # as TOML has it
+    if isinstance(values["hidden"], list):  # as TOML stores it
         values["hidden"] = tuple(values["hidden"])
     config = TrainConfig(**values)
     _refuse_without_effect(config, in_file, options, file)
@@ -354,12 +354,12 @@ def _refuse_without_effect(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the names and values in a TOML file; raises ConfigError when it is none."""
+    """Return the names and values in a TOML file; raises ConfigError when it is not one."""
     try:
         content = read_regular(path, MAX_CONFIG_BYTES)
         if content is None:
             raise ValueError(f"it has more than {MAX_CONFIG_BYTES:,} bytes")
-        # The work of the parser grows with the square of the dots in a key.
+        # The parser takes time quadratic in the number of dots in a key.
         if any(line.count(b".") > MAX_DOTS for line in content.split(b"\n")):
             raise ValueError(f"it has a line with more than {MAX_DOTS} dots")
         return tomllib.loads(content.decode())

@@ -5,7 +5,7 @@ MnistError
 ├── DataError        data files that are missing, corrupted or invalid
 ├── DivergenceError  a training run whose loss became infinite or NaN
 ├── ProcessError     another process of a distributed run ended or does not respond
-│   └── ToldElsewhereError   another process prints the message
+│   └── ReportedElsewhereError   another process prints the message
 ├── CheckpointError  a file that holds no usable model
 ├── ExportError      an exported model whose predictions differ from those of its checkpoint
 └── ImageError       a picture that cannot be read
@@ -38,7 +38,7 @@ class StoppedError(KeyboardInterrupt):
 
     def __init__(self, path: Path, epoch: int, number: int) -> None:
         """Store the path of the checkpoint, the epoch, and the number of the signal."""
-        super().__init__(f"stopped in epoch {epoch}; go on with `mnist train --resume {path}`")
+        super().__init__(f"stopped in epoch {epoch}; resume with `mnist train --resume {path}`")
         self.path, self.epoch, self.number = path, epoch, number
 
 
@@ -62,7 +62,7 @@ class ProcessError(MnistError):
     """Another process of a distributed run ended or does not respond."""
 
 
-class ToldElsewhereError(ProcessError):
+class ReportedElsewhereError(ProcessError):
     """A distributed run cannot start or continue; another of its processes prints why."""
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from mnist_cli.errors import ConfigError
 
-Group = Literal["Recipe", "Model", "Learning", "Against overfitting", "Data", "Run", "Machine"]
+Group = Literal["Recipe", "Model", "Optimization", "Regularization", "Data", "Run", "Hardware"]
 
 MAX_SHOWN_CHARACTERS = 60  # of a value that an error quotes
 
@@ -22,7 +22,7 @@ class Hyperparameter:
     group: Group
     help: str
     low: float = 0  # the smallest number allowed
-    below: float | None = None  # what a number must stay below
+    below: float | None = None  # the bound that a number must be below
     # Another hyperparameter, and the default for some of its choices; of several the last one counts.
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Another hyperparameter, and its choices with which this one has an effect.
@@ -43,7 +43,7 @@ class Hyperparameter:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The names that its value is one of, if it is."""
+        """The values to choose from, if they are names."""
         return () if self.is_list else get_args(self.kind)
 
     @property

@@ -74,7 +74,7 @@ def main() -> None:
     model = fit(dataset.joined(train, simulated), simulated_held_out, config, torch.device(arguments.device))
     calibration.fit_temperature(model, held_out)
     digits = simulated_held_out[simulated_held_out.labels != examples.NOT_A_DIGIT]
-    calibration.fit_least_score(model, digits, ACCEPTED)
+    calibration.fit_rejection_threshold(model, digits, ACCEPTED)
     val = loop.evaluate(model, dataset.load(DATA_DIR, "val"))
     print(f"val accuracy {percent(val.accuracy)}, loss {val.loss:.4f}, temperature {model.temperature.item():.3f}")
     save(model, config, val, arguments.output)

@@ -121,7 +121,7 @@ def test_a_checkpoint_can_be_named(trained, tmp_path):
     model = mnist.load(trained)
     assert model.val_accuracy > 0.85
     assert model.predict(Image.new("L", (9, 9))).reason == "no ink"
-    with pytest.raises(CheckpointError, match="no file"):
+    with pytest.raises(CheckpointError, match="not found"):
         mnist.load(tmp_path / "none.pt")
 
 

@@ -81,5 +81,5 @@ def test_an_unknown_model_is_named_with_the_choices():
 def test_logits_that_are_no_numbers_are_an_error():
     model = architectures.build("linear")
     nn.init.constant_(model.layers[1].weight, 1e38)
-    with pytest.raises(CheckpointError, match="logits are infinite or not numbers"):
+    with pytest.raises(CheckpointError, match="logits are infinite or NaN"):
         model.logits(IMAGES.numpy())

@@ -78,7 +78,10 @@ def test_the_error_for_a_missing_extra_says_what_to_type(mnist, trained, monkeyp
 
 def test_a_file_that_is_not_a_checkpoint_is_an_error(mnist):
     done = mnist("export", "none.pt")
-    assert (done.exit_code, done.stderr) == (1, "Error: there is no file none.pt; `mnist train` makes checkpoints\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "Error: checkpoint not found: none.pt; `mnist train` writes checkpoints\n",
+    )
 
 
 @pytest.mark.slow

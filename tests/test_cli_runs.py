@@ -196,7 +196,7 @@ def test_the_best_run_is_that_with_the_lowest_held_out_loss(three):
 def test_the_val_images_choose_no_best_run(three):
     done = three("runs", "squared", "--best")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "held images out" in done.stderr
+    assert "held out images" in done.stderr
 
 
 def test_runs_of_different_loss_functions_have_no_best(three, tmp_path, trained):
@@ -219,7 +219,7 @@ def test_names_are_whole_on_80_columns(three, tmp_path):
     table = os.read(ours, 10_000).decode()
     assert name in table
     assert "80.00 %" in table
-    assert b"A wider terminal or --json also has: " in done.stderr
+    assert b"A wider terminal or --json also shows: " in done.stderr
 
 
 @pytest.mark.parametrize("answer", ["y\n", "n\n", ""])
@@ -245,7 +245,7 @@ def test_an_unknown_or_active_run_is_not_removed(three, tmp_path):
     run = runs.take_up(Path("checkpoints/plain/last.pt"))
     done = three("runs", "rm", "plain", "--yes")
     assert done.exit_code == 2
-    assert "is going on in another program" in done.stderr
+    assert "another program is training the run" in done.stderr
     runs.release(run)
     assert (tmp_path / "checkpoints/plain/last.pt").exists()
 

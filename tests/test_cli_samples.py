@@ -20,7 +20,7 @@ def test_no_file_is_overwritten(mnist, tmp_path):
     (tmp_path / "mine/two.png").write_text("my own")
     done = mnist("samples", "mine")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith("Error: mine/two.png is there already")
+    assert done.stderr.startswith("Error: mine/two.png exists already")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["two.png"]
     assert (tmp_path / "mine/two.png").read_text() == "my own"
     assert mnist("samples", "more/deep").exit_code == 0

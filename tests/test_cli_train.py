@@ -95,7 +95,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(mnist, tmp_path,
     monkeypatch.setattr(TrainingStep, "__call__", step_and_signal)
     stopped = mnist("train", *options, "--name", "one")
     assert stopped.exit_code == 128 + number
-    assert "Stopped in epoch 2. Go on with:\n" in stopped.stderr
+    assert "Stopped in epoch 2. Resume with:\n" in stopped.stderr
     assert "train --resume checkpoints/one/last.pt\n" in stopped.stderr
     assert len(steps) == 75
     assert mnist("evaluate", "checkpoints/one/last.pt").exit_code == 0
@@ -168,7 +168,7 @@ def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
 def test_resume_takes_no_other_hyperparameter(mnist, trained):
     done = mnist("train", "--resume", trained, "--learning-rate", "0.1")
     assert done.exit_code == 2
-    assert "only --epochs and --report go with it" in done.stderr
+    assert "only --epochs and --report can be combined with it" in done.stderr
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_early_stopping_keeps_the_best_epoch(mnist, tmp_path):
 def test_a_diverged_run_names_its_last_checkpoint(mnist):
     done = mnist("train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e11", "--name", "one")
     assert done.exit_code == 1
-    assert "try a smaller --learning-rate; there is nothing to keep" in done.stderr.splitlines()[-1]
+    assert "try a smaller --learning-rate; no epoch was saved" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_diverged_run_names_its_last_checkpoint(mnist):
         (["--model", "cnn", "--hidden", ""], 2, "Error: a cnn needs at least one hidden layer"),
         (["--preset", "turbo"], 2, "'--preset'"),
         (["--config", "none.toml"], 2, "'--config'"),
-        (["--resume", "none.pt"], 1, "Error: there is no file none.pt"),
+        (["--resume", "none.pt"], 1, "Error: checkpoint not found: none.pt"),
         (["--holdout", "50000", "--train-size", "10001"], 2, "Error: there are only 10,000 images"),
         (["--name", "../up"], 2, "Error: '../up' cannot name a run"),
         (["--overwrite"], 2, "--overwrite needs the --name"),

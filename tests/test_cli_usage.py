@@ -57,7 +57,7 @@ def test_a_missing_argument_is_named(mnist):
 
 def test_an_option_alone_in_its_group_stands_with_the_others(mnist):
     text = mnist("evaluate", "--help").stdout
-    assert "Machine:" not in text
+    assert "Hardware:" not in text
     assert text.index("Options:") < text.index("--json") < text.index("--device") < text.index("--help")
     assert text.index("Arguments:") < text.index("CHECKPOINT", text.index("Arguments:")) < text.index("Options:")
 

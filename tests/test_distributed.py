@@ -17,7 +17,7 @@ EXCHANGE = """
 import os
 from datetime import timedelta
 import torch
-from mnist_cli.errors import ToldElsewhereError
+from mnist_cli.errors import ReportedElsewhereError
 from mnist_cli.training import distributed
 
 def threads():
@@ -33,12 +33,12 @@ with distributed.joined(torch.device("cpu")) as group:
     assert [tensor.tolist() for tensor in tensors] == [[[3.0] * 3] * 2, [21.0]]
     assert group.any(rank == 1)
     try:
-        group.together(lambda: 1 / rank)
+        group.run_in_all(lambda: 1 / rank)
     except ZeroDivisionError:
         assert rank == 0
-    except ToldElsewhereError:
+    except ReportedElsewhereError:
         assert rank == 1
-    assert group.together(lambda: rank) == rank
+    assert group.run_in_all(lambda: rank) == rank
     assert threads() > 0
 assert threads() == 0
 """
@@ -72,9 +72,9 @@ def test_alone_nothing_is_exchanged():
         assert value == 3
         assert [alone.any(True), alone.any(False)] == [True, False]
         assert alone.gather("mine") == ["mine"]
-        assert alone.together(lambda: 5) == 5
+        assert alone.run_in_all(lambda: 5) == 5
         with pytest.raises(ZeroDivisionError):
-            alone.together(lambda: 1 / 0)
+            alone.run_in_all(lambda: 1 / 0)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_processes_exchange_values_and_no_thread_of_the_group_is_left_afterwards
 
 @pytest.mark.parametrize(
     ("what", "message"),
-    [("os._exit(3)", "rank 1 of this run ended\n"), ("time.sleep(60)", "rank 1 of this run has not answered for 0.1")],
+    [("os._exit(3)", "rank 1 of this run ended\n"), ("time.sleep(60)", "rank 1 of this run has not responded for 0.1")],
     ids=["killed", "frozen"],
 )
 def test_a_process_that_is_gone_is_named_in_one_sentence(pair, what, message):
@@ -152,7 +152,11 @@ def train(*options):
 def test_processes_with_different_configurations_are_refused_in_one_sentence(pair, tmp_path):
     first, second = pair(train("--epochs", "2", "--seed", "1"), train("--epochs", "2", "--seed", "2"))
     assert first[0] == 2
-    assert first[2].splitlines()[-1].startswith("Error: rank 1 of this run has another configuration, other data or")
+    assert (
+        first[2]
+        .splitlines()[-1]
+        .startswith("Error: rank 1 of this run differs from rank 0 in its configuration, data or")
+    )
     assert second == (1, "", "")
     assert not (tmp_path / "checkpoints").exists()
 
@@ -198,7 +202,7 @@ app()
     assert second[0] == -9
     assert first[0] == 1
     assert first[2].splitlines()[-1] == (
-        "Error: rank 1 of this run ended; go on with `mnist train --resume checkpoints/one/last.pt`"
+        "Error: rank 1 of this run ended; resume with `mnist train --resume checkpoints/one/last.pt`"
     )
     assert "Traceback" not in first[2]
     assert len(checkpoints.load(tmp_path / "checkpoints/one/last.pt").metrics) == 1

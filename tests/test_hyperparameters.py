@@ -11,7 +11,7 @@ from mnist_cli.hyperparameters import declared, did_you_mean, hyperparameter, ne
 class Cake:
     size: Literal["small", "large_round"] = hyperparameter("Model", "How large.", "small", also=("scale",))
     sugar: float = hyperparameter(
-        "Learning", "How sweet.", defaults={"size": {"small": 0.5, "large_round": 2.0}}, below=10
+        "Optimization", "How sweet.", defaults={"size": {"small": 0.5, "large_round": 2.0}}, below=10
     )
     candles: int = hyperparameter(
         "Run", "How old.", 0, below=1_000, shown="none", applies_to={"size": ("large_round",)}

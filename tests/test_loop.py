@@ -268,7 +268,7 @@ def test_with_a_holdout_only_the_saved_model_is_calibrated(train):
 
 def test_the_rejection_threshold_accepts_the_requested_fraction(val):
     model = architectures.build("mlp", seed=0).eval()
-    calibration.fit_least_score(model, val[:1_000], kept=0.9)
+    calibration.fit_rejection_threshold(model, val[:1_000], kept=0.9)
     assert (model(val.images[:1_000]).logsumexp(dim=1) < model.least_score).float().mean() == pytest.approx(0.1)
 
 

@@ -49,7 +49,7 @@ def test_a_digit_that_is_never_predicted_nor_shown_scores_zero():
 
 def test_the_most_common_confusions_come_first_without_correct_predictions():
     predictions = made([4, 4, 4, 7, 7, 1], [9, 9, 4, 1, 7, 1])
-    found = [(one.truth, one.answer, one.times) for one in predictions.commonest_confusions()]
+    found = [(one.truth, one.answer, one.times) for one in predictions.most_common_confusions()]
     assert found == [(4, 9, 2), (7, 1, 1)]
 
 

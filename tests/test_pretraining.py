@@ -116,7 +116,7 @@ def test_pretraining_makes_a_small_checkpoint_whose_score_separates_noise_from_d
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
     model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"))
     calibration.fit_temperature(model, val[:1_000])
-    calibration.fit_least_score(model, val[:1_000], kept=0.99)
+    calibration.fit_rejection_threshold(model, val[:1_000], kept=0.99)
     pretraining.save(model, config, loop.evaluate(model, val[:1_000]), tmp_path / "model.pt")
     loaded = checkpoints.load(tmp_path / "model.pt")
     assert loaded.val_accuracy > 0.8

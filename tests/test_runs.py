@@ -93,10 +93,10 @@ def test_curves_without_a_checkpoint_are_kept():
 
 def test_a_run_that_is_going_on_can_be_neither_replaced_nor_resumed_elsewhere():
     run = runs.create("one", CONFIG)
-    with pytest.raises(ConfigError, match="going on in another program"):
+    with pytest.raises(ConfigError, match="another program is training the run"):
         runs.create("one", CONFIG, overwrite=True)
     run.last_path.touch()
-    with pytest.raises(ConfigError, match=r"another program goes on with checkpoints/one/last\.pt"):
+    with pytest.raises(ConfigError, match=r"another program is training the run of checkpoints/one/last\.pt"):
         runs.take_up(run.last_path)
     runs.release(run)
     runs.release(runs.take_up(run.last_path))

@@ -68,7 +68,7 @@ def test_a_diverged_run_names_its_last_checkpoint(run, data_dir):
     trainer = session.prepare(CONFIG, CPU, data_dir)
     with torch.no_grad():
         trainer.model.layers[1].weight.fill_(float("nan"))
-    with pytest.raises(DivergenceError, match="there is nothing to keep"):
+    with pytest.raises(DivergenceError, match="no epoch was saved"):
         session.train_and_save(trainer, run, report)
     assert not run.checkpoint_dir.exists()
 
@@ -78,7 +78,7 @@ def test_a_run_is_locked_before_it_is_read_and_free_again_when_it_cannot_go_on(r
     next(trainer.epochs())
     session.save(run.last_path, trainer)
     run.last_path.with_name("garbage.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(ConfigError, match="another program goes on with"):  # and not that it is no checkpoint
+    with pytest.raises(ConfigError, match="another program is training"):  # not that it is not a checkpoint
         session.take_up(run.last_path.with_name("garbage.pt"), None, CPU, data_dir)
     runs.release(run)
     with pytest.raises(

@@ -36,7 +36,7 @@ def signals(count: int, seed: int, folder: Path) -> Outcomes:
         time.sleep(generator.uniform(0, 0.5))
         started.signal(number)
         fault = started.fault(128 + number)
-        if fault is None and "Go on with" not in started.said.read_text():
+        if fault is None and "Resume with" not in started.said.read_text():
             fault = "it does not say how to go on"
         checkpoints.load(last)
         yield fault and f"{number.name} {trial} of seed {seed}: {fault}"

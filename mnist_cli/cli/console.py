@@ -34,13 +34,13 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         envvar="MNIST_DATA_DIR",
-        readable=False,  # this program reports it as any other error, with what to do
+        readable=False,  # checked later, so that the error message can say what to do
         help="Folder of the MNIST files; what is missing in it is unpacked there.",
         show_default=f"{DATA_DIR} if MNIST is in it, else the user's cache",
         rich_help_panel="Data",
     ),
 ]
-CHECKPOINT = "CHECKPOINT|RUN"  # where one is named
+CHECKPOINT = "CHECKPOINT|RUN"  # the metavar of an option or argument that names one
 CHECKPOINT_HELP = "a file that `mnist train` or `mnist export` wrote, the name of a run, `latest` or `pretrained`"
 DEFAULT_CHECKPOINT = "MNIST_CHECKPOINT, else the newest run, else the model that ships with mnist"
 DEFAULT_MODEL = (
@@ -58,9 +58,9 @@ ModelToUse = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        help="Where to compute: cpu, cuda, cuda:1, mps.",
+        help="Device to compute on: cpu, cuda, cuda:1, mps.",
         show_default="cuda if there is one, else mps, else cpu",
-        rich_help_panel="Machine",
+        rich_help_panel="Hardware",
     ),
 ]
 
@@ -92,7 +92,7 @@ class FriendlyErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            if _is_told_by_another(error):
+            if _is_reported_by_first_process(error):
                 raise typer.Exit(error.exit_code) from error
             raise
         except (MnistError, OSError, MemoryError, RuntimeError) as error:
@@ -102,7 +102,7 @@ class FriendlyErrors(TyperGroup):
             raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from error
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Parse a command line and run it; writing the help to a full disk is an error, too."""
+        """Parse a command line and run it; writing the help to a full disk is handled as an error, too."""
         _open_streams()
         cores.limit_threads()
         try:
@@ -115,8 +115,8 @@ class FriendlyErrors(TyperGroup):
 
 
 def _show_known(error: Exception) -> bool:
-    """Show an error that the user can correct as one line; return False for another one, which is a bug or Typer's."""
-    if _is_told_by_another(error):
+    """Show an error that the user can correct as one line; return False for any other error, which is a bug or Typer's."""
+    if _is_reported_by_first_process(error):
         return True
     if isinstance(error, MnistError):
         show_error(str(error))
@@ -129,8 +129,8 @@ def _show_known(error: Exception) -> bool:
     return True
 
 
-def _is_told_by_another(error: Exception) -> bool:
-    """Whether the first of the processes that torchrun started on this machine, by the same command, meets the same error."""
+def _is_reported_by_first_process(error: Exception) -> bool:
+    """Return whether the first process that torchrun started on this machine reports the same error."""
     is_shared = isinstance(error, MnistError | UsageError) and not isinstance(error, ProcessError)
     return is_shared and os.environ.get("LOCAL_RANK", "0") != "0"
 
@@ -162,12 +162,12 @@ def _show_os_error(error: OSError) -> None:
 
 def show_error(message: str) -> None:
     """Print one line that begins with a red word."""
-    # Not with `err=True`, which looks for the stream itself, past a progress bar that makes room for the line.
+    # Not with `err=True`, which bypasses the stream by which a progress bar makes room for the line.
     typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {printable(message)}", file=sys.stderr)
 
 
 def print_answer(text: str, end: str = "\n") -> None:
-    """Print on stdout; a terminal gets no control characters, and other programs get the bytes of every file name."""
+    """Print on stdout; a terminal gets no control characters, and a pipe gets the exact bytes of file names."""
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))
     sys.stdout.write(text + end)
@@ -175,14 +175,14 @@ def print_answer(text: str, end: str = "\n") -> None:
 
 
 def say(message: str) -> None:
-    """Print one line about the progress on stderr; of several processes that torchrun started, only the first does."""
+    """Print one line on stderr, for the user to read; of the processes that torchrun started, only the first does."""
     if os.environ.get("RANK", "0") == "0":
         typer.echo(printable(message), err=True)
 
 
 @contextmanager
 def status(what: str) -> Iterator[None]:
-    """Show what is being done while a block runs, on a terminal alone; a pipe gets nothing."""
+    """Show on a terminal what is being done while a block runs."""
     is_shown = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
     if is_shown:
         typer.echo(f"{what} …", nl=False, err=True)
@@ -203,7 +203,7 @@ def command(*arguments: object) -> str:
 def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> "DataFolder":
     """Make sure that the MNIST files of `splits` can be read, and return their folder.
 
-    Reports what was unpacked or repaired, and what is left out of the folder `extra`.
+    Prints what was unpacked or repaired, and what is ignored in the folder `extra`.
     """
     from mnist_cli.datasets import data_folder, mnist_files
 
@@ -241,7 +241,7 @@ def find_model(checkpoint: Path | None) -> Path:
 
 def describe_model(loaded: "LoadedModel", is_named: bool) -> str:
     """Return which model is used, its accuracy, and how to use another."""
-    score = "never measured" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
+    score = "val accuracy unknown" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
     if loaded.is_pretrained:
         return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
     return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."

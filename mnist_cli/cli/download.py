@@ -44,7 +44,7 @@ def download(
     from mnist_cli.datasets import mnist_files
 
     if offline + bool(mirror) + bool(source) > 1:
-        raise typer.BadParameter("--offline, --mirror and --from exclude each other; choose one of them.")
+        raise typer.BadParameter("--offline, --mirror and --from cannot be combined; choose one of them.")
     if mirror:
         _check(mirror)
     wanted = list(mnist_files.FILES) if force else list(mnist_files.find_faults(data_dir))

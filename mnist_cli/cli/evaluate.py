@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mnist_cli.api import EvaluationResult
     from mnist_cli.evaluation.metrics import Predictions
 
-TOGETHER = "ensemble"  # the name of several models that are evaluated as one
+ENSEMBLE = "ensemble"  # the name of several models that are evaluated as one
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
     """Evaluate models on the 10,000 val images, MNIST's test set.
 
     Reports loss and accuracy, precision and recall of each digit, and the most common confusions; several checkpoints are
-    compared in a table. A model is rebuilt from its checkpoint alone, and was trained on none of the images.
+    compared in a table. A model is rebuilt from its checkpoint alone; none of the images is in its training set.
     """
     from mnist_cli import api
 
@@ -65,12 +65,12 @@ def evaluate(
     if not checkpoint:
         say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` evaluates another.")
     if report:
-        files.check_folder(report)  # now, and not after minutes of evaluation
+        files.check_folder(report)  # now, not after minutes of evaluation
     data = prepare_data(data_dir, "val")
     kinds = _corruptions_with_progress() if corruptions else ()
     if ensemble:
         together = api.evaluate(paths, tta=tta, corruptions=kinds, device=device, data_dir=data)
-        measured = [replace(together, name=TOGETHER)]
+        measured = [replace(together, name=ENSEMBLE)]
     else:
         measured = api.compare(paths, tta=tta, corruptions=kinds, device=device, data_dir=data)
     if as_json:
@@ -102,7 +102,7 @@ def _corruptions_with_progress() -> Iterable[str]:
 
 
 def _values(model: "EvaluationResult", first: "EvaluationResult") -> dict[str, Any]:
-    """Return all that was measured, with how probable so large a difference from the `first` model is by chance."""
+    """Return all metrics, with the p-value of the difference from the `first` model."""
     from mnist_cli.evaluation import metrics
 
     values = {"path": model.name, **model.val_predictions.summary()}
@@ -116,7 +116,7 @@ def _values(model: "EvaluationResult", first: "EvaluationResult") -> dict[str, A
 
 
 def _print_scores(predictions: "Predictions") -> None:
-    """Print the scores of one model, of each digit, and its commonest confusions."""
+    """Print the scores of one model, of each digit, and its most common confusions."""
     evaluation = predictions.evaluation
     low, high = evaluation.interval()
     facts = [
@@ -131,7 +131,7 @@ def _print_scores(predictions: "Predictions") -> None:
         for one in predictions.classes()
     ]
     tables.show([("digit", "precision", "recall", "F1", "images"), *scores], left=set())
-    if confusions := predictions.commonest_confusions():
+    if confusions := predictions.most_common_confusions():
         print_answer("\nmost common confusions")
         rows = [(f"{one.truth} as {one.answer}", f"{one.times:,} times") for one in confusions]
         print_answer(tables.columns(rows, left={0}, indent=4))
@@ -161,7 +161,7 @@ def _print_comparison(measured: "list[EvaluationResult]") -> None:
 
 
 def _print_corruptions(measured: "list[EvaluationResult]") -> None:
-    """Print the errors on corrupted images, a column for each model, and how they compare with clean images."""
+    """Print the errors on corrupted images, a column for each model, and their ratio to those on clean images."""
     rows = [(name, [percent(model.corrupted[name]) for model in measured]) for name in measured[0].corrupted]
     rows.append(("mean", [percent(model.mean_corrupted_error) for model in measured]))
     rows.append(("clean images", [percent(model.clean_error) for model in measured]))

@@ -13,7 +13,7 @@ from mnist_cli.training import runs
 if TYPE_CHECKING:
     from types import ModuleType
 
-CALIBRATION_IMAGES = 2_000  # training images, on which the ranges of the activations are calibrated
+CALIBRATION_IMAGES = 2_000  # training images from which the ranges of the activations are calibrated
 
 
 def export(
@@ -50,7 +50,7 @@ def export(
       mnist predict --checkpoint digits.onnx seven.png
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     if int8 and format != "onnx":
-        raise ConfigError("--int8 is for ONNX files, so it does not go with --format")
+        raise ConfigError("--int8 is for ONNX files, so it cannot be combined with --format")
     checkpoint = runs.find_checkpoint(checkpoint)
     path = output or checkpoint.with_suffix(f".{format}")
     if path.suffix != f".{format}":  # which also keeps the checkpoint from being overwritten
@@ -65,7 +65,7 @@ def export(
     data = prepare_data(data_dir, "train", "val").path
     images, labels = mnist_files.load(data, "val")
     calibration = mnist_files.load(data, "train")[0][:CALIBRATION_IMAGES] if int8 else None
-    say("Exporting takes some seconds.")
+    say("Exporting, which takes some seconds.")
     content, found = exports.make(loaded, format, images, labels, calibration)
     with replacing(path) as file:
         file.write(content)

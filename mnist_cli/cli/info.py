@@ -1,4 +1,4 @@
-"""`mnist info`: what is in a checkpoint."""
+"""`mnist info`: the metadata of a checkpoint."""
 
 import hashlib
 import json
@@ -29,16 +29,16 @@ def info(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, which also has the results of all epochs.")
+        bool, typer.Option("--json", help="Print one JSON object, with the results of all epochs.")
     ] = False,
 ) -> None:
-    """Say what a checkpoint is: its model, its scores, its layers, the configuration of its run.
+    """Show the contents of a checkpoint: model, scores, layers, and the configuration of its run.
 
-    The model is not built, and nothing in the file is run. `pretrained` is the model that ships with the program.
+    The model is not built, and no code in the file is run. `pretrained` is the model that ships with the program.
     """
     path = runs.find_checkpoint(checkpoint)
     if checkpoint is None:
-        say(f"About {path}; `mnist info {CHECKPOINT}` is about another.")
+        say(f"Showing {path}; `mnist info {CHECKPOINT}` shows another.")
     header = checkpoint_info.read(path)
     with pretrained.resolve(path).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -69,7 +69,7 @@ def _values(header: Header, size: int, sha256: str) -> dict[str, Any]:
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values with null for what JSON has no number for."""
+    """Return the values with None for infinity and NaN, which JSON does not have."""
     return {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
 
 

@@ -117,9 +117,9 @@ def predict(
 def _refuse_contradictions(top_k: int | None, as_json: bool, as_csv: bool) -> None:
     """Raise ConfigError for options that contradict each other."""
     if as_json and as_csv:
-        raise ConfigError("--json and --csv do not go together; choose one of them")
+        raise ConfigError("--json and --csv cannot be combined; choose one of them")
     if as_csv and top_k:
-        raise ConfigError("--csv has the probabilities of all digits, so --top-k does not go with it")
+        raise ConfigError("--csv has the probabilities of all digits, so it cannot be combined with --top-k")
 
 
 def _form_of(digits: int | None, pattern: str | None) -> Pattern | None:

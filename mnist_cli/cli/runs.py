@@ -1,4 +1,4 @@
-"""`mnist runs`: which runs there are, how they differ, a chart that compares some, and their removal."""
+"""`mnist runs`: list runs, compare them in a table or a chart, remove them."""
 
 import json
 import shutil
@@ -25,27 +25,27 @@ from mnist_cli.training import runs as training_runs
 from mnist_cli.training.runs import Run, find
 
 HEADINGS = ("", "name", "model", "epochs", "val accuracy", "seconds", "saved", "size")
-NAME, MODEL, EPOCHS, ACCURACY = 1, 2, 3, 4  # the numbers of some columns
-SPARED = (7, 6, 5)  # the columns that a narrow terminal does without first, in this order
-USED = "*"  # marks the run that `mnist predict` takes
-SHOWN_ANYWAY = {"model", "epochs"}  # settings that have a column whether they differ or not
+NAME, MODEL, EPOCHS, ACCURACY = 1, 2, 3, 4  # indices of columns
+HIDDEN_FIRST = (7, 6, 5)  # indices of the columns that a narrow terminal hides first, in this order
+USED = "*"  # marks the run that `mnist predict` uses
+ALWAYS_SHOWN = {"model", "epochs"}  # settings that have a column even where they do not differ
 
 Sort = Literal["saved", "name", "accuracy", "epochs", "seconds", "size"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run, and what its checkpoints say of themselves, or why they do not."""
+    """A run with the metadata of its checkpoints, or the error of reading them."""
 
     run: Run
     is_used: bool
     last: Header | None = None  # of the last epoch
-    result: Header | None = None  # of the epoch that the run ends with
+    result: Header | None = None  # of the checkpoint to use
     error: str | None = None
 
     @property
     def saved(self) -> datetime | None:
-        """When the last epoch was saved, to the second; None for a time of a file that is no date, after the year 9999."""
+        """When the last epoch was saved, to the second; None when the time of the file is not a valid date, after the year 9999."""
         try:
             return datetime.fromtimestamp(int(self.run.last_path.stat().st_mtime)).astimezone()
         except (ValueError, OverflowError, OSError):
@@ -58,10 +58,10 @@ class Row:
 
 
 class ListByDefault(TyperGroup):
-    """A group of commands of which `list` is meant where none is named: `mnist runs first` is `mnist runs list first`."""
+    """A group whose default command is `list`: `mnist runs first` is `mnist runs list first`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` before arguments that begin with neither a command nor a request for help."""
+        """Put `list` before arguments that begin with neither a command nor a help option."""
         if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
             args = ["list", *args]
         return super().parse_args(ctx, args)
@@ -78,7 +78,7 @@ def _names() -> list[str]:
     return [run.name for run in find(CHECKPOINTS_DIR)]
 
 
-# The order of the rows, the first one first; what is not known comes last.
+# The sort keys; rows whose value is unknown come last.
 ORDERS: dict[Sort, Callable[[Row], Any]] = {
     "saved": lambda row: -row.run.last_path.stat().st_mtime,
     "name": lambda row: row.run.name,
@@ -111,8 +111,8 @@ def list_runs(
 ) -> None:
     """List the runs, the newest first, or compare some in one chart.
 
-    Settings that differ have a column each. The star marks the run that `mnist predict` uses unless told otherwise. The
-    accuracy is that of the checkpoint to use: the best epoch's where the run held images out, else the last's.
+    Each setting that differs has a column. The star marks the run that `mnist predict` uses by default. The
+    accuracy is that of the checkpoint to use: the best epoch's if the run held out images, else the last epoch's.
 
     \b
       mnist runs
@@ -124,7 +124,7 @@ def list_runs(
         say(f"There are no runs in the folder {CHECKPOINTS_DIR} yet; `mnist train` makes one.")
     _check_names(names or ())
     used = training_runs.find_default().path
-    rows = [_look_at(run, is_used=run.result_path == used) for run in found if not names or run.name in names]
+    rows = [_read_row(run, is_used=run.result_path == used) for run in found if not names or run.name in names]
     rows.sort(key=ORDERS[sort])
     if best:
         rows = [_best(rows)]
@@ -143,11 +143,11 @@ def list_runs(
 @app.command("rm", cls=Command)
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Runs to remove.", autocompletion=_names)],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without confirmation.")] = False,
 ) -> None:
     """Remove runs: their checkpoints and their folders below runs/.
 
-    It asks before anything is removed. A run that is going on is left alone.
+    You are asked to confirm first. A run in progress is not removed.
     """
     _check_names(names)
     wanted = [run for run in find(CHECKPOINTS_DIR) if run.name in names]
@@ -164,7 +164,7 @@ def differences(
     one: Annotated[str, typer.Argument(metavar=CHECKPOINT, help="A run.", autocompletion=_names)],
     other: Annotated[str, typer.Argument(metavar=CHECKPOINT, help="Another run.", autocompletion=_names)],
 ) -> None:
-    """Show how two runs differ: in their settings, their results and the versions that they were trained with."""
+    """Show how two runs differ: their settings, their results, and the versions of the programs that trained them."""
     facts = [_facts(checkpoint_info.read(training_runs.find_checkpoint(name))) for name in (one, other)]
     names = list(dict.fromkeys([*facts[0], *facts[1]]))
     rows = [(name, facts[0].get(name, ""), facts[1].get(name, "")) for name in names]
@@ -176,13 +176,13 @@ def differences(
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Raise ConfigError for a name that no run has."""
+    """Raise ConfigError for the name of a run that does not exist."""
     unknown = set(names) - set(_names())
     if unknown:
         raise ConfigError(f"there is no run {min(unknown)!r} in the folder {CHECKPOINTS_DIR}; `mnist runs` lists them")
 
 
-def _look_at(run: Run, is_used: bool) -> Row:
+def _read_row(run: Run, is_used: bool) -> Row:
     try:
         return Row(run, is_used, checkpoint_info.read(run.last_path), checkpoint_info.read(run.result_path))
     except (CheckpointError, OSError) as error:
@@ -190,9 +190,9 @@ def _look_at(run: Run, is_used: bool) -> Row:
 
 
 def _best(rows: Sequence[Row]) -> Row:
-    """Return the run with the lowest held-out loss; raises ConfigError where there is none or they cannot be compared.
+    """Return the run with the lowest held-out loss; raises ConfigError when there is none or the losses are not comparable.
 
-    The val images choose nothing, so that their accuracy stays an honest estimate.
+    Nothing is selected by the val images, so that the val accuracy stays an unbiased estimate.
     """
     losses = {
         row.run.name: result.held_out_loss
@@ -201,14 +201,14 @@ def _best(rows: Sequence[Row]) -> Row:
     }
     candidates = [row for row in rows if row.run.name in losses]
     if not candidates:
-        raise ConfigError("--best needs runs that held images out, such as `mnist train --holdout 5000` makes them")
+        raise ConfigError("--best needs runs that held out images, as `mnist train --holdout 5000` does")
     if len({row.result.config.loss for row in candidates if row.result}) > 1:
         raise ConfigError("--best cannot compare mse with cross_entropy; name runs of one loss function")
     return min(candidates, key=lambda row: losses[row.run.name] or 0.0)
 
 
 def _values(row: Row) -> dict[str, Any]:
-    """Return what is known of a run, for JSON."""
+    """Return the values of a run, for JSON."""
     last, result = row.last, row.result
     return {
         "name": row.run.name,
@@ -229,7 +229,7 @@ def _values(row: Row) -> dict[str, Any]:
 
 
 def _facts(header: Header) -> dict[str, str]:
-    """Return what can differ between two checkpoints, as text."""
+    """Return the facts by which two checkpoints are compared, as text."""
     facts = {"parameters": f"{header.parameters:,}", "epochs trained": str(header.epochs)}
     if header.metrics:
         last = header.metrics[-1]
@@ -243,7 +243,7 @@ def _facts(header: Header) -> dict[str, str]:
 
 
 def _settings(config: TrainConfig) -> dict[str, str]:
-    """Return the hyperparameters of a run as text, by their names as people read them."""
+    """Return the hyperparameters of a run as text, with spaces in their names."""
     return {name.replace("_", " "): _setting(value) for name, value in asdict(config).items()}
 
 
@@ -256,7 +256,7 @@ def _setting(value: object) -> str:
 
 
 def _cells(row: Row, settings: Sequence[str]) -> tuple[str, ...]:
-    """Return what the columns of HEADINGS show of a run, and then `settings`."""
+    """Return the cells of a run, for the columns of HEADINGS and then for `settings`."""
     values = _settings(row.last.config) if row.last else {}
     return (
         USED if row.is_used else "",
@@ -278,39 +278,39 @@ def _scores(last: Header | None, result: Header | None) -> tuple[str, str, str, 
 
 
 def _print_table(rows: Sequence[Row]) -> None:
-    """Print the runs; a terminal gets the columns that it has room for, with the names whole."""
+    """Print the runs; on a terminal, only as many columns as fit without shortening the names."""
     known = [_settings(row.last.config) for row in rows if row.last]
     differing = [
         name
         for name in (known[0] if known else {})
-        if name not in SHOWN_ANYWAY and len({settings[name] for settings in known}) > 1
+        if name not in ALWAYS_SHOWN and len({settings[name] for settings in known}) > 1
     ]
     whole = [(*HEADINGS, *differing), *(_cells(row, differing) for row in rows)]
     is_terminal = sys.stdout.isatty()
     shown = _fitting(whole, shutil.get_terminal_size().columns if is_terminal else None)
-    left = {place for place, number in enumerate(shown) if number in {NAME, MODEL} or number >= len(HEADINGS)}
+    left = {position for position, number in enumerate(shown) if number in {NAME, MODEL} or number >= len(HEADINGS)}
     styles = ["yellow" if row.error else "bold green" if row.is_used else "" for row in rows]
     tables.show([[cells[number] for number in shown] for cells in whole], left, styles)
     if is_terminal:
         if any(row.is_used for row in rows):
             say(f"{USED} is what `mnist predict` uses.")
         if omitted := [whole[0][number] for number in range(len(whole[0])) if number not in shown]:
-            say(f"A wider terminal or --json also has: {', '.join(omitted)}.")
+            say(f"A wider terminal or --json also shows: {', '.join(omitted)}.")
 
 
 def _fitting(rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
-    """Return the numbers of the columns for which a terminal of `width` characters has room, all where it is None."""
+    """Return the indices of the columns that fit a terminal of `width` characters, or of all if it is None."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     kept = list(range(len(widths)))
     settings = range(len(widths) - 1, len(HEADINGS) - 1, -1)
-    for number in (*SPARED, *settings, MODEL, EPOCHS):
-        if width is not None and sum(widths[place] + tables.GAP for place in kept) - tables.GAP > width:
+    for number in (*HIDDEN_FIRST, *settings, MODEL, EPOCHS):
+        if width is not None and sum(widths[column] + tables.GAP for column in kept) - tables.GAP > width:
             kept.remove(number)
     return kept
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw the runs into one chart, in their order."""
+    """Draw the curves of the runs in one chart, in this order."""
     if path.suffix.lower() != ".png":
         raise ConfigError(f"the chart is a PNG file, so its name ends in .png, not {path.suffix!r}")
 
@@ -320,7 +320,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
     curves = {name: header.metrics for name, header in headers.items()}
     if not 1 <= len(curves) <= len(figures.COLOURS):
         raise ConfigError(
-            f"a chart shows 1 to {len(figures.COLOURS)} runs that finished an epoch, and here are {len(curves)}; "
+            f"a chart shows 1 to {len(figures.COLOURS)} runs that finished an epoch, not {len(curves)}; "
             f"name them as in `mnist runs first second --plot {path}`"
         )
     loss_functions = {name: header.config.loss for name, header in headers.items()}

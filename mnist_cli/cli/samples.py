@@ -11,12 +11,15 @@ from mnist_cli.errors import ConfigError
 
 def samples(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", readable=False, help="Where to write them; made if it is not there.")
+        Path,
+        typer.Argument(
+            metavar="[FOLDER]", readable=False, help="Folder to write them to; created if it does not exist."
+        ),
     ] = Path("samples"),
 ) -> None:
     """Write a few pictures to try `mnist predict` with: digits on paper and on a blackboard, a number, a star.
 
-    No file is overwritten. The paths are all that is printed on stdout.
+    No file is overwritten. Only the paths are printed on stdout.
 
     \b
       mnist samples
@@ -29,7 +32,7 @@ def samples(
     drawn = pictures.draw()
     for name in drawn:
         if (folder / name).exists():
-            raise ConfigError(f"{folder / name} is there already; name another folder, as in `mnist samples more`")
+            raise ConfigError(f"{folder / name} exists already; name another folder, as in `mnist samples more`")
     for name, picture in drawn.items():
         with replacing(folder / name) as file:
             picture.save(file, "PNG")

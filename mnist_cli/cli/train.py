@@ -1,4 +1,4 @@
-"""`mnist train`: teach a model, keep its checkpoint and its curves."""
+"""`mnist train`: train a model and save its checkpoint and its curves."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ import typer
 from mnist_cli import config as configuration
 from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say, status
 from mnist_cli.cli.options import with_hyperparameters
-from mnist_cli.errors import StoppedError, ToldElsewhereError
+from mnist_cli.errors import ReportedElsewhereError, StoppedError
 from mnist_cli.training import early_stopping, runs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def train(
     preset: Annotated[
         configuration.Preset | None,
         typer.Option(
-            help="A named set of values to start from; options beside it win.",
+            help="A named set of values, which other options override.",
             show_default="default",
             rich_help_panel="Recipe",
         ),
@@ -47,7 +47,7 @@ def train(
         typer.Option(
             metavar="CHECKPOINT|RUN",
             readable=False,
-            help="Go on with a run that was stopped, or, with --epochs, make a finished one longer.",
+            help="Resume a run that was stopped, or, with --epochs, extend a finished one.",
             rich_help_panel="Run",
         ),
     ] = None,
@@ -78,7 +78,7 @@ def train(
     options = {name: value for name, value in hyperparameters.items() if value is not None}
     if resume and (set(options) - {"epochs"} or preset or config or name or overwrite):
         raise typer.BadParameter(
-            "--resume goes on as the run began; of the other options only --epochs and --report go with it."
+            "--resume continues with the configuration of the run; only --epochs and --report can be combined with it."
         )
     if overwrite and not name:
         raise typer.BadParameter("--overwrite needs the --name of the run to replace.")
@@ -115,10 +115,10 @@ def train(
                 **longer,
             )
     except StoppedError as stopped:
-        say(f"Stopped in epoch {stopped.epoch}. Go on with:")
+        say(f"Stopped in epoch {stopped.epoch}. Resume with:")
         say("  " + command("train", "--resume", stopped.path))
         raise typer.Exit(128 + stopped.number) from None
-    except ToldElsewhereError:
+    except ReportedElsewhereError:
         raise typer.Exit(1) from None
     if os.environ.get("RANK", "0") == "0":
         _tell(trained, device, data, report)

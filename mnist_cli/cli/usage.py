@@ -16,7 +16,7 @@ from mnist_cli.hyperparameters import Group, did_you_mean, nearest, option_of
 from mnist_cli.names import printable
 
 ARGUMENTS, UNGROUPED = "Arguments", "Options"
-ALSO = {  # names that options, other than hyperparameters, have in other programs
+ALSO = {  # names of options in other programs; hyperparameters declare their own
     "gpu": "--device",
     "cuda": "--device",
     "data": "--data-dir",
@@ -38,7 +38,7 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the arguments as the help names them; Typer would put brackets around those that are there."""
+        """Return the arguments with their metavars as they are, to which Typer would add brackets."""
         return ["[OPTIONS]", *(str(it.metavar) for it in self.get_params(ctx) if _is_argument(it))]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

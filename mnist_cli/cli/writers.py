@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 BOX = ("x", "y", "width", "height")  # px in the picture, where it may have several digits
-EACH = {"digit": 5, "confidence": 14}  # the columns of a digit, with their widths
+DIGIT_COLUMNS = {"digit": 5, "confidence": 14}  # with their widths in characters
 MIN_NAME_WIDTH = 12  # characters for the names of files, however narrow the terminal is
 
 
@@ -34,7 +34,7 @@ class Writer(Protocol):
 
 
 class LineWriter:
-    """Prints a line for each picture, such as `seven.png: 7  99.8 %`; below it, the likeliest of each of many digits."""
+    """Prints a line for each picture, such as `seven.png: 7  99.8 %`; below it, one for each of many digits."""
 
     def __init__(self, top_k: int) -> None:
         """Show the `top_k` likeliest digits, or for 0 the likeliest."""
@@ -91,8 +91,10 @@ class TableWriter:
         from rich.cells import cell_len
 
         self.console, self.top_k, self.many, self.show, self.is_first = console, top_k, many, show, True
-        self.each = not many or show or top_k > 0  # a row for each digit
-        widths = ({"digits": 20 if self.each else 40} if many else {}) | (EACH if self.each else {})
+        self.has_digit_rows = not many or show or top_k > 0
+        widths = ({"digits": 20 if self.has_digit_rows else 40} if many else {}) | (
+            DIGIT_COLUMNS if self.has_digit_rows else {}
+        )
         if show:
             widths["model input"] = 28
         room = console.width - sum(widths.values()) - GAP * (len(widths) + 1)
@@ -110,9 +112,8 @@ class TableWriter:
             if not result.error:
                 for row in self._rows(result):
                     table.add_row(*row)
-                    if (
-                        self.show or self.top_k > 1
-                    ):  # a row has several lines, so an empty one separates it from the next
+                    # A row of several lines is separated from the next by an empty one.
+                    if self.show or self.top_k > 1:
                         table.add_row()
         if table.row_count:
             self.console.print(table)
@@ -128,10 +129,10 @@ class TableWriter:
             return
         lines = "\n".join(line.text for line in result.lines)
         heads = [name, Text(lines, "bold green") if lines else Text(str(result.reason), "yellow")]
-        for digit in result.digits if self.each else []:
+        for digit in result.digits if self.has_digit_rows else []:
             yield [*heads, *self._cells(digit.prediction, digit.prediction.reason)]
             heads = [Text(), Text()]
-        if not (self.each and result.digits):
+        if not (self.has_digit_rows and result.digits):
             yield heads
 
     def _cells(self, prediction: "Prediction | None", reason: str | None) -> "Iterator[Text]":

@@ -12,8 +12,8 @@ from mnist_cli.arrays import CLASSES, Frames
 from mnist_cli.models.interface import Model, logits_of
 from mnist_cli.results import Evaluation
 
-BINS = 15  # of confidence, as Guo et al. (2017) have them
-COMMONEST = 5  # confusions that are listed
+BINS = 15  # of confidence, as in Guo et al. (2017)
+MAX_CONFUSIONS = 5  # that are listed
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -100,7 +100,7 @@ class Predictions:
         columns = (right / predicted.clip(1), right / shown.clip(1), 2 * right / (predicted + shown).clip(1), shown)
         return [ClassScores(digit, *(column[digit].item() for column in columns)) for digit in range(CLASSES)]
 
-    def commonest_confusions(self, count: int = COMMONEST) -> list[Confusion]:
+    def most_common_confusions(self, count: int = MAX_CONFUSIONS) -> list[Confusion]:
         """Return the `count` most frequent confusions, or all if there are fewer."""
         wrong = self.confusion_matrix()
         np.fill_diagonal(wrong, 0)
@@ -147,7 +147,7 @@ class Predictions:
             "interval": list(evaluation.interval()),
             "calibration_error": self.calibration_error(),
             "classes": [vars(scores) for scores in self.classes()],
-            "confusions": [vars(confusion) for confusion in self.commonest_confusions()],
+            "confusions": [vars(confusion) for confusion in self.most_common_confusions()],
             "confusion_matrix": self.confusion_matrix().tolist(),
         }
 

@@ -1,6 +1,6 @@
 """Models that are ready to run: torch runs a checkpoint, onnxruntime an ONNX file.
 
-Torch takes a second or more to import, so nothing here imports it before a checkpoint is to be run.
+Torch takes a second or more to import, so it is imported only when a checkpoint is loaded.
 """
 
 import importlib
@@ -26,7 +26,7 @@ MAX_ONNX_BYTES = 256_000_000
 def import_onnxruntime() -> ModuleType:
     """Return onnxruntime with its telemetry off: from version 1.29 on it reports to Microsoft by default.
 
-    Every import of onnxruntime has to come after this one, since it looks at the environment only once. Raises
+    Call it before any other import of onnxruntime, which reads the environment only once. Raises
     ImportError when it is not installed.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # also for the processes that this one starts
@@ -38,19 +38,19 @@ def import_onnxruntime() -> ModuleType:
 class OnnxModel:
     """A model that onnxruntime runs, as `exports.to_onnx` makes them.
 
-    It takes uint8 `images` (N, 1, 28, 28) and gives `logits` (N, 10); its metadata say what else there is to know.
+    It takes uint8 `images` (N, 1, 28, 28) and returns `logits` (N, 10); its metadata hold the other attributes.
     """
 
     def __init__(self, content: bytes) -> None:
         """Prepare to run the model in an ONNX file.
 
-        Raises whatever onnxruntime does for content that is none, ValueError for a model of something else.
+        Raises whatever onnxruntime raises for invalid content, ValueError for a model with other inputs or outputs.
         """
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what is wrong is raised as well
+        options.log_severity_level = 4  # fatal; errors are raised as well
         options.intra_op_num_threads = cores.available()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the others have work to do
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other threads need the cores
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._check()
         facts = self.session.get_modelmeta().custom_metadata_map
@@ -66,19 +66,19 @@ class OnnxModel:
         return checked(logits)
 
     def _check(self) -> None:
-        """Raise ValueError unless the model is one of ours by what goes in and what comes out."""
+        """Raise ValueError unless the model has the inputs and outputs of an exported model."""
         inputs = [(value.name, value.type, value.shape[1:]) for value in self.session.get_inputs()]
         if inputs != [("images", "tensor(uint8)", [1, FRAME, FRAME])]:
             raise ValueError("it does not take uint8 images (N, 1, 28, 28)")
         if "logits" not in [value.name for value in self.session.get_outputs()]:
-            raise ValueError("it gives no logits")
+            raise ValueError("it has no output `logits`")
         logits = self.logits(np.zeros((2, 1, FRAME, FRAME), np.uint8))
         if logits.shape != (2, CLASSES):
-            raise ValueError("its logits are not (N, 10)")
+            raise ValueError("its logits are not of shape (N, 10)")
 
 
 def _check_metadata(facts: dict[str, str]) -> None:
-    """Raise ValueError for values that no model has; comparisons are false for NaN, too."""
+    """Raise ValueError for values out of range; comparisons are false for NaN, too."""
     is_valid = {
         "least_score": lambda value: -math.inf < value < math.inf,
         "val_accuracy": lambda value: 0 <= value <= 1,
@@ -93,12 +93,12 @@ def _check_metadata(facts: dict[str, str]) -> None:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that is ready to run, and the file that it is from."""
+    """A model that is ready to run, and the file that it was loaded from."""
 
     path: Path  # as the user named it
     model: Model
-    val_accuracy: float | None  # 0 to 1; None when it was not measured
-    parameters: int | None  # numbers that were learned; None when the file does not say
+    val_accuracy: float | None  # 0 to 1; None if unknown
+    parameters: int | None  # the number of learned parameters; None if unknown
     runtime: str  # the library that runs it, and the device
 
     @property
@@ -110,14 +110,16 @@ class LoadedModel:
 def load(path: Path, device: str | None = None) -> LoadedModel:
     """Return the model in a checkpoint or an ONNX file; PRETRAINED is the one that ships.
 
-    A checkpoint runs on `device`, the best there is by default, an ONNX file on the CPU. So does the model that ships
-    where onnxruntime is installed, unless another device is named.
+    A checkpoint runs on `device`, by default the best one available, an ONNX file on the CPU. So does the model that ships
+    if onnxruntime is installed, unless another device is named.
 
-    Raises CheckpointError when the file holds no such model, ConfigError when there is no such device.
+    Raises CheckpointError when the file is not such a model, ConfigError when there is no such device.
     """
     if path.suffix == ".onnx":
         if device not in {None, "cpu"}:
-            raise ConfigError(f"{path} runs on the cpu, not on {device}; the checkpoint that it was made from does")
+            raise ConfigError(
+                f"{path} runs on the cpu only; to use {device}, name the checkpoint that it was exported from"
+            )
         return _loaded(path, _read_onnx(path))
     if pretrained.resolve(path) != path and device in {None, "cpu"}:
         with suppress(ImportError):  # there is no onnxruntime, or a broken one
@@ -138,11 +140,11 @@ def _loaded(path: Path, model: OnnxModel) -> LoadedModel:
 
 
 def _read_onnx(path: Path) -> OnnxModel:
-    """Return the model in an ONNX file, which may be a stranger's."""
+    """Return the model in an ONNX file, which is not trusted."""
     try:
         content = read_regular(path, MAX_ONNX_BYTES)
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no file {path}; `mnist export` makes ONNX files") from error
+        raise CheckpointError(f"file not found: {path}; `mnist export` writes ONNX files") from error
     except OSError as error:
         raise CheckpointError(f"{path} is not a model: {error.strerror or error}") from error
     if content is None:
@@ -154,8 +156,8 @@ def _read_onnx(path: Path) -> OnnxModel:
         return OnnxModel(content)
     except ImportError as error:
         raise missing(path, error, "export") from error
-    # Protobuf and onnxruntime raise a dozen kinds of error on broken files.
+    # Protobuf and onnxruntime raise a dozen kinds of errors on corrupted files.
     except Exception as error:
         raise CheckpointError(
-            f"{path} is not a model that `mnist export` made, or it is corrupted: {first_line(error)}"
+            f"{path} is not a model that `mnist export` wrote, or it is corrupted: {first_line(error)}"
         ) from error

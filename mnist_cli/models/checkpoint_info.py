@@ -1,4 +1,4 @@
-"""The metadata of a checkpoint, read without its weights and without torch: at once, and from hundreds of files."""
+"""The metadata of a checkpoint, read without its weights and without torch, and so quickly, from hundreds of files."""
 
 import math
 from collections.abc import Iterator
@@ -17,20 +17,23 @@ from mnist_cli.version import __version__
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
-LEARNED = (".weight", ".bias")  # how the names of parameters end; batch norm and preprocessing have other tensors
+LEARNED = (
+    ".weight",
+    ".bias",
+)  # suffixes of the names of parameters; buffers of batch norm and preprocessing have others
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Header:
-    """All that is in a checkpoint but the numbers in its tensors."""
+    """The metadata of a checkpoint: all but the values of its tensors."""
 
     path: Path
     model: str  # the architecture
-    arguments: dict[str, Any]  # that it is built with
-    shapes: dict[str, Shape]  # of its weights and of the other tensors beside them
-    parameters: int  # numbers that were learned
+    arguments: dict[str, Any]  # from which the model is built
+    shapes: dict[str, Shape]  # of its weights and buffers
+    parameters: int  # the number of learned parameters
     config: TrainConfig
     metrics: list[EpochResult]  # one per finished epoch
     versions: dict[str, str]  # of the programs that wrote it
@@ -42,7 +45,7 @@ class Header:
 
     @property
     def seconds(self) -> float:
-        """How long training took, without the measuring."""
+        """How long training took, without the evaluations."""
         return sum(result.seconds for result in self.metrics)
 
     @property
@@ -67,9 +70,9 @@ def open_checkpoint(path: Path) -> Iterator[TorchFile]:
             archive = TorchFile(opened)
         except ForeignCodeError as error:
             raise CheckpointError(
-                f"{path} is refused: opening it would run code of its own ({error}), and a checkpoint needs none"
+                f"{path} is refused: loading it would run foreign code ({error}), which no checkpoint needs"
             ) from error
-        # Whatever is wrong with a stranger's file, that is what has to be said.
+        # An untrusted file may raise anything; all of it means that the file is unusable.
         except Exception as error:
             raise CheckpointError(f"{path} is not a checkpoint, or it is corrupted: {first_line(error)}") from error
         _check_format(path, archive.content)
@@ -80,21 +83,21 @@ def _opened(file: Path, path: Path) -> BinaryIO:
     try:
         return open_regular(file)
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no file {path}; `mnist train` makes checkpoints") from error
+        raise CheckpointError(f"checkpoint not found: {path}; `mnist train` writes checkpoints") from error
     except OSError as error:
         raise CheckpointError(f"{path} is not a checkpoint: {error.strerror or error}") from error
 
 
 def _check_format(path: Path, content: Any) -> None:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` makes ours")
+        raise CheckpointError(f"{path} is a checkpoint of another program; `mnist train` writes those of this one")
     version = content.get("version")
     if not isinstance(version, int) or version != VERSION:
         raise CheckpointError(f"{path} has a format version that mnist {__version__} does not read; it reads {VERSION}")
 
 
 def read(path: Path) -> Header:
-    """Return what a checkpoint holds but the numbers of its tensors.
+    """Return the metadata of a checkpoint.
 
     Raises CheckpointError when there is no such file, or it is not one that this version can read.
     """
@@ -103,7 +106,7 @@ def read(path: Path) -> Header:
 
 
 def header_of(path: Path, content: dict[str, Any]) -> Header:
-    """Return the metadata in the content of the checkpoint at `path`; raises CheckpointError for invalid ones."""
+    """Return the metadata in the content of the checkpoint at `path`; raises CheckpointError for invalid metadata."""
     try:
         shapes = {_text(name): tensor.shape for name, tensor in content["weights"].items()}
         return Header(
@@ -116,7 +119,7 @@ def header_of(path: Path, content: dict[str, Any]) -> Header:
             [_epoch_result(values) for values in content["metrics"]],
             {_text(program): _text(version) for program, version in content["versions"].items()},
         )
-    # Whatever is wrong with a stranger's file, that is what has to be said.
+    # An untrusted file may raise anything; all of it means that the file is unusable.
     except Exception as error:
         raise CheckpointError(f"{path} is a corrupted checkpoint: {first_line(error)}") from error
 
@@ -127,11 +130,11 @@ def _epoch_result(values: dict[str, Any]) -> EpochResult:
         if value is None and name in {"held_out_loss", "train_accuracy"}:
             continue
         if type(value) not in (int, float):
-            raise TypeError(f"the {name} of an epoch is no number")
-        if not (math.isfinite(value) or name.endswith("loss")):  # which is what may become infinite
+            raise TypeError(f"the {name} of an epoch is not a number")
+        if not (math.isfinite(value) or name.endswith("loss")):  # a loss may become infinite
             raise ValueError(f"the {name} of an epoch is {value}")
     if not isinstance(result.epoch, int):
-        raise TypeError("the number of an epoch is none")
+        raise TypeError("the number of an epoch is not an integer")
     for accuracy in (result.val_accuracy, result.train_accuracy or 0):
         if not 0 <= accuracy <= 1:
             raise ValueError(f"epoch {result.epoch} has an accuracy of {accuracy:.3g}")
@@ -139,9 +142,9 @@ def _epoch_result(values: dict[str, Any]) -> EpochResult:
 
 
 def _arguments(hidden: list[int], activation: str, dropout: float) -> dict[str, Any]:
-    """Return what a model is built with, of the kinds that a TrainConfig has; their shapes are for whoever builds it."""
+    """Return the checked arguments of a model, with the types that a TrainConfig has; `build` checks their values."""
     if not isinstance(hidden, list) or not all(isinstance(width, int) for width in hidden):
-        raise TypeError("the widths of its layers are no numbers")
+        raise TypeError("the widths of its layers are not integers")
     if not 0 <= dropout < 1:  # false for NaN, too
         raise ValueError(f"its dropout is {dropout}")
     return {"hidden": hidden, "activation": _text(activation), "dropout": float(dropout)}

@@ -1,7 +1,7 @@
-"""A trained model in one file: how to rebuild it, its weights, and how it came about.
+"""Checkpoints: the architecture, weights, configuration and scores of a trained model in one file.
 
-The file is what `torch.save` makes of a dict of tensors and plain values, so `torch.load(path, weights_only=True)`
-opens it and no code of a stranger ever runs.
+The file is a dict of tensors and plain values, written by `torch.save`, so that `torch.load(path, weights_only=True)`
+opens it and no foreign code ever runs.
 """
 
 import io
@@ -24,14 +24,14 @@ from mnist_cli.models.torch_files import Storage, StoredTensor, TorchFile
 from mnist_cli.results import EpochResult
 from mnist_cli.version import __version__
 
-# The first checkpoints do not have these.
+# The first checkpoints lack these buffers.
 UNCALIBRATED = {"temperature": torch.tensor(architectures.UNCALIBRATED), "least_score": torch.tensor(ACCEPT_ALL)}
-MAX_WEIGHT = 1e18  # beyond it the product of two numbers is more than a float32 holds
+MAX_WEIGHT = 1e18  # the product of two larger numbers overflows float32
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds, with the model rebuilt."""
+    """The content of a checkpoint file, with the model rebuilt."""
 
     path: Path
     model: Classifier  # on the CPU, in evaluation mode
@@ -47,14 +47,14 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """The numbers that were learned."""
+        """The number of learned parameters."""
         return sum(weights.numel() for weights in self.model.parameters())
 
 
 def save(
     path: Path, model: Classifier, config: TrainConfig, metrics: Sequence[EpochResult], trainer: dict[str, Any]
 ) -> None:
-    """Write a checkpoint to `path`, replacing the one that was there only when the new one is whole.
+    """Write a checkpoint to `path`, replacing an existing one only when the new one is complete.
 
     `metrics` are those of the finished epochs, and `trainer` is what `Trainer.state_dict` returned, to resume from.
     """
@@ -72,7 +72,7 @@ def save(
             "python": platform.python_version(),
         },
     }
-    # Into memory first: when the disk is full, torch.save raises errors of its own.
+    # To memory first, since torch.save raises its own kind of error when the disk is full.
     whole = io.BytesIO()
     torch.save(content, whole)
     with replacing(path) as file:
@@ -80,7 +80,7 @@ def save(
 
 
 def is_whole(tensor: torch.Tensor) -> bool:
-    """Say whether a tensor has a number of its own for each place: a kernel that counts on it reads and writes beyond."""
+    """Return whether a tensor is within its storage; otherwise kernels that rely on it read and write out of bounds."""
     end = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
     return bool(end <= tensor.untyped_storage().nbytes())
 
@@ -104,7 +104,7 @@ def load(path: Path) -> Checkpoint:
             model = architectures.build(header.model, **header.arguments)
             model.load_state_dict(weights)
             return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
-        # Whatever is wrong with a stranger's file, that is what has to be said.
+        # An untrusted file may raise anything; all of it means that the file is unusable.
         except Exception as error:
             raise CheckpointError(f"{path} is a corrupted checkpoint: {first_line(error)}") from error
 
@@ -125,7 +125,7 @@ def _with_tensors(file: TorchFile) -> dict[str, Any]:
 
 
 def _replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
-    """Return nested dicts and lists with `replace` of everything of a kind in place of it."""
+    """Return nested dicts and lists in which every value of a type is replaced by `replace` of it."""
     if isinstance(value, kind):
         return replace(value)
     if isinstance(value, dict):
@@ -134,25 +134,25 @@ def _replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
 
 
 def _check_weights(header: Header, weights: dict[str, torch.Tensor]) -> None:
-    """Raise ValueError unless these are what the model has, before it is built: a line of a file can ask for terabytes."""
+    """Raise ValueError unless the weights match the model, before it is built: a few bytes of a file can declare terabytes."""
     if len(header.arguments["hidden"]) > len(weights):
         raise ValueError("it has more layers than weights")
     with torch.device("meta"):
         wanted = architectures.build(header.model, **header.arguments).state_dict()
     if set(wanted) != set(weights):
-        raise ValueError(f"it lacks or adds {', '.join(sorted(map(str, set(wanted) ^ set(weights))))}")
+        raise ValueError(f"missing or unexpected tensors: {', '.join(sorted(map(str, set(wanted) ^ set(weights))))}")
     for name, tensor in weights.items():
         kind = wanted[name]
         if not isinstance(tensor, torch.Tensor) or (tensor.layout, tensor.device.type) != (torch.strided, "cpu"):
-            raise TypeError(f"its {name} is no plain tensor")
+            raise TypeError(f"its {name} is not a plain tensor")
         if (tensor.shape, tensor.dtype) != (kind.shape, kind.dtype):
             raise ValueError(
                 f"its {name} is {tuple(tensor.shape)} of {tensor.dtype}, expected {tuple(kind.shape)} of {kind.dtype}"
             )
         if not is_whole(tensor):
-            raise ValueError(f"its {name} has fewer numbers than it says")
+            raise ValueError(f"its {name} has fewer numbers than its shape requires")
         if not tensor.abs().max() < MAX_WEIGHT:  # true for NaN, too
-            raise ValueError(f"its {name} has values that are infinite, not numbers or beyond {MAX_WEIGHT:g}")
+            raise ValueError(f"its {name} has values that are infinite, NaN or beyond {MAX_WEIGHT:g}")
     for name in ("temperature", "pixel_std"):
         if not weights[name] > 0:
-            raise ValueError(f"its {name} is {float(weights[name]):g}, and not above 0")
+            raise ValueError(f"its {name} is {float(weights[name]):g}, expected above 0")

@@ -1,4 +1,4 @@
-"""Where tensors live and are computed."""
+"""Devices, and settings of torch that apply to them."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ def silence_compiler() -> None:
 
 
 def choose(name: str | None) -> torch.device:
-    """Return the device of that name, or the best there is: CUDA, else MPS, else the CPU.
+    """Return the device of that name, or the best one available: CUDA, else MPS, else the CPU.
 
     Raises ConfigError when there is no such device on this machine.
     """
@@ -42,12 +42,12 @@ def choose(name: str | None) -> torch.device:
 
 @contextmanager
 def deterministic_operations(wanted: bool) -> Iterator[None]:
-    """Refuse operations whose result varies from run to run, if that is wanted, for the length of a `with` block."""
+    """Use deterministic operations only, if `wanted`, in a `with` block; others raise RuntimeError."""
     if not wanted:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS requires
     torch.use_deterministic_algorithms(True)
     try:
         yield
@@ -57,7 +57,7 @@ def deterministic_operations(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def computing_threads(count: int) -> Iterator[None]:
-    """Let torch compute with so many threads on the CPU for the length of a `with` block."""
+    """Set the number of CPU threads of torch in a `with` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -24,9 +24,9 @@ class Model(Protocol):
 
 
 def checked(logits: Logits) -> Logits:
-    """Return logits as they are; raises CheckpointError when some are infinite or not numbers, which predict nothing."""
+    """Return logits as they are; raises CheckpointError when some are infinite or NaN."""
     if not np.isfinite(logits).all():
-        raise CheckpointError("the model's logits are infinite or not numbers; choose another --checkpoint")
+        raise CheckpointError("the model's logits are infinite or NaN; choose another --checkpoint")
     return logits
 
 
@@ -42,7 +42,7 @@ class Ensemble:
     members: Sequence[Model]
     test_time_augmentation: bool = False
 
-    SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; a digit's margin is wider than that
+    SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; the margin of a digit is wider
     rejection_threshold: ClassVar[float] = ACCEPT_ALL  # averaged probabilities have no energy score
 
     def logits(self, frames: Frames) -> Logits:

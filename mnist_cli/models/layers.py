@@ -13,7 +13,7 @@ class Layer:
 
     name: str  # such as `2 conv 3x3, 32`; a batch norm has the number of the layer before it
     output: Shape  # of one image: (channels, height, width) or (units,), after the pooling that may follow
-    parameters: int  # how many are learned
+    parameters: int  # the number of learned parameters
     prefix: str  # of the names of its weights, such as `layers.3`
 
 

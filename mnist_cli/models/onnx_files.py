@@ -1,6 +1,6 @@
-"""What an ONNX file may hold: the operators, attributes and types that `mnist export` writes, and work within limits.
+"""Validation of untrusted ONNX files: only the operators, attributes and types that `mnist export` writes, within limits.
 
-Whatever protobuf or onnxruntime would make of anything else, they are not given it.
+Nothing else reaches onnxruntime.
 """
 
 import math
@@ -11,13 +11,13 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
-MAX_FIELDS = 200_000  # of the file, with those of all messages in it; 100 layers of 8-bit numbers have half as many
-MAX_NODES = 3_000  # 100 layers of 8-bit numbers have 1,500
-MAX_VALUES = 200_000  # between two nodes, for one image; a hidden layer of 1,388 channels of 12x12
+MAX_FIELDS = 200_000  # in all messages of the file; a quantized network of 100 layers has half as many
+MAX_NODES = 3_000  # a quantized network of 100 layers has 1,500
+MAX_VALUES = 200_000  # of an intermediate tensor, for one image; those of 1,388 channels of 12x12
 MAX_OPERATIONS = 1_000_000_000  # multiplications for one image; the model that ships has 5,000,000
 OPSET = 22
 
-# The fields of each message; all others are refused: functions, training, other files, sparse tensors, graphs in nodes.
+# The allowed fields of each message. Refused are functions, training, external data, sparse tensors and subgraphs.
 FIELDS = {
     "ModelProto": "ir_version opset_import producer_name producer_version domain model_version doc_string graph "
     "metadata_props",
@@ -42,7 +42,7 @@ REASONS = {
 }
 
 WINDOW = "auto_pad dilations group kernel_shape pads strides"
-OPERATORS = {  # and their attributes
+OPERATORS = {  # with their attributes
     "BatchNormalization": "epsilon momentum training_mode",
     "Cast": "to saturate",
     "Conv": WINDOW,
@@ -60,7 +60,7 @@ OPERATORS = {  # and their attributes
     "Sub": "",
     "Tanh": "",
 }
-BYTES: dict[int, int] = {  # of a number, of each type that weights and shapes have
+BYTES: dict[int, int] = {  # per number, for each type of weights and shapes
     TensorProto.FLOAT: 4,
     TensorProto.INT8: 1,
     TensorProto.UINT8: 1,
@@ -70,19 +70,19 @@ BYTES: dict[int, int] = {  # of a number, of each type that weights and shapes h
 
 
 def check(content: bytes) -> None:
-    """Raise ValueError, or what protobuf and onnx raise for broken files, unless `mnist export` could have made this."""
+    """Raise ValueError, or what protobuf and onnx raise for corrupted files, unless `mnist export` could have written this."""
     fields = islice(_fields(memoryview(content), ModelProto.DESCRIPTOR), MAX_FIELDS + 1)
     if sum(1 for _ in fields) > MAX_FIELDS:
         raise ValueError(f"it has more than {MAX_FIELDS:,} fields")
     model = onnx.load_model_from_string(content)
     if [(entry.domain, entry.version) for entry in model.opset_import] != [("", OPSET)]:
-        raise ValueError(f"its operators are not those of ONNX's version {OPSET}")
+        raise ValueError(f"its operator set is not version {OPSET}")
     if len(model.graph.node) > MAX_NODES:
         raise ValueError(f"it has {len(model.graph.node):,} nodes")
     for node in model.graph.node:
         allowed = OPERATORS.get(node.op_type)
         if node.domain or allowed is None or not {one.name for one in node.attribute} <= set(allowed.split()):
-            raise ValueError(f"it has an operator {node.op_type!r} of a kind that no exported model has")
+            raise ValueError(f"it has an operator {node.op_type!r} that no exported model has")
     for tensor in model.graph.initializer:
         _check_tensor(tensor)
     _check_work(model)
@@ -93,54 +93,54 @@ def _fields(data: memoryview, message: Any) -> Iterator[None]:
 
     Format: https://protobuf.dev/programming-guides/encoding/.
     """
-    place = 0
-    while place < len(data):
-        key, place = _varint(data, place)
+    offset = 0
+    while offset < len(data):
+        key, offset = _varint(data, offset)
         kind = key & 7
         if kind not in {0, 1, 2, 5}:
             raise ValueError("it is not in protobuf's format")
-        size, place = {1: (8, place), 5: (4, place)}.get(kind) or _varint(data, place)
-        inside = data[place : place + size] if kind else None  # a varint has been read already
+        size, offset = {1: (8, offset), 5: (4, offset)}.get(kind) or _varint(data, offset)
+        inside = data[offset : offset + size] if kind else None  # a varint has been read already
         if inside is not None and len(inside) != size:
             raise ValueError("it ends too early")
-        place += size if kind else 0
+        offset += size if kind else 0
         field = message.fields_by_number.get(key >> 3)
         if field is None or field.name not in ALLOWED[message.name]:
             name = field.name if field else f"field {key >> 3}"
-            raise ValueError(REASONS.get(name, f"it has {name} in a {message.name}, as no exported model has"))
+            raise ValueError(REASONS.get(name, f"it has {name} in a {message.name}, which no exported model has"))
         yield
         if field.message_type and inside is not None:
             yield from _fields(inside, field.message_type)
 
 
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    """Return the number at a place, of seven bits a byte, and the place behind it."""
+def _varint(data: memoryview, offset: int) -> tuple[int, int]:
+    """Return the varint at an offset, seven bits a byte, and the offset after it."""
     number = 0
     for shift in range(0, 70, 7):
-        if place >= len(data):
+        if offset >= len(data):
             raise ValueError("it ends too early")
-        byte = data[place]
-        place += 1
+        byte = data[offset]
+        offset += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return number, place
+            return number, offset
     raise ValueError("it is not in protobuf's format")
 
 
 def _check_tensor(tensor: TensorProto) -> None:
-    """Raise ValueError unless a tensor has as many numbers as its shape says."""
+    """Raise ValueError unless a tensor has as many numbers as its shape requires."""
     if tensor.data_type not in BYTES or len(tensor.dims) > 4 or any(side < 0 for side in tensor.dims):
-        raise ValueError(f"its tensor {tensor.name!r} is of a kind that no exported model has")
+        raise ValueError(f"its tensor {tensor.name!r} has a type or shape that no exported model has")
     stored = len(tensor.raw_data) / BYTES[tensor.data_type]
     stored += len(tensor.float_data) + len(tensor.int32_data) + len(tensor.int64_data)
     if stored != math.prod(tensor.dims):
-        raise ValueError(f"its tensor {tensor.name!r} has fewer numbers than it says, or more")
+        raise ValueError(f"its tensor {tensor.name!r} does not have as many numbers as its shape requires")
 
 
 def _check_work(model: ModelProto) -> None:
-    """Raise ValueError for a model whose memory or work is not that of a few million weights, whatever its nodes do.
+    """Raise ValueError for a model that needs more memory or work than a few million weights do.
 
-    Its shapes are inferred for two and for three images: what is between the nodes has to grow with them or not at all.
+    Its shapes are inferred for two and for three images: every intermediate tensor must grow with them or be constant.
     """
     two, three = _shapes(model, 2), _shapes(model, 3)
     weights = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
@@ -148,14 +148,12 @@ def _check_work(model: ModelProto) -> None:
     for node in model.graph.node:
         for name in node.output:
             if name not in two or name not in three:
-                raise ValueError(f"the shape of {name!r} in it cannot be told")
+                raise ValueError(f"the shape of {name!r} in it cannot be inferred")
             values, more = math.prod(two[name]), math.prod(three[name])
             if values == more:
                 constants += values
             elif 3 * values != 2 * more or values > 2 * MAX_VALUES:
-                raise ValueError(
-                    f"it computes {values // 2:,} values at once, more than any model that was trained here"
-                )
+                raise ValueError(f"it computes {values // 2:,} values at once, more than any exported model")
         operations += math.prod(two[node.output[0]]) * _operations(node, two)
     if constants > 2 * weights:
         raise ValueError("it computes more constants than it has weights")
@@ -164,7 +162,7 @@ def _check_work(model: ModelProto) -> None:
 
 
 def _operations(node: NodeProto, shapes: dict[str, list[int]]) -> int:
-    """Return how many multiplications each value that a node computes takes, about."""
+    """Return about how many multiplications a node needs for each value that it computes."""
     if node.op_type == "Conv":
         return math.prod(shapes[node.input[1]][1:])
     if node.op_type == "Gemm":
@@ -173,9 +171,9 @@ def _operations(node: NodeProto, shapes: dict[str, list[int]]) -> int:
 
 
 def _shapes(model: ModelProto, images: int) -> dict[str, list[int]]:
-    """Return the shape of all that is computed from so many images.
+    """Return the shape of every tensor that is computed from `images` images.
 
-    The shapes in the file are not looked at, and of the weights only their shapes.
+    The shapes stated in the file are ignored; of the weights only the shapes are used.
     """
     bare = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     bare.graph.name = "shapes"
@@ -184,7 +182,7 @@ def _shapes(model: ModelProto, images: int) -> dict[str, list[int]]:
         shape = [images, *(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])]
         bare.graph.input.append(onnx.helper.make_tensor_value_info(value.name, TensorProto.UINT8, shape))
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.INT64:  # a shape to give to something
+        if tensor.data_type == TensorProto.INT64:  # the target shape of a Reshape
             bare.graph.initializer.append(tensor)
         else:
             bare.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))

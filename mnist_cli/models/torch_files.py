@@ -1,7 +1,7 @@
-"""The files that `torch.save` writes, read without torch: a zip of one pickle and the numbers of each tensor.
+"""Files of `torch.save`, read without torch: a zip with one pickle and the data of each tensor.
 
-Only what `torch.save` writes for plain values and tensors is accepted, so that a file has one meaning whoever reads it,
-and no count in it exceeds its size. Nothing in a file is called. Formats: PKWARE's APPNOTE.TXT and Python's pickletools.
+Only what `torch.save` writes for plain values and tensors is accepted, so that all programs read a file the same way and
+no count in it exceeds its size. Nothing in a file is called. Formats: PKWARE's APPNOTE.TXT and Python's pickletools.
 """
 
 import re
@@ -12,16 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
-MAX_FILE_BYTES = 4_000_000_000  # the largest network of a TrainConfig takes 2.2 GB; beyond this a zip has other records
+MAX_FILE_BYTES = 4_000_000_000  # the largest network of a TrainConfig takes 2.2 GB; a larger zip has other records
 MAX_MEMBERS = 10_000  # files in the zip; 100 layers with their optimizer have less than 2,000
 MAX_PICKLE_BYTES = 10_000_000
 MAX_OPCODES = 1_000_000  # of the pickle; a run of 50,000 epochs has 900,000
-MAX_STRING_BYTES = 8_192  # a path has at most 4,096
+MAX_STRING_BYTES = 8_192  # a path has at most 4,096 bytes
 MAX_DEPTH = 10  # of nested dicts and lists
 MAX_DIMENSIONS = 8
-MAX_SIDE = 1 << 40  # of a dimension of a tensor
+MAX_SIDE = 1 << 40  # the size of one dimension of a tensor
 
-# The types of storages: the name of their numbers in torch, and the bytes of one.
+# The types of storages: their dtype, and the bytes of an element.
 STORAGES = {
     "ByteStorage": ("uint8", 1),
     "IntStorage": ("int32", 4),
@@ -37,27 +37,27 @@ ORDERED_DICT = ("collections", "OrderedDict")
 END = struct.Struct("<4s4H2LH")  # the end record of a zip
 END64 = struct.Struct("<4sQ2H2L4Q4sLQL")  # the end record for large zips and its locator, which torch always writes
 ENTRY = struct.Struct("<4s6H3L5H2L")  # an entry of the central directory
-LOCAL = struct.Struct("<4s5H3L2H")  # what stands before each member
+LOCAL = struct.Struct("<4s5H3L2H")  # the local header before each member
 NAME = re.compile(r"[^/]+/(data\.pkl|data/\d+|byteorder|version|\.[\w/]+)", re.ASCII)
-DESCRIPTOR = 24  # bytes that may follow a member: its checksum and sizes, where they were not known before it
+DESCRIPTOR = 24  # bytes that may follow a member: its checksum and sizes, if they were not known before
 FLAGS = 1 << 3 | 1 << 11  # a descriptor follows; the name is UTF-8
 
 
 class ForeignCodeError(Exception):
-    """A pickle asks for a function or class that no checkpoint of ours has."""
+    """A pickle refers to a function or class that is in no checkpoint of this program."""
 
 
 class Storage(NamedTuple):
-    """Numbers in a file."""
+    """The data of tensors in a file."""
 
-    member: str  # where they are in the zip
-    kind: str  # the name of their type in torch
-    length: int  # of so many numbers
+    member: str  # of the zip
+    kind: str  # the dtype, such as `float32`
+    length: int  # number of elements
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor in a file, which is within its storage; its shape is (), (n,), (n, m) ..."""
+    """A tensor in a file, within the bounds of its storage; its shape is (), (n,), (n, m) ..."""
 
     storage: Storage
     offset: int
@@ -77,7 +77,7 @@ class TorchFile:
     content: Any  # nested dicts, lists and tuples of plain values, with a StoredTensor in place of each tensor
 
     def __init__(self, file: BinaryIO) -> None:
-        """Read all but the numbers of the tensors.
+        """Read all but the data of the tensors.
 
         Raises ValueError, or what Python raises for a file that ends too early, when `torch.save` did not write it, and
         ForeignCodeError when loading it with pickle could run code.
@@ -86,10 +86,10 @@ class TorchFile:
         self._members = _find_members(file)
         (self._prefix,) = {name.partition("/")[0] for name in self._members}
         if self._members[f"{self._prefix}/data.pkl"].size > MAX_PICKLE_BYTES:
-            raise ValueError(f"it has more than {MAX_PICKLE_BYTES:,} bytes beside its weights")
+            raise ValueError(f"it has more than {MAX_PICKLE_BYTES:,} bytes in addition to its weights")
         order = f"{self._prefix}/byteorder"
         if order in self._members and self._read(order) != sys.byteorder.encode():
-            raise ValueError("its numbers are in the byte order of another kind of processor")
+            raise ValueError("its byte order is not that of this processor")
         sizes = {name.partition("/")[2]: member.size for name, member in self._members.items()}
         self.content = _Unpickler(bytes(self._read(f"{self._prefix}/data.pkl")), sizes).load()
 
@@ -107,34 +107,34 @@ class TorchFile:
 
 
 def _find_members(file: BinaryIO) -> dict[str, _Member]:
-    """Return the members of a zip that has nothing before, between or behind them but what belongs there."""
+    """Return the members of a zip; raises ValueError for unexpected data before, between or after them."""
     size = file.seek(0, 2)
     if not END.size <= size <= MAX_FILE_BYTES:
         raise ValueError(f"it has {size:,} bytes")
     end = _unpack(END, file, size - END.size)
     count, length, start = end[4:7]
     if end != (b"PK\5\6", 0, 0, count, count, length, start, 0):
-        raise ValueError("it does not end as a zip does")
+        raise ValueError("it does not end like a zip file")
     tail = size - END.size - start - length
     if tail and (tail != END64.size or not _is_same_end(_unpack(END64, file, start + length), count, length, start)):
-        raise ValueError("it has more than one table of contents")
+        raise ValueError("it has more than one central directory")
     if count > MAX_MEMBERS:
-        raise ValueError(f"it has {count:,} parts")
+        raise ValueError(f"it has {count:,} members")
     file.seek(start)
     members = _read_directory(file.read(length), count)
     place = 0
     for name, (offset, member) in members.items():
         if not 0 <= offset - place <= DESCRIPTOR or (place == 0 and offset):
-            raise ValueError("its parts do not follow one another")
+            raise ValueError("its members are not contiguous")
         members[name] = offset, member._replace(start=_find_data(file, offset, name, member))
         place = members[name][1].start + member.size
     if not 0 <= start - place <= DESCRIPTOR:
-        raise ValueError("its parts do not end where its table of contents begins")
+        raise ValueError("its members do not end where its central directory begins")
     return {name: member for name, (_, member) in members.items()}
 
 
 def _read_directory(directory: bytes, count: int) -> dict[str, tuple[int, _Member]]:
-    """Return where each member begins, and what the directory tells of it, in the order of the file."""
+    """Return the offset of each member and its entry in the central directory, in the order of the file."""
     found = {}
     place = 0
     for _ in range(count):
@@ -143,19 +143,19 @@ def _read_directory(directory: bytes, count: int) -> dict[str, tuple[int, _Membe
         name = directory[place + ENTRY.size : place + ENTRY.size + length].decode()
         place += ENTRY.size + length
         if signature != b"PK\1\2" or flags & ~FLAGS or extra or comment or disk or name in found:
-            raise ValueError("its table of contents is not one that torch writes")
+            raise ValueError("its central directory is not one that torch writes")
         if method or packed != size:
-            raise ValueError("it is compressed, as no checkpoint is")
+            raise ValueError("it is compressed, which no checkpoint is")
         if not NAME.fullmatch(name):
-            raise ValueError(f"it has a part {name!r}, as no checkpoint has")
+            raise ValueError(f"it has a member {name!r}, which no checkpoint has")
         found[name] = offset, _Member(0, size, checksum)
     if place != len(directory):
-        raise ValueError("its table of contents has another length")
+        raise ValueError("its central directory has another length")
     return dict(sorted(found.items(), key=lambda item: item[1][0]))
 
 
 def _find_data(file: BinaryIO, offset: int, name: str, member: _Member) -> int:
-    """Return where the data of a member begin, behind its header, which has to say what the directory does."""
+    """Return the offset of the data of a member, after its local header, which must agree with the directory."""
     signature, _, flags, method, _, _, checksum, packed, size, length, extra = _unpack(LOCAL, file, offset)
     known = (checksum, packed, size) == (member.checksum, member.size, member.size)
     follows = flags & 1 << 3 and (checksum, packed, size) == (0, 0, 0)
@@ -166,13 +166,13 @@ def _find_data(file: BinaryIO, offset: int, name: str, member: _Member) -> int:
         or not (known or follows)
         or file.read(length) != name.encode()
     ):
-        raise ValueError(f"its table of contents and its part {name} contradict each other")
+        raise ValueError(f"its central directory and its member {name} contradict each other")
     return offset + LOCAL.size + int(length) + int(extra)
 
 
 def _is_same_end(large: tuple[Any, ...], count: int, length: int, start: int) -> bool:
-    """Return whether the end record for large zips tells what the other one does."""
-    signature, size, _, _, *rest = large  # the versions of the program that wrote it do not matter
+    """Return whether the end record for large zips agrees with the other one."""
+    signature, size, _, _, *rest = large  # the versions of the format do not matter
     expected = [0, 0, count, count, length, start, b"PK\6\7", 0, start + length, 1]
     return (signature, size, rest) == (b"PK\6\6", 44, expected)
 
@@ -183,29 +183,29 @@ def _unpack(record: struct.Struct, file: BinaryIO, place: int) -> tuple[Any, ...
 
 
 class _Unpickler:
-    """Runs the opcodes of pickle protocol 2 that plain values and tensors need. Nothing can be called."""
+    """Executes the opcodes of pickle protocol 2 that plain values and tensors need. Nothing can be called."""
 
     def __init__(self, pickled: bytes, sizes: dict[str, int]) -> None:
         self._pickled, self._sizes = pickled, sizes  # of the members of the zip
-        self._place = 0
+        self._position = 0
         self._stack: list[Any] = []
         self._marked: list[list[Any]] = []  # the stacks below each mark
         self._memo: list[Any] = []
 
     def load(self) -> Any:
-        """Return what is in the pickle."""
+        """Return the unpickled content."""
         for _ in range(MAX_OPCODES):
-            opcode = self._pickled[self._place]
-            self._place += 1
+            opcode = self._pickled[self._position]
+            self._position += 1
             if opcode == ord("."):
                 break
             if opcode not in _OPCODES:
-                raise ValueError(f"its pickle has the opcode {opcode:#04x}, as no checkpoint has")
+                raise ValueError(f"its pickle has the opcode {opcode:#04x}, which no checkpoint has")
             _OPCODES[opcode](self)
         else:
             raise ValueError(f"its pickle has more than {MAX_OPCODES:,} opcodes")
         (content,) = self._stack
-        if self._marked or self._place != len(self._pickled):
+        if self._marked or self._position != len(self._pickled):
             raise ValueError("its pickle does not end where it should")
         _check_depth(content)
         return content
@@ -215,30 +215,30 @@ class _Unpickler:
         self._stack.append(item)
 
     def take(self, form: struct.Struct) -> Any:
-        """Return the number that follows."""
-        (number,) = form.unpack_from(self._pickled, self._place)
-        self._place += form.size
+        """Return the number that follows in the pickle."""
+        (number,) = form.unpack_from(self._pickled, self._position)
+        self._position += form.size
         return number
 
     def line(self) -> str:
-        """Return the line that follows."""
-        end = self._pickled.index(b"\n", self._place)
-        text = self._pickled[self._place : end].decode()
-        self._place = end + 1
+        """Return the line that follows in the pickle."""
+        end = self._pickled.index(b"\n", self._position)
+        text = self._pickled[self._position : end].decode()
+        self._position = end + 1
         return text
 
     def string(self) -> None:
         """Push a string."""
         size = self.take(_UINT32)
         if size > MAX_STRING_BYTES:
-            raise ValueError(f"it has a text of {size:,} bytes")
-        text = self._pickled[self._place : self._place + size].decode("utf-8", "surrogatepass")
-        self._place += size
+            raise ValueError(f"it has a string of {size:,} bytes")
+        text = self._pickled[self._position : self._position + size].decode("utf-8", "surrogatepass")
+        self._position += size
         self._stack.append(text)
 
     def mark(self) -> None:
         """Begin a list of items."""
-        if len(self._marked) > 2 * MAX_DEPTH:  # a call, its arguments and the shape in them at every depth
+        if len(self._marked) > 2 * MAX_DEPTH:  # at every depth a call, its arguments, and a shape in them
             raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
         self._marked.append(self._stack)
         self._stack = []
@@ -252,59 +252,59 @@ class _Unpickler:
         """Take the last items from the stack."""
         items = tuple(self._stack[-count:])
         if len(items) != count:
-            raise ValueError("its pickle takes more than there is")
+            raise ValueError("its pickle takes more items than there are")
         del self._stack[-count:]
         return items
 
     def append(self, items: list[Any] | tuple[Any, ...]) -> None:
         """Add items to the list on the stack."""
         if type(self._stack[-1]) is not list:
-            raise TypeError("its pickle adds items to what is no list")
+            raise TypeError("its pickle appends to something that is not a list")
         self._stack[-1].extend(items)
 
     def update(self, items: list[Any] | tuple[Any, ...]) -> None:
         """Add keys and values, one after the other, to the dict on the stack."""
         keys = items[::2]
         if type(self._stack[-1]) is not dict or len(items) % 2 or any(type(key) not in (str, int) for key in keys):
-            raise TypeError("its pickle has a key that is neither a name nor a number")
+            raise TypeError("its pickle has a key that is neither a string nor a number")
         self._stack[-1].update(zip(keys, items[1::2], strict=True))
 
     def memorize(self, number: int) -> None:
-        """Remember the last item under a number; pickle counts them from 0."""
+        """Store the last item in the memo; pickle numbers them from 0."""
         if number != len(self._memo):
-            raise ValueError("its pickle does not number its items one by one")
+            raise ValueError("its pickle does not number its memo consecutively")
         self._memo.append(self._stack[-1])
 
     def recall(self, number: int) -> None:
-        """Push a remembered item, of those that are small: what is nested could be made to look endless."""
+        """Push an item from the memo, if it is a string, tensor or shape: nested items could expand without end."""
         item = self._memo[number]
         is_short = type(item) is tuple and len(item) <= MAX_DIMENSIONS and all(type(n) in (int, float) for n in item)
         if not (isinstance(item, str | _Name | StoredTensor) or is_short):
-            raise ValueError("its pickle has something in two places at once")
+            raise ValueError("its pickle refers to a nested item twice")
         self._stack.append(item)
 
     def name(self) -> None:
-        """Push the name of a function or class."""
+        """Push a reference to a function or class."""
         name = _Name(self.line(), self.line())
         if name not in (REBUILD, ORDERED_DICT) and not (name.module == "torch" and name.name.endswith("Storage")):
             raise ForeignCodeError(f"{name.module}.{name.name}")
         self._stack.append(name)
 
     def call(self) -> None:
-        """Push the tensor or dict that a call stands for."""
+        """Push the tensor or dict that a call would return."""
         function, arguments = self.last(2)
         if function == ORDERED_DICT and arguments == ():
             self._stack.append({})  # of hooks, which no tensor here has
         elif function == REBUILD:
             self._stack.append(_tensor(*arguments))
         else:
-            raise TypeError("what its pickle calls is not callable")
+            raise TypeError("its pickle calls something that is not callable")
 
     def build(self) -> None:
-        """Leave out the attributes of a dict, which other programs' OrderedDicts have."""
+        """Ignore the attributes of a dict, which the OrderedDicts of other programs have."""
         target, _ = self.last(2)
         if type(target) is not dict:
-            raise TypeError("its pickle gives attributes to what has none")
+            raise TypeError("its pickle sets attributes of something that has none")
         self.push(target)
 
     def storage(self) -> None:
@@ -315,15 +315,15 @@ class _Unpickler:
             or kind not in _STORAGE_NAMES
             or not all(isinstance(text, str) for text in (key, location))
         ):
-            raise ValueError("it has tensors of a kind that no checkpoint has")
+            raise ValueError("it has tensors of a type that no checkpoint has")
         name, size = STORAGES[kind.name]
         if type(count) is not int or self._sizes.get(f"data/{key}") != count * size:
-            raise ValueError(f"its tensor {key[:20]} has fewer numbers than it says, or more")
+            raise ValueError(f"the size of its tensor {key[:20]} does not match its data")
         self._stack.append(Storage(f"data/{key}", name, count))
 
 
 class _Name(NamedTuple):
-    """A function or class, which is only named."""
+    """A reference to a function or class, which is never resolved."""
 
     module: str
     name: str
@@ -333,23 +333,23 @@ _STORAGE_NAMES = {_Name("torch", name) for name in STORAGES}
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, needs_gradient: Any, hooks: Any) -> StoredTensor:
-    """Return a tensor whose numbers are all in its storage."""
+    """Return a tensor that is checked to lie within its storage."""
     if not (isinstance(storage, Storage) and type(shape) is type(stride) is tuple):
         raise TypeError("a tensor in it has no shape")
     numbers = (offset, *shape, *stride)
     if len(shape) != len(stride) or len(shape) > MAX_DIMENSIONS:
         raise ValueError(f"a tensor in it has {len(shape):,} dimensions")
     if not all(type(number) is int and 0 <= number < MAX_SIDE for number in numbers):
-        raise ValueError("a tensor in it has a shape that no tensor has")
+        raise ValueError("a tensor in it has an invalid shape")
     if 0 not in shape:
         last = offset + sum((side - 1) * step for side, step in zip(shape, stride, strict=True))
         if last >= storage.length:
-            raise ValueError("a tensor in it has fewer numbers than it says")
+            raise ValueError("a tensor in it has fewer numbers than its shape requires")
     return StoredTensor(storage, offset, shape, stride)
 
 
 def _check_depth(content: Any) -> None:
-    """Raise ValueError for what is nested so deeply that going through it could end the program."""
+    """Raise ValueError for content nested so deeply that traversing it could exceed the recursion limit."""
     level = [content]
     for _ in range(MAX_DEPTH):
         nested = [
@@ -378,7 +378,7 @@ def _joins(count: int) -> Callable[[_Unpickler], None]:
 
 def _begin(pickle: _Unpickler) -> None:
     if pickle.take(_BYTE) != 2:
-        raise ValueError("its pickle is of another protocol than torch writes")
+        raise ValueError("its pickle protocol is not the one that torch writes")
 
 
 _OPCODES: dict[int, Callable[[_Unpickler], None]] = {

@@ -93,7 +93,7 @@ def describe(predictions: Predictions) -> str:
     evaluation = predictions.evaluation
     if not evaluation.errors:
         return f"Nowhere: all {evaluation.images:,} images were classified correctly."
-    named = [f"{c.truth} as {c.answer} ({_times(c.times)})" for c in predictions.commonest_confusions(3)]
+    named = [f"{c.truth} as {c.answer} ({_times(c.times)})" for c in predictions.most_common_confusions(3)]
     scores = predictions.classes()
     missed = min(scores, key=lambda one: one.recall)
     false = min(scores, key=lambda one: one.precision)

@@ -1,4 +1,4 @@
-"""Backpropagation, written out: the gradient of the loss for a stack of fully connected layers.
+"""Explicit backpropagation: the gradient of the loss for a stack of fully connected layers.
 
 For a batch of N images and the layers l = 1 .. L, of n_l units each, with the activation function f:
 
@@ -33,7 +33,7 @@ LEAK = 0.01  # slope of leaky_relu below 0, torch's default
 
 
 class Activation(NamedTuple):
-    """An activation function and its derivative, each written into a tensor that is there already."""
+    """An activation function and its derivative, each written into an existing tensor."""
 
     value: Callable[[Tensor, Tensor], object]  # (z, out): out becomes f(z)
     slope: Callable[[Tensor, Tensor, Tensor], object]  # (z, f(z), out): out becomes f'(z)
@@ -67,10 +67,10 @@ ACTIVATIONS = {
 
 
 class Linear:
-    """The weight (outputs, inputs) and the bias (outputs,) of a fully connected layer, and their gradients."""
+    """The weight (outputs, inputs) and bias (outputs,) of a fully connected layer, with their gradients."""
 
     def __init__(self, layer: nn.Linear) -> None:
-        """Make the gradients where the parameters of `layer` have none."""
+        """Allocate the gradients that the parameters of `layer` lack."""
         self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
         self.weight_gradient, self.bias_gradient = _gradient(layer.weight), _gradient(layer.bias)
 
@@ -93,7 +93,7 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 
 class Hidden:
-    """A hidden layer: its parameters, and what a batch leaves there from the forward to the backward pass."""
+    """A hidden layer: its parameters, and the tensors that the forward pass saves for the backward pass."""
 
     def __init__(self, linear: Linear, activation: Activation, dropout: float, images: int) -> None:
         """Allocate the tensors, each (N, units), for a batch of so many images."""

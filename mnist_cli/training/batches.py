@@ -11,14 +11,14 @@ from mnist_cli.prefetch import one_ahead
 from mnist_cli.training.augmentation import Augmenter
 from mnist_cli.training.distributed import ALONE, Group
 
-AUGMENTED_AT_ONCE = 2_048  # images, at least; so many share the cost of starting each operation
+AUGMENTED_AT_ONCE = 2_048  # images, at least, over which the overhead of launching an operation is spread
 
 
 class Batches:
     """The batches of any epoch of a run.
 
-    The order of the images and what augmentation makes of each follow from the seed, the epoch and the image's place in
-    that order alone, so they are the same however many processes share a batch.
+    The order of the images and their augmentation depend only on the seed, the epoch and the position in that order, so
+    they are the same for any number of processes.
     """
 
     def __init__(self, digits: Digits, config: TrainConfig, group: Group = ALONE) -> None:
@@ -34,13 +34,13 @@ class Batches:
     def of_epoch(self, epoch: int) -> Iterator[tuple[Digits, int]]:
         """Yield this process's part of each batch, and how many images the batch has in all processes together.
 
-        On the CPU a thread prepares the next images meanwhile.
+        On the CPU a background thread prepares the next images.
         """
         order = torch.Generator().manual_seed(self.seed(epoch))
         amounts = torch.Generator(self.device).manual_seed(self.seed(epoch) << 12)
         size = self.config.batch_size
         chunks = self.digits.shuffled(order).batches(size * max(1, AUGMENTED_AT_ONCE // size))
-        # Other devices compute behind the back of the program, and a CUDA graph is captured alone.
+        # Other devices compute asynchronously anyway, and nothing else may run while a CUDA graph is captured.
         prepare = one_ahead if self.device.type == "cpu" else map
         for batches in prepare(lambda chunk: self._of_chunk(chunk, amounts), chunks):
             yield from batches
@@ -58,7 +58,7 @@ class Batches:
         ]
 
     def _parts(self, count: int) -> list[Tensor]:
-        """Return for each batch of `count` images which of them are this process's: every second one of two processes."""
+        """Return for each batch of `count` images the indices of this process: with two processes, every second one."""
         size = self.config.batch_size
         starts = range(0, count, size)
         return [torch.arange(start + self.group.rank, min(start + size, count), self.group.size) for start in starts]

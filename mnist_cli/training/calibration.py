@@ -13,7 +13,7 @@ from mnist_cli.training.losses import loss_of
 def fit_temperature(model: Classifier, digits: Digits) -> None:
     """Calibrate the probabilities: set the temperature that minimizes the cross-entropy on `digits`.
 
-    The digits are ones that it was not trained on (Guo et al. 2017, "On calibration of modern neural networks").
+    The model must not have been trained on them (Guo et al. 2017, "On calibration of modern neural networks").
     """
     model.temperature.fill_(1.0)
     logits = _logits(model, digits)
@@ -23,7 +23,7 @@ def fit_temperature(model: Classifier, digits: Digits) -> None:
 
 
 @torch.inference_mode()
-def fit_least_score(model: Classifier, digits: Digits, kept: float = 0.998) -> None:
+def fit_rejection_threshold(model: Classifier, digits: Digits, kept: float = 0.998) -> None:
     """Set the rejection threshold so that the fraction `kept` of `digits` is accepted."""
     model.least_score.copy_(_logits(model, digits).logsumexp(dim=1).quantile(1 - kept))
 

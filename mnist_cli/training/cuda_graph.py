@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import torch
 
-WARM_UP = 3  # steps before the capture, in which cuDNN chooses its kernels and the optimizer makes its state
+WARM_UP = 3  # steps before the capture, in which cuDNN chooses its kernels and the optimizer creates its state
 
 
 class GraphedStep:
     """Runs a step eagerly at first, then captures it as a CUDA graph and replays that."""
 
     def __init__(self, step: Callable[[], None]) -> None:
-        """Prepare to run `step`, which must use the same tensors each time and ask for no value on the CPU."""
+        """Prepare to run `step`, which must use the same tensors each time and transfer no value to the CPU."""
         self.step = step
         self.taken = 0
         self.replay: Callable[[], None] | None = None

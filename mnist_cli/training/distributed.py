@@ -1,6 +1,6 @@
 """Distributed training: the processes that torchrun starts, and their communication.
 
-A process on its own is a group of one, and nothing here costs it anything.
+A single process is a group of one, for which nothing here takes time.
 """
 
 import os
@@ -15,13 +15,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
-from mnist_cli.errors import ProcessError, ToldElsewhereError
+from mnist_cli.errors import ProcessError, ReportedElsewhereError
 
 T = TypeVar("T")
 
-# For the other processes to respond; what one process does alone (saving, drawing, compiling) takes less.
+# How long to wait for the other processes; what one process does alone (saving, drawing, compiling) takes less.
 TIMEOUT = timedelta(minutes=5)
-# After which Python has a look at signals, which it cannot while it waits.
+# How long to wait before Python handles signals, which it cannot do while waiting.
 MOMENT = timedelta(seconds=1)
 
 
@@ -39,7 +39,7 @@ class Group:
     def sum(self, value: Tensor) -> Tensor:
         """Replace `value` by its sum over the processes, and return it."""
         if self.size > 1:
-            with self._naming_who_is_missing():
+            with self._connection_errors():
                 _wait_for(distributed.all_reduce(value, async_op=True), is_on_cpu=not value.is_cuda)
         return value
 
@@ -59,30 +59,30 @@ class Group:
     def gather(self, value: T) -> list[T]:
         """Return the `value` of every process, by rank."""
         values = [value] * self.size
-        self.any(False)  # a wait that Ctrl-C can end, as the next one is not
+        self.any(False)  # waits for the others; unlike the next call, Ctrl-C can interrupt it
         if self.size > 1:
-            with self._naming_who_is_missing():
+            with self._connection_errors():
                 distributed.all_gather_object(values, value)
         return values
 
-    def together(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns here, once it has returned in every process.
+    def run_in_all(self, work: Callable[[], T]) -> T:
+        """Run `work` in every process and return the result of this one, once all have finished.
 
-        Raises what it raised here, or ToldElsewhereError when it raised something in another process only, or the same in
+        Raises what it raises here, or ReportedElsewhereError when it failed in another process only, or with the same error in
         one of a lower rank.
         """
         try:
             result = work()
         except Exception as error:
             if repr(error) in self.gather(repr(error))[: self.rank]:
-                raise ToldElsewhereError(str(error)) from error
+                raise ReportedElsewhereError(str(error)) from error
             raise
         if set(self.gather("")) != {""}:
-            raise ToldElsewhereError("another process of this run could not begin, and says why")
+            raise ReportedElsewhereError("another process of this run could not start; it prints the reason")
         return result
 
     @contextmanager
-    def _naming_who_is_missing(self) -> Iterator[None]:
+    def _connection_errors(self) -> Iterator[None]:
         """Raise a connection error of torch as a ProcessError."""
         try:
             yield
@@ -92,7 +92,7 @@ class Group:
             others = [rank for rank in range(self.size) if rank != self.rank]
             who = f"rank {others[0]}" if len(others) == 1 else "another process"
             minutes = TIMEOUT.total_seconds() / 60
-            what = f"has not answered for {minutes:g} minutes" if "imed out" in str(error) else "ended"
+            what = f"has not responded for {minutes:g} minutes" if "imed out" in str(error) else "ended"
             raise ProcessError(f"{who} of this run {what}") from error
 
 
@@ -100,30 +100,29 @@ ALONE = Group()
 
 
 def _wait_for(exchange: distributed.Work, is_on_cpu: bool) -> None:
-    """Wait until an exchange is done, on the CPU with a look at signals now and then; raises what went wrong.
+    """Wait until an exchange is done, on the CPU with pauses to handle signals; raises the error of a failed one.
 
-    On CUDA this only puts it before the next operations; the CPU waits for the others elsewhere.
+    On CUDA this only orders it before the next operations; the CPU waits for the others elsewhere.
     """
     while is_on_cpu and not exchange.is_completed():
-        with suppress(RuntimeError):  # that it took longer than this
+        with suppress(RuntimeError):  # not done yet
             exchange.wait(MOMENT)
     exchange.wait()
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Group]:
-    """Join the other processes that torchrun started, if it did, for the length of a `with` block.
+    """Join the process group of torchrun, if there is one, in a `with` block.
 
-    They talk over nccl on CUDA, else over gloo. At the end each waits for the others, unless an error ends the block, and
-    the threads that did the talking are ended: one that still lets go of a tensor while Python shuts down would abort
-    the process. Nothing may keep the process group alive beyond the block, as DistributedDataParallel would. A Ctrl-C that
+    The backend is nccl on CUDA, else gloo. At the end each process waits for the others, unless an error ends the block,
+    and the communication threads are stopped: one that releases a tensor while Python shuts down would abort the process. Nothing may keep the process group alive beyond the block, as DistributedDataParallel would. A Ctrl-C that
     ends the block ends the process: with an exchange under way, the threads could not be ended before TIMEOUT.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE
         return
-    # gloo beside nccl, for what is on the CPU.
+    # gloo in addition to nccl, for tensors on the CPU.
     backends = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backends, timeout=TIMEOUT)
     try:

@@ -29,8 +29,8 @@ def ignore(images: int) -> None:
 class Trainer:
     """The state of a training run: model, optimizer, batches, epoch and results.
 
-    Everything random follows from the seed, the epoch's number and the position in the epoch, so a run that was stopped,
-    even inside an epoch, goes on from `state_dict` to the very weights that it would have reached.
+    All random numbers are determined by the seed, the epoch and the position in the epoch, so a run that was stopped, even
+    within an epoch, and resumed from `state_dict` ends with the same weights as an uninterrupted one.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Trainer:
     ) -> None:
         """Prepare to train `model` in place; model and digits are on the same device.
 
-        Each process of a `group` has all the digits and works on its part of every batch.
+        Each process of a `group` has all the digits and processes its part of every batch.
         """
         self.group = group
         self.model, self.train, self.val, self.config, self.held_out = model, train, val, config, held_out
@@ -53,16 +53,16 @@ class Trainer:
         self.step = TrainingStep(model, config, train[: config.batch_size], group)
         self.results: list[EpochResult] = []  # of the finished epochs
         self.epoch = 0  # finished epochs
-        self.batch = 0  # finished batches of the epoch that was begun
+        self.batch = 0  # finished batches of the current epoch
         self.stopping = False
         self.learning_rate = 0.0  # of the last step
         self._random_state: Tensor | None = None  # of dropout, inside an epoch
 
     def epochs(self, progress: Callable[[int], object] = ignore) -> Iterator[EpochResult]:
-        """Train the remaining epochs, pausing after each, with `progress` called with the images of every batch.
+        """Train the remaining epochs, pausing after each; `progress` is called with the number of images of every batch.
 
-        While paused, the model holds that epoch's weights: save them before asking for the next result. After `stop`
-        the iteration ends, perhaps inside an epoch. Raises DivergenceError when the loss is no longer a number.
+        While paused, the model holds that epoch's weights: save them before requesting the next result. After `stop`
+        the iteration ends, perhaps inside an epoch. Raises DivergenceError when the loss becomes infinite or NaN.
         """
         while self.epoch < self.config.epochs and not self.is_stopped_early:
             start = time.perf_counter()
@@ -83,9 +83,9 @@ class Trainer:
     def train_epoch(self, progress: Callable[[int], object] = ignore) -> None:
         """Train one epoch in a new random order, or the rest of an interrupted one."""
         self.model.train()
-        self.model.temperature.fill_(1.0)  # so that the losses of all epochs can be compared
+        self.model.temperature.fill_(1.0)  # so that the losses of all epochs are comparable
         done = self.batch
-        # What dropout draws from: other numbers in each process, so that a group differs from one process in this.
+        # Seeds dropout, differently in each process: only in this does a group differ from a single process.
         torch.manual_seed((self.batches.seed(self.epoch) << 12) + self.group.rank)
         for number, (batch, images) in enumerate(self.batches.of_epoch(self.epoch)):
             if number < done:
@@ -140,23 +140,23 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any], results: list[EpochResult]) -> None:
         """Restore the state of `state_dict`, taken after `results`; the model already has its weights.
 
-        Raises ValueError or what Python does when it was not taken from such a trainer.
+        Raises ValueError, or what Python raises for a wrong type, when it is not the state of such a trainer.
         """
         if not isinstance(state, dict) or not isinstance(state["optimizer"], dict):
-            raise TypeError("it says nothing of its training")
+            raise TypeError("it has no training state")
         epoch, batch, loss_sum, random_state = (state[key] for key in ("epoch", "batch", "loss_sum", "random_state"))
         if not (type(epoch) is type(batch) is int and epoch == len(results) and 0 <= batch <= self._steps):
-            raise ValueError(f"it does not stand after {len(results)} epochs")
+            raise ValueError(f"its state is not that after {len(results)} epochs")
         if random_state is not None and random_state.dtype != torch.uint8:
-            raise ValueError("its random numbers are none")
-        # A version that did not count them leaves an epoch without a train accuracy: a sum that stays below zero.
+            raise ValueError("its random state is invalid")
+        # Older versions did not count them: a negative sum stands for an epoch without train accuracy.
         correct = state.get("correct", torch.tensor(-len(self.train) - 1 if batch else 0))
         if correct > batch * self.config.batch_size:
-            raise ValueError("it classified more images right than it saw")
+            raise ValueError("its number of correctly classified images is too large")
         optimizers.load_state(self.step.optimizer, self.step.parameters, self.config.optimizer, state["optimizer"])
         self.results = list(results)
         self.epoch, self.batch = epoch, batch
-        if self.group.rank == 0:  # the state is that of the first process, with the sums of all
+        if self.group.rank == 0:  # the state is that of the first process, with the sums over all
             self.step.loss_sum.copy_(loss_sum)
             self.step.correct.copy_(correct)
             self._random_state = random_state
@@ -197,7 +197,7 @@ class Trainer:
         """Restore the random state of dropout."""
         generator, state = _dropout_generator(self.device), self._random_state
         self._random_state = None
-        if state is not None and len(state) == len(generator.get_state()):  # else it is that of another kind of device
+        if state is not None and len(state) == len(generator.get_state()):  # else it is that of another type of device
             generator.set_state(state)
 
 
@@ -210,7 +210,7 @@ def _dropout_generator(device: torch.device) -> torch.Generator:
 def evaluate(model: nn.Module, digits: Digits, loss: str = "cross_entropy", group: Group = ALONE) -> Evaluation:
     """Evaluate `model` on `digits`, as means over the images; the mode of the model is restored.
 
-    The processes of a `group` share the digits out; each gets the result of all.
+    The digits are divided among the processes of a `group`; each returns the result over all of them.
     """
     was_training = model.training
     model.eval()

@@ -10,7 +10,7 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.models.checkpoints import is_whole
 from mnist_cli.training.parameters import ParameterGroups
 
-# What each optimizer remembers of every parameter, and cannot do without.
+# The state that each optimizer needs for every parameter.
 KEPT: dict[str, set[str]] = {"sgd": set(), "adam": {"step", "exp_avg", "exp_avg_sq"}, "rmsprop": {"step", "square_avg"}}
 KEPT["adamw"] = KEPT["adam"]
 
@@ -55,7 +55,7 @@ def make_optimizer(parameters: ParameterGroups, config: TrainConfig) -> torch.op
     weights, others = parameters.updated
     groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     on_cuda = weights[0].is_cuda
-    # A captured step reads the learning rate where it lies, so on CUDA that is a place on the device.
+    # A captured step reads the learning rate from a fixed address, so on CUDA it is a tensor on the device.
     rate = torch.tensor(config.learning_rate, device=weights[0].device) if on_cuda else config.learning_rate
     match config.optimizer:
         # fused: one call updates all parameters, not a dozen for each.
@@ -104,6 +104,6 @@ def load_state(optimizer: torch.optim.Optimizer, parameters: ParameterGroups, ki
             shape = torch.Size() if name == "step" else every[number].shape
             if value is None or value.shape != shape or not value.is_floating_point() or not is_whole(value):
                 raise ValueError(f"the {name} of its {kind} is not that of its parameters")
-    # The state alone: the settings beside it are those of the device that it was saved on.
+    # The state alone: the settings next to it are those of the device that it was saved on.
     settings = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": parameters.join(dict(state["state"])), "param_groups": settings})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mnist_cli.models.architectures import Classifier
 
-State = dict[int, dict[str, Any]]  # what an optimizer keeps of each parameter, by its number
+State = dict[int, dict[str, Any]]  # the state that an optimizer has for each parameter, by its index
 
 
 class ParameterGroups:
@@ -33,7 +33,7 @@ class ParameterGroups:
 
     @property
     def gradients(self) -> list[Tensor]:
-        """The gradients that there are of these tensors."""
+        """The existing gradients of these tensors."""
         return [tensor.grad for tensor in self.tensors if tensor.grad is not None]
 
     def split(self, state: State) -> State:
@@ -73,7 +73,7 @@ def _views(vector: Tensor, group: Sequence[nn.Parameter]) -> Iterator[Tensor]:
 
 
 def _is_vector(value: object) -> bool:
-    """Return whether a value of an optimizer's state has a number for each of a parameter, unlike a count of steps."""
+    """Return whether a value of an optimizer's state has an element for each weight of a parameter, unlike the step count."""
     return isinstance(value, Tensor) and value.ndim > 0
 
 

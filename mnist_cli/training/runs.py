@@ -16,20 +16,20 @@ from mnist_cli.files import lock, replacing
 from mnist_cli.models import checkpoint_info, pretrained
 from mnist_cli.models.checkpoint_info import Header
 
-# A folder's name: no separator, no dot or dash before it, no dot or space behind it, short in any script.
-DEFAULT_VARIABLE = "MNIST_CHECKPOINT"  # of the environment: the checkpoint to use where none is named
+DEFAULT_VARIABLE = "MNIST_CHECKPOINT"  # environment variable: the checkpoint to use where none is named
 LATEST = Path("latest")  # stands for the newest run wherever a checkpoint is named
 PASSED_OVER = 0.01  # of val accuracy below the model that ships: a run that is worse predicts only when it is named
+# The name of a folder: no separator, no leading dot or dash, no trailing dot or space, at most 60 characters.
 NAME = re.compile(r"[^\W_]([\w.+= -]{0,58}[\w+=-])?")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run keeps its files."""
+    """The name and the folders of a run."""
 
     name: str
     checkpoint_dir: Path
-    descriptor: int | None = field(default=None, repr=False)  # of the folder, locked as long as the run goes on
+    descriptor: int | None = field(default=None, repr=False)  # of the folder, which is locked while the run is trained
 
     @property
     def last_path(self) -> Path:
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def result_path(self) -> Path:
-        """The checkpoint to use: the best epoch's, or the last's of a run that looks for none."""
+        """The checkpoint to use: that of the best epoch, or of the last one if none is selected."""
         return self.best_path if self.best_path.exists() else self.last_path
 
     @property
@@ -62,13 +62,13 @@ def of(checkpoint_path: Path) -> Run:
 
 
 def take_up(checkpoint_path: Path) -> Run:
-    """Return the run that a checkpoint belongs to, which is this program's until it is released.
+    """Return the run that a checkpoint belongs to, locked by this program until it is released.
 
-    Raises ConfigError when another program is at it.
+    Raises ConfigError when another program is training it.
     """
     run = _locked(of(checkpoint_path))
     if run is None:
-        raise ConfigError(f"another program goes on with {checkpoint_path} already; wait for it to end")
+        raise ConfigError(f"another program is training the run of {checkpoint_path}; wait for it to end")
     return run
 
 
@@ -142,7 +142,7 @@ def find_checkpoint(name: str | Path | None, to_resume: bool = False) -> Path:
             return run.last_path if to_resume else run.result_path
     if path == LATEST and (found := find(CHECKPOINTS_DIR)):
         return found[0].last_path if to_resume else found[0].result_path
-    if path.exists() or path.suffix or len(path.parts) > 1:  # a path, about which whoever opens it has more to say
+    if path.exists() or path.suffix or len(path.parts) > 1:  # a path; opening it gives a better error
         return path
     raise CheckpointError(
         f"there is neither a file nor a run {str(name)!r} here; `mnist runs` lists the runs, `mnist train` makes one"
@@ -150,15 +150,15 @@ def find_checkpoint(name: str | Path | None, to_resume: bool = False) -> Path:
 
 
 def check_name(name: str | None) -> None:
-    """Raise ConfigError when `name` cannot be a folder's; None stands for a name to be made."""
+    """Raise ConfigError for an invalid `name`; None stands for a generated one."""
     if name is not None and not NAME.fullmatch(name):
         raise ConfigError(f"{name!r} cannot name a run; use letters, digits and . _ + = - like `--name first-try`")
 
 
 def release(run: Run) -> None:
-    """Let others have the run, and give its name back if it ended without a checkpoint."""
-    with suppress(OSError):  # there is one: the folder is not empty
-        for temporary in run.checkpoint_dir.glob(".*.pt.*.tmp"):  # of one that was killed
+    """Unlock the run, and remove its folders if it ended without a checkpoint."""
+    with suppress(OSError):  # the folder is not empty: there is a checkpoint
+        for temporary in run.checkpoint_dir.glob(".*.pt.*.tmp"):  # of a program that was killed
             temporary.unlink()
         run.checkpoint_dir.rmdir()
         shutil.rmtree(run.log_dir)
@@ -166,16 +166,16 @@ def release(run: Run) -> None:
 
 
 def unlock(run: Run) -> None:
-    """Let others have the run as it is."""
+    """Unlock the run."""
     if run.descriptor is not None:
         os.close(run.descriptor)
 
 
 def remove(run: Run) -> None:
-    """Delete a run's folders; raises ConfigError while a program trains it."""
+    """Delete the folders of a run; raises ConfigError while a program is training it."""
     locked = _locked(run)
     if locked is None:
-        raise ConfigError(f"the run {run.name!r} is going on in another program; stop it before you remove it")
+        raise ConfigError(f"another program is training the run {run.name!r}; stop it before you remove the run")
     try:
         shutil.rmtree(run.checkpoint_dir)
         if run.log_dir.exists():
@@ -185,11 +185,11 @@ def remove(run: Run) -> None:
 
 
 def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Run:
-    """Claim the folders of a new run and write config.toml; without a name it is called after its model and the time.
+    """Create the folders of a new run and write config.toml; by default it is named after its model and the time.
 
-    With `overwrite` an existing run loses its curves at once and its checkpoint when there is a new one.
+    With `overwrite` the curves of an existing run are removed at once, its checkpoint when there is a new one.
 
-    Raises ConfigError when the name cannot be a folder's, or is taken.
+    Raises ConfigError when the name is invalid or taken.
     """
     if name is None:
         run = _create_unnamed(f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -201,11 +201,11 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
 
 
 def _create_named(name: str, overwrite: bool) -> Run:
-    """Claim `name`, if it can be had."""
+    """Claim `name`, if it is free."""
     check_name(name)
     run = _claim(Run(name, CHECKPOINTS_DIR / name), overwrite)
     if run is None and overwrite:
-        raise ConfigError(f"the run {name!r} is going on in another program; wait for it, or give another --name")
+        raise ConfigError(f"another program is training the run {name!r}; wait for it to end, or give another --name")
     if run is None:
         raise ConfigError(f"there is a run {name!r} already; give another --name, or --overwrite to replace it")
     return run
@@ -221,10 +221,9 @@ def _create_unnamed(stem: str) -> Run:
 
 
 def _claim(run: Run, overwrite: bool = False) -> Run | None:
-    """Make the run's folders and lock them, or return None when there is such a run.
+    """Create the folders of a run and lock them, or return None when the run exists.
 
-    What a run left that was killed in its first epoch is nothing to keep. Of two programs that claim one name at once,
-    one gets it.
+    A run that was killed in its first epoch is overwritten. Of two programs that claim a name at once, one gets it.
     """
     if not (overwrite or run.checkpoint_dir.exists()) and run.log_dir.exists():
         return None
@@ -245,10 +244,10 @@ def _claim(run: Run, overwrite: bool = False) -> Run | None:
 
 
 def _locked(run: Run) -> Run | None:
-    """Return the run with its folder locked until the program ends, however it does; None when another one has it."""
+    """Return the run with its folder locked until the program ends in any way; None when another program has the lock."""
     try:
         descriptor = os.open(run.checkpoint_dir, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
+    except OSError:  # folders cannot be opened on Windows
         return run
     if lock(descriptor):
         return replace(run, descriptor=descriptor)

@@ -22,7 +22,7 @@ from mnist_cli.errors import (
     ConfigError,
     DivergenceError,
     ProcessError,
-    ToldElsewhereError,
+    ReportedElsewhereError,
     first_line,
 )
 from mnist_cli.models import architectures, checkpoints
@@ -33,7 +33,7 @@ from mnist_cli.training.distributed import ALONE, Group
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.runs import Run
 
-# Seconds within which a second signal is the first one again: torchrun passes on what the terminal has sent to all.
+# Seconds within which a second signal repeats the first one: the terminal sends it to all, and torchrun forwards it.
 SAME_SIGNAL = 0.5
 
 
@@ -64,15 +64,15 @@ def save(path: Path, trainer: Trainer) -> None:
 
 
 def resume(checkpoint: Checkpoint, trainer: Trainer) -> None:
-    """Restore the state of `trainer`, which has the model of `checkpoint`, from that.
+    """Restore the state of `trainer`, whose model is that of `checkpoint`, from the checkpoint.
 
-    Raises CheckpointError when it was saved nowhere that it could be.
+    Raises CheckpointError when the checkpoint holds no valid state.
     """
     try:
         trainer.load_state_dict(checkpoint.trainer, checkpoint.metrics)
-    # Whatever is wrong with a stranger's file, that is what has to be said.
+    # An untrusted file may raise anything; all of it means that the file is unusable.
     except Exception as error:
-        raise CheckpointError(f"{checkpoint.path} holds a model but no run to resume: {first_line(error)}") from error
+        raise CheckpointError(f"{checkpoint.path} holds a model but cannot be resumed: {first_line(error)}") from error
 
 
 def prepare(
@@ -107,36 +107,36 @@ def begin(
     data_dir: Path | None,
     group: Group = ALONE,
 ) -> tuple[Run, Trainer]:
-    """Return a new run, whose folders the first process of `group` has made, and what trains it in this process.
+    """Return a new run, whose folders the first process of `group` creates, and the trainer of this process.
 
-    Raises ConfigError when the name is taken, or when the processes do not have the same configuration and data.
+    Raises ConfigError when the name is taken, or when the processes differ in configuration or data.
     """
     config = _with_threads(config, group.gather(cores.available())[0])
-    trainer = group.together(lambda: prepare(config, device, data_dir, group=group))
-    _check_alike(trainer)
-    return _by_first(group, lambda: runs.create(name, config, overwrite)), trainer
+    trainer = group.run_in_all(lambda: prepare(config, device, data_dir, group=group))
+    _check_same(trainer)
+    return _in_first_process(group, lambda: runs.create(name, config, overwrite)), trainer
 
 
 def take_up(
     path: Path, epochs: int | None, device: torch.device, data_dir: Path | None, group: Group = ALONE
 ) -> tuple[Run, Trainer]:
-    """Return the run of the checkpoint at `path`, and its trainer; `epochs`, if given, is a new number of epochs in all.
+    """Return the run of the checkpoint at `path`, and its trainer; `epochs`, if given, is the new total number of epochs.
 
-    The run is locked before it is read, so no other program can have moved it on in between.
+    The run is locked before its checkpoint is read, so no other program can change it in between.
 
-    Raises ConfigError when it has all these epochs, or another program goes on with it.
+    Raises ConfigError when it has that many epochs already, or another program is training it.
     """
-    run = _by_first(group, lambda: runs.take_up(path))
+    run = _in_first_process(group, lambda: runs.take_up(path))
     try:
         usable = group.gather(cores.available())[0]
 
         def load() -> Trainer:
             checkpoint = checkpoints.load(path)
-            config = _with_threads(_made_longer(checkpoint, epochs), usable)
+            config = _with_threads(_extended(checkpoint, epochs), usable)
             return prepare(config, device, data_dir, checkpoint, group)
 
-        trainer = group.together(load)
-        _check_alike(trainer)
+        trainer = group.run_in_all(load)
+        _check_same(trainer)
     except BaseException:
         if group.rank == 0:
             runs.unlock(run)
@@ -155,12 +155,14 @@ def train_and_save(trainer: Trainer, run: Run, make_reporter: Callable[[Run, Tra
                 pass
     except DivergenceError as error:
         if trainer.group.rank > 0:
-            raise ToldElsewhereError(str(error)) from error
-        kept = f"{run.last_path} holds epoch {trainer.epoch}" if trainer.results else "there is nothing to keep"
+            raise ReportedElsewhereError(str(error)) from error
+        kept = f"{run.last_path} holds epoch {trainer.epoch}" if trainer.results else "no epoch was saved"
         raise DivergenceError(f"{error}; {kept}") from error
     except ProcessError as error:
-        can_go_on = run.last_path.exists()
-        advice = f"go on with `mnist train --resume {run.last_path}`" if can_go_on else "no epoch was saved, begin anew"
+        can_resume = run.last_path.exists()
+        advice = (
+            f"resume with `mnist train --resume {run.last_path}`" if can_resume else "no epoch was saved, start again"
+        )
         raise ProcessError(f"{error}; {advice}") from error
     finally:
         if trainer.group.rank == 0:
@@ -171,14 +173,14 @@ def train_and_save(trainer: Trainer, run: Run, make_reporter: Callable[[Run, Tra
 def stopping_on_signals(trainer: Trainer) -> Iterator[list[int]]:
     """Make Ctrl-C and SIGTERM stop the run after the current step; yields the signal that was received, in a list.
 
-    After a second one nothing is finished. Outside the main thread, where Python has no signals, nothing is changed.
+    A second one raises KeyboardInterrupt at once. Outside the main thread, where Python handles no signals, this does nothing.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
-    first = 0.0  # seconds, when the first one came
+    first = 0.0  # seconds, the time of the first one
 
     def stop(number: int, frame: object) -> None:
         nonlocal first
@@ -203,7 +205,7 @@ def _train_and_report(trainer: Trainer, run: Run, report: Reporter) -> None:
         if result is trainer.best():
             save(run.best_path, trainer)
         elif not trainer.held_out:
-            run.best_path.unlink(missing_ok=True)  # that of a run which this one replaced
+            run.best_path.unlink(missing_ok=True)  # of the run that this one replaces
         report.epoch(result)
     if trainer.is_stopped:
         save(run.last_path, trainer)
@@ -212,15 +214,15 @@ def _train_and_report(trainer: Trainer, run: Run, report: Reporter) -> None:
 
 
 def _with_threads(config: TrainConfig, usable: int) -> TrainConfig:
-    """Return `config` with a number of threads, on which rounding depends, if it leaves the choice to us.
+    """Return `config` with a fixed number of threads, on which rounding depends, where it is automatic.
 
-    Convolutions gain by all `usable` cores; the small products of the other models do not.
+    Convolutions are faster on all `usable` cores; the small matrix products of the other models are not.
     """
     chosen = usable if config.model == "cnn" else 1
     return replace(config, threads=config.threads or chosen)
 
 
-def _made_longer(checkpoint: Checkpoint, epochs: int | None) -> TrainConfig:
+def _extended(checkpoint: Checkpoint, epochs: int | None) -> TrainConfig:
     """Return the configuration of a run to resume, with a new number of epochs if given."""
     planned, done = checkpoint.config.epochs, len(checkpoint.metrics)
     longer = f"train longer with --epochs {2 * done}"
@@ -233,8 +235,8 @@ def _made_longer(checkpoint: Checkpoint, epochs: int | None) -> TrainConfig:
     return replace(checkpoint.config, epochs=epochs or planned)
 
 
-def _check_alike(trainer: Trainer) -> None:
-    """Raise ConfigError unless all processes have the same configuration, data and weights: else each would wait for ever."""
+def _check_same(trainer: Trainer) -> None:
+    """Raise ConfigError unless all processes have the same configuration, data and weights: else they would wait for one another forever."""
     group = trainer.group
     if group.size == 1:
         return
@@ -242,10 +244,10 @@ def _check_alike(trainer: Trainer) -> None:
     others = [rank for rank, fingerprint in enumerate(fingerprints) if fingerprint != fingerprints[0]]
     if others:
         message = (
-            f"rank {others[0]} of this run has another configuration, other data or another checkpoint than rank 0; "
-            "start all with the same command and files"
+            f"rank {others[0]} of this run differs from rank 0 in its configuration, data or checkpoint; "
+            "start all processes with the same command and files"
         )
-        raise ConfigError(message) if group.rank == 0 else ToldElsewhereError(message)
+        raise ConfigError(message) if group.rank == 0 else ReportedElsewhereError(message)
 
 
 def _fingerprint(trainer: Trainer) -> str:
@@ -260,8 +262,8 @@ def _fingerprint(trainer: Trainer) -> str:
     return hashed.hexdigest()
 
 
-def _by_first(group: Group, claim: Callable[[], Run]) -> Run:
-    """Return the run that the first process claims, in all of them."""
-    run = group.together(lambda: claim() if group.rank == 0 else None)
+def _in_first_process(group: Group, claim: Callable[[], Run]) -> Run:
+    """Claim a run in the first process, and return it in all of them."""
+    run = group.run_in_all(lambda: claim() if group.rank == 0 else None)
     name, folder = group.gather((run.name, run.checkpoint_dir) if run else ("", Path()))[0]
     return run or Run(name, folder)

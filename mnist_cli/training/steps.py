@@ -22,7 +22,7 @@ FULLY_CONNECTED = {"linear", "mlp"}
 class TrainingStep:
     """Trains a model on one batch per call, and accumulates the loss and the number of correctly classified images.
 
-    The sums stay on the device: asking for a number at every step would wait for the GPU each time. They are those of
+    The sums stay on the device, since reading a number at every step would synchronize with the GPU. They are those of
     this process.
     """
 
@@ -30,30 +30,32 @@ class TrainingStep:
         """Prepare to train `model` in place on batches like `example`, on its device."""
         self.model, self.config, self.group = model, config, group
         self.device = example.labels.device
-        # Autograd differentiates any network anywhere; what is written out is faster where it applies.
+        # Autograd differentiates any network on any device; explicit backpropagation is faster where it applies.
         plain = config.precision == "fp32" and not config.compile and self.device.type == "cpu"
-        is_written_out = plain and model.name in FULLY_CONNECTED and isinstance(model.layers[-1], nn.Linear)
-        self.parameters = ParameterGroups(model, flat=is_written_out)
+        is_explicit = plain and model.name in FULLY_CONNECTED and isinstance(model.layers[-1], nn.Linear)
+        self.parameters = ParameterGroups(model, flat=is_explicit)
         self.differentiate = (
-            Backpropagation(model, config.loss, config.label_smoothing) if is_written_out else self._autograd
+            Backpropagation(model, config.loss, config.label_smoothing) if is_explicit else self._autograd
         )
         self.optimizer = make_optimizer(self.parameters, config)
-        # `step` without torch's wrappers, which import the compiler and open a range for the profiler at every call.
+        # `step` without torch's wrappers, which import the compiler and open a profiler range at every call.
         self._update = inspect.unwrap(type(self.optimizer).step)
         if config.compile:
             model.compile()
         self.loss_sum = torch.zeros((), device=self.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._slot = Digits(example.images.clone(), example.labels.clone())  # the batch that a captured step reads
-        self._captured = GraphedStep(lambda: self._learn(self._slot, config.batch_size))
+        self._static_batch = Digits(
+            example.images.clone(), example.labels.clone()
+        )  # the static input of the captured graph
+        self._captured = GraphedStep(lambda: self._learn(self._static_batch, config.batch_size))
         self.captures = self.device.type == "cuda" and group.size == 1 and not config.compile
 
     def __call__(self, batch: Digits, images: int, learning_rate: float) -> None:
-        """Update the weights by the gradient of the mean loss over the `images` of all processes."""
+        """Update the weights with the gradient of the mean loss over the `images` of all processes."""
         set_learning_rate(self.optimizer, learning_rate)
-        if self.captures and len(batch) == len(self._slot) == self.config.batch_size:
-            self._slot.images.copy_(batch.images)
-            self._slot.labels.copy_(batch.labels)
+        if self.captures and len(batch) == len(self._static_batch) == self.config.batch_size:
+            self._static_batch.images.copy_(batch.images)
+            self._static_batch.labels.copy_(batch.labels)
             self._captured()
         else:
             self._learn(batch, images)
@@ -73,7 +75,7 @@ class TrainingStep:
             self.group.sum_all(running)
 
     def _learn(self, batch: Digits, images: int) -> None:
-        """Compute a step, entirely on the device."""
+        """Compute a step entirely on the device."""
         loss, logits = self.differentiate(batch.images, batch.labels, 1 / images)
         if self.group.size > 1:
             self.group.sum_all(self.parameters.gradients)
@@ -85,7 +87,7 @@ class TrainingStep:
         self.correct += (logits.argmax(dim=1) == batch.labels).sum()
 
     def _autograd(self, images: Tensor, labels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Return and write what Backpropagation does."""
+        """Do what Backpropagation does, with autograd."""
         self.model.zero_grad()
         with self._precision():
             logits = self.model(images)
