@@ -25,10 +25,9 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
 
 
-@contextmanager
-def serving(**limits):
-    """Serve a small application in a thread; yields a function that connects, which has the `server` and `may_go`."""
-    app, may_go = FastAPI(), threading.Event()
+def small_app(may_go, **limits):
+    """Return an application whose /wait holds a slot until `may_go` is set."""
+    app = FastAPI()
     slots = SharedPool(limits.get("requests", Limits.requests))
     app.state.service = SimpleNamespace(limits=Limits(**limits), slots=slots, engine=SimpleNamespace(stop=may_go.set))
     app.add_middleware(Guard, origins=(), only_local=False)
@@ -52,23 +51,29 @@ def serving(**limits):
             may_go.wait(SECONDS)
         return PlainTextResponse("waited")
 
+    return app
+
+
+@contextmanager
+def serving(**limits):
+    """Serve `small_app` in a thread; yields a function that connects, which has the `server` and `may_go`."""
+    may_go, clients = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(app)
+        server = Server(small_app(may_go, **limits))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        open_ = []
 
         def connect(sent=b"", source="127.0.0.1"):
-            open_.append(socket.create_connection(listener.getsockname(), SECONDS, (source, 0)))
-            open_[-1].sendall(sent)
-            return open_[-1]
+            clients.append(socket.create_connection(listener.getsockname(), SECONDS, (source, 0)))
+            clients[-1].sendall(sent)
+            return clients[-1]
 
         connect.server, connect.may_go, connect.thread = server, may_go, thread
         try:
             yield connect
         finally:
             may_go.set()
-            for client in open_:
+            for client in clients:
                 client.close()
             server.should_exit = True
             thread.join(SECONDS)

@@ -13,7 +13,7 @@ Outcomes = Iterator[str | None]
 Case = TypeVar("Case")
 
 
-class Skipped(Exception):  # noqa: N818  (no error)
+class Skipped(Exception):  # noqa: N818  (not an error)
     """A kind of trials that is not possible here, and why."""
 
 
@@ -23,8 +23,8 @@ class Kind:
 
     name: str
     run: Callable[[int, int, Path], Outcomes]  # with the number of trials, the seed, and a folder
-    whole: int  # trials of `make torture`; of a list of cases at most all
-    share: int  # trials of a test
+    full: int  # trials of `make torture`; of a list of cases at most all
+    quick: int  # trials of a test
 
 
 def spread(cases: Sequence[Case], count: int) -> list[tuple[int, Case]]:

@@ -1,4 +1,4 @@
-"""Small files that ask for much: each is answered or refused within the limits that SECURITY.md promises."""
+"""Small files that are expensive to read: each is read or refused within the limits that SECURITY.md promises."""
 
 import io
 import random
@@ -21,7 +21,7 @@ from torture.workers import Limit, check_all
 FILE = Limit(seconds=2, memory=200_000_000)
 PICTURE = Limit(seconds=5, memory=500_000_000)
 
-# Pieces of pickles: containers, references, names, numbers without an end.
+# Pieces of pickles: containers, references, names, numbers that never end.
 PIECES = (
     b"}", b"]", b")", b"(", b"N", b"\x85", b"\x86", b"a", b"s", b"t", b"u", b"e", b"q\0", b"h\0", b"}q\0", b"]q\1", b"h\1", b"h\1h\1\x86",
     b"K\1", b"G" + bytes(8), b"X\4\0\0\0name", b"X\xff\xff\xff\x7f", b"\x8f", b"\x8b\0\xff\xff\0", b"0", b"2", b"ccollections\nOrderedDict\n", b"R",
@@ -71,7 +71,7 @@ def check_checkpoint(seed: int, number: int, folder: Path) -> str | None:
             return "it was read"
         except MnistError as error:
             if str(path) not in str(error) or "weights_only" in str(error):
-                return f"its sentence is {str(error)[:300]!r}"
+                return f"its message is {str(error)[:300]!r}"
     return None
 
 
@@ -94,7 +94,7 @@ def node(generator: random.Random, number: int) -> object:
 
 
 def check_onnx(seed: int, number: int, folder: Path) -> str | None:
-    """Read an ONNX file of allowed operators put together at random; one that is opened has to predict something."""
+    """Read an ONNX file of allowed operators put together at random; one that is accepted must return logits."""
     generator = random.Random(f"{seed}/{number}")
     count = generator.choice((1, 2, 5, 300))
     weights = {
@@ -119,7 +119,7 @@ def check_onnx(seed: int, number: int, folder: Path) -> str | None:
     try:
         logits = backends.load(path).model.logits(np.zeros((64, 1, 28, 28), np.uint8))
     except MnistError as error:
-        return None if str(path) in str(error) or "logits" in str(error) else f"its sentence is {str(error)[:300]!r}"
+        return None if str(path) in str(error) or "logits" in str(error) else f"its message is {str(error)[:300]!r}"
     return None if logits.shape == (64, 10) else f"its logits are {logits.shape}"
 
 
@@ -158,12 +158,12 @@ def check_picture(seed: int, number: int, folder: Path) -> str | None:
     try:
         decode.read(path)
     except MnistError as error:
-        return None if str(path) in str(error) else f"its sentence is {str(error)[:300]!r}"
+        return None if str(path) in str(error) else f"its message is {str(error)[:300]!r}"
     return None
 
 
 def check_toml(seed: int, number: int, folder: Path) -> str | None:
-    """Read a configuration of much the same again and again."""
+    """Read a configuration of few pieces, each repeated many times."""
     generator = random.Random(f"{seed}/{number}")
     pieces = ("a.", "[", "{a=", "[[a]]\n", "[a]\n", "'''", "9", "\\u0041", "a = 1\n", '"".', "#\n", " ", "\n", "x=[1,")
     parts = [generator.choice(pieces) * generator.choice((1, 10, 1_000, 9_000, 1_000_000)) for _ in range(5)]
@@ -172,25 +172,25 @@ def check_toml(seed: int, number: int, folder: Path) -> str | None:
     try:
         config.resolve(None, path, {})
     except MnistError as error:
-        return None if str(path) in str(error) or "--" in str(error) else f"its sentence is {str(error)[:300]!r}"
+        return None if str(path) in str(error) or "--" in str(error) else f"its message is {str(error)[:300]!r}"
     return None
 
 
-def checkpoints_that_ask(count: int, seed: int, folder: Path) -> Outcomes:
+def costly_checkpoints(count: int, seed: int, folder: Path) -> Outcomes:
     """Checkpoints of odd pickles and odd zips."""
     yield from check_all(check_checkpoint, count, seed, folder, FILE)
 
 
-def onnx_that_asks(count: int, seed: int, folder: Path) -> Outcomes:
+def costly_onnx(count: int, seed: int, folder: Path) -> Outcomes:
     """ONNX files of allowed operators, put together at random."""
     yield from check_all(check_onnx, count, seed, folder, FILE)
 
 
-def pictures_that_ask(count: int, seed: int, folder: Path) -> Outcomes:
+def costly_pictures(count: int, seed: int, folder: Path) -> Outcomes:
     """TIFFs of odd tags and JPEGs of many passes."""
     yield from check_all(check_picture, count, seed, folder, PICTURE)
 
 
-def toml_that_asks(count: int, seed: int, folder: Path) -> Outcomes:
-    """Configurations of much the same again and again."""
+def costly_toml(count: int, seed: int, folder: Path) -> Outcomes:
+    """Configurations of few pieces, each repeated many times."""
     yield from check_all(check_toml, count, seed, folder, FILE)
