@@ -12,26 +12,29 @@ if TYPE_CHECKING:
     from mnist_cli.datasets.mnist_files import IdxFile
 
 
+Target = Annotated[
+    Path, typer.Option(envvar="MNIST_DATA_DIR", readable=False, help="Folder to write the MNIST files to.")
+]
+Mirrors = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL", help="Download from here instead of the known mirrors; may be given several times."),
+]
+Source = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        exists=True,
+        file_okay=False,
+        help="Take the files from this folder: raw, .gz or .xz.",
+    ),
+]
+
+
 def download(
-    data_dir: Annotated[
-        Path, typer.Option(envvar="MNIST_DATA_DIR", readable=False, help="Folder to write the MNIST files to.")
-    ] = DATA_DIR,
-    mirror: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL", help="Download from here instead of the known mirrors; may be given several times."
-        ),
-    ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="PATH",
-            exists=True,
-            file_okay=False,
-            help="Take the files from this folder: raw, .gz or .xz.",
-        ),
-    ] = None,
+    data_dir: Target = DATA_DIR,
+    mirror: Mirrors = None,
+    source: Source = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the copy that ships with the program.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace valid files, too.")] = False,
 ) -> None:

@@ -16,28 +16,24 @@ if TYPE_CHECKING:
 CALIBRATION_IMAGES = 2_000  # training images from which the ranges of the activations are calibrated
 
 
+Exported = Annotated[
+    Path,
+    typer.Argument(
+        metavar=CHECKPOINT,
+        readable=False,
+        help="A file that `mnist train` wrote, the name of a run, `latest` or `pretrained`.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(readable=False, help="The file to write.", show_default="the checkpoint with suffix .onnx or .pt2"),
+]
+Format = Annotated[Literal["onnx", "pt2"], typer.Option(help="ONNX, for any program, or pt2, for torch.export.load.")]
+Int8 = Annotated[bool, typer.Option("--int8", help="Quantize to 8-bit integers: a quarter of the size, and faster.")]
+
+
 def export(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            metavar=CHECKPOINT,
-            readable=False,
-            help="A file that `mnist train` wrote, the name of a run, `latest` or `pretrained`.",
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="The file to write.", show_default="the checkpoint with suffix .onnx or .pt2"
-        ),
-    ] = None,
-    format: Annotated[
-        Literal["onnx", "pt2"], typer.Option(help="ONNX, for any program, or pt2, for torch.export.load.")
-    ] = "onnx",
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Quantize to 8-bit integers: a quarter of the size, and faster.")
-    ] = False,
-    data_dir: DataDir = None,
+    checkpoint: Exported, output: Output = None, format: Format = "onnx", int8: Int8 = False, data_dir: DataDir = None
 ) -> None:
     """Export a model for other programs, verified on the 10,000 val images.
 
@@ -65,7 +61,7 @@ def export(
     data = prepare_data(data_dir, "train", "val").path
     images, labels = mnist_files.load(data, "val")
     calibration = mnist_files.load(data, "train")[0][:CALIBRATION_IMAGES] if int8 else None
-    say("Exporting, which takes some seconds.")
+    say("Exporting takes some seconds.")
     content, found = exports.make(loaded, format, images, labels, calibration)
     with replacing(path) as file:
         file.write(content)

@@ -89,24 +89,26 @@ ORDERS: dict[Sort, Callable[[Row], Any]] = {
 }
 
 
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME...]", help="Runs to show; all of them by default.", autocompletion=_names),
+]
+SortBy = Annotated[Sort, typer.Option(help="Order: the newest, the most accurate, the quickest and so on first.")]
+Best = Annotated[
+    bool, typer.Option("--best", help="Show only the run with the lowest held-out loss; needs runs with --holdout.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.png", readable=False, help="Draw the val loss and accuracy of the runs in one chart."),
+]
+
+
 @app.command("list", cls=Command)
 def list_runs(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Runs to show; all of them by default.", autocompletion=_names),
-    ] = None,
-    sort: Annotated[Sort, typer.Option(help="Order: the newest, the most accurate, the quickest and so on first.")] = (
-        "saved"
-    ),
-    best: Annotated[
-        bool, typer.Option("--best", help="Show only the run with the lowest held-out loss; needs runs with --holdout.")
-    ] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.png", readable=False, help="Draw the val loss and accuracy of the runs in one chart."
-        ),
-    ] = None,
+    names: Names = None,
+    sort: SortBy = "saved",
+    best: Best = False,
+    plot: Plot = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """List the runs, the newest first, or compare some in one chart.

@@ -21,43 +21,50 @@ from mnist_cli.errors import ConfigError, missing
 LOCAL = ("localhost", "127.", "::1")  # prefixes of addresses that only this machine can reach
 
 
+Host = Annotated[
+    str, typer.Option(help="Address to listen on; 0.0.0.0 accepts requests from any machine, without a password.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 selects a free one.")]
+OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
+AllowOrigin = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Allow requests from pages of this origin (CORS), such as https://example.org; may be given several "
+        "times. * allows all.",
+        show_default="only the service's own page",
+    ),
+]
+Collect = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        readable=False,
+        help="Save the pictures that users correct on the page to this folder, as PNG files and labels.csv.",
+        show_default="no picture is stored",
+    ),
+]
+WorkerCount = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Worker processes for the pictures of one client, started on demand; there are more for pages and for other "
+        "clients. 1 takes the least memory.",
+        show_default="one for each core that this process may use",
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Log one line per request: method, path, status, time.")]
+
+
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 accepts requests from any machine, without a password.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 selects a free one.")] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     checkpoint: ModelToUse = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="Allow requests from pages of this origin (CORS), such as https://example.org; may be given several "
-            "times. * allows all.",
-            show_default="only the service's own page",
-        ),
-    ] = None,
-    collect: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            readable=False,
-            help="Save the pictures that users correct on the page to this folder, as PNG files and labels.csv.",
-            show_default="no picture is stored",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Worker processes for the pictures of one client, started on demand; there are more for pages and for other "
-            "clients. 1 takes the least memory.",
-            show_default="one for each core that this process may use",
-        ),
-    ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Log one line per request: method, path, status, time.")
-    ] = False,
+    open_page: OpenPage = False,
+    allow_origin: AllowOrigin = None,
+    collect: Collect = None,
+    workers: WorkerCount = None,
+    verbose: Verbose = False,
 ) -> None:
     """Serve a page to draw digits on, and the predictions of `mnist predict` over HTTP.
 
