@@ -78,14 +78,7 @@ def serve(
       curl -F picture=@one.png -F picture=@two.png http://127.0.0.1:8000/api/predict
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     origins = _origins(allow_origin or ())
-    try:
-        import fastapi  # noqa: F401
-        import httptools  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise missing("`mnist serve`", error, "serve") from error
-
+    _check_packages()
     with _listen(host, port) as listener:
         from mnist_cli.models import backends
         from mnist_cli.serving import app, server
@@ -95,9 +88,7 @@ def serve(
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each worker
         loaded = backends.load(find_model(checkpoint))
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
-        _log_to_stderr(verbose)
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(server.LogLimit())
+        _log_to_stderr(verbose, server.LogLimit())
         address = _address(listener)
         say(describe_model(loaded, is_named=checkpoint is not None))
         if collect:
@@ -110,6 +101,17 @@ def serve(
     say("Stopped.")
 
 
+def _check_packages() -> None:
+    """Raise MnistError when a package of the extra `serve` is not installed."""
+    try:
+        import fastapi  # noqa: F401
+        import httptools  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing("`mnist serve`", error, "serve") from error
+
+
 def _origins(allowed: Sequence[str]) -> list[str]:
     """Return origins as browsers write them; raises ConfigError for an invalid one."""
     origins = [origin.rstrip("/").lower() for origin in allowed]
@@ -119,13 +121,15 @@ def _origins(allowed: Sequence[str]) -> list[str]:
     return origins
 
 
-def _log_to_stderr(verbose: bool) -> None:
+def _log_to_stderr(verbose: bool, limit: logging.Filter) -> None:
     logging.basicConfig(
         stream=sys.stderr,
         format="%(asctime)s  %(message)s",
         datefmt="%H:%M:%S",
         level=logging.INFO if verbose else logging.WARNING,
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(limit)
 
 
 def _listen(host: str, port: int) -> socket.socket:
