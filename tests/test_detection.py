@@ -205,10 +205,39 @@ def test_on_a_page_of_too_many_pieces_no_part_is_cut():
     assert {candidate.part.width for candidate in segment.candidates(many)[0]} == {80}
 
 
+def test_of_parts_as_large_as_the_page_none_is_cut_or_joined():
+    large = np.ones((2_000, 1_500), np.float32)
+    few, many = ([[Part(0, 1_600 * column, large) for column in range(count)]] for count in (1, 4))
+    assert {candidate.part.width for candidate in segment.candidates(few)[0]} != {1_500}
+    assert [candidate.part.width for candidate in segment.candidates(many)[0]] == [1_500] * 4
+
+
+class CountingModel:
+    """A model that counts the frames it is given."""
+
+    def __init__(self, model):
+        self.rejection_threshold = model.rejection_threshold
+        self.model = model
+        self.count = 0
+
+    def logits(self, frames):
+        self.count += len(frames)
+        return self.model.logits(frames)
+
+
+@pytest.mark.slow
+def test_a_page_of_very_many_candidates_is_looked_at_in_fewer_ways(model):
+    paper = np.where(np.add.outer(np.arange(760), np.arange(1_080)) < 900, 230, 120)  # half of it in a shadow
+    ink = np.logical_and.outer(np.arange(760) % 40 < 25, np.arange(1_080) % 40 < 21)
+    counting = CountingModel(model)
+    detection.find_digits(counting, np.where(ink, paper // 5, paper).astype(np.uint8)[:, :, None])
+    assert segment.MAX_CANDIDATES / 2 < counting.count <= detection.MAX_WORK / detection.CANDIDATE_WORK
+
+
 def test_the_best_path_takes_every_piece_once():
     part = segment.Part(0, 0, np.ones((20, 10), np.float32))
     spans = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
-    candidates = {(start, stop): segment.Candidate(start, stop, part, 0.0, False) for start, stop in spans}
+    candidates = {(start, stop): segment.Candidate(start, stop, [part], 0.0, False) for start, stop in spans}
     worth = dict(zip(candidates.values(), [-1.0, -0.5, -1.0, -3.0, -0.2], strict=True))
     assert segment.best_path(worth) == [candidates[0, 2], candidates[2, 3]]
 

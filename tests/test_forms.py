@@ -15,6 +15,16 @@ def draw_digits(heights=(48, 48, 48), size=(120, 300)):
     return ink
 
 
+def test_what_lies_in_the_hole_of_a_ring_makes_that_a_frame_and_what_lies_in_its_bay_does_not():
+    ring, bay = (np.zeros((200, 200), np.float32) for _ in range(2))
+    for ink in (ring, bay):
+        ink[20:24, 20:180] = ink[176:180, 20:180] = ink[20:180, 20:24] = 1
+        ink[60:140, 90:94] = ink[60:64, 90:120] = ink[100:104, 90:120] = 1  # an F
+    ring[20:180, 176:180] = 1
+    assert not forms.without_frames(ring)[:50].any()
+    assert forms.without_frames(bay)[:50].any()
+
+
 def test_digits_alone_are_left_as_they_are():
     ink = draw_digits()
     assert np.array_equal(forms.without_frames(ink), ink)

@@ -30,10 +30,18 @@ def test_the_typical_height_is_not_that_of_specks_or_of_one_tall_part():
 
 @pytest.mark.parametrize("width", [1, 2, 4, 7, 12])
 def test_the_width_of_a_stroke_is_measured(width):
-    assert parts.stroke_width(draw((5, 20, 45, width))) == pytest.approx(width, abs=1.5)
+    assert parts.stroke_width(parts.connected(draw((5, 20, 45, width)))) == pytest.approx(width, abs=1.5)
 
 
 def test_joined_parts_are_one_in_the_smallest_box():
     one = parts.joined(parts.connected(draw((5, 10, 20, 4), (8, 50, 30, 6))))
     assert (one.top, one.left, one.height, one.width) == (5, 10, 33, 46)
     assert parts.size([one]) == (33, 46)
+
+
+def test_of_slanting_lines_whose_boxes_overlap_those_with_the_largest_are_left_out():
+    rows, columns = np.mgrid[:300, :300]
+    found = parts.connected(((rows + columns) % 6 < 3).astype(np.float32))
+    assert found
+    assert sum(part.height * part.width for part in found) <= parts.MAX_AREA * 300 * 300
+    assert max(part.height for part in found) < 300

@@ -74,7 +74,7 @@ def test_a_straight_one_taller_than_its_neighbour_makes_several_digits(model):
         digit = sheets.enlarge(strokes.digit(int(rng.choice([0, 2, 3, 4, 5, 6, 7, 8, 9])), rng), sheets.HEIGHT)
         tall, pen = (
             round(rng.uniform(1.2, 1.8) * sheets.HEIGHT),
-            round(parts.stroke_width(digit) * rng.uniform(0.8, 1.3)),
+            round(parts.stroke_width(parts.connected(digit)) * rng.uniform(0.8, 1.3)),
         )
         one = np.ones((tall, pen), np.float32)
         gap = round(rng.uniform(0.2, 1.2) * sheets.HEIGHT)

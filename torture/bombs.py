@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -14,12 +15,15 @@ from mnist_cli import config
 from mnist_cli.errors import MnistError
 from mnist_cli.models import backends, checkpoint_info, checkpoints, onnx_files
 from mnist_cli.pictures import decode, limits
+from mnist_cli.recognition import classification, detection
 from torture import Outcomes
+from torture.pictures import model
 from torture.strangers import good
 from torture.workers import Limit, check_all
 
 FILE = Limit(seconds=2, memory=200_000_000)
 PICTURE = Limit(seconds=5, memory=500_000_000)
+PAGE = Limit(seconds=10, memory=700_000_000)  # of which all digits are to be found
 
 # Pieces of pickles: containers, references, names, numbers that never end.
 PIECES = (
@@ -55,16 +59,21 @@ def ambiguous(generator: random.Random) -> bytes:
     )
 
 
+def checkpoint(generator: random.Random) -> bytes:
+    """Return a checkpoint that has to be refused."""
+    if generator.random() < 0.5:
+        return ambiguous(generator)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("last/data.pkl", pickled(generator))
+        archive.writestr("last/data/0", bytes(4))
+    return file.getvalue()
+
+
 def check_checkpoint(seed: int, number: int, folder: Path) -> str | None:
     """Read such a checkpoint: its metadata, and then all of it."""
-    generator = random.Random(f"{seed}/{number}")
     path = folder / "last.pt"
-    if number % 2:
-        path.write_bytes(ambiguous(generator))
-    else:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("last/data.pkl", pickled(generator))
-            archive.writestr("last/data/0", bytes(4))
+    path.write_bytes(checkpoint(random.Random(f"{seed}/{number}")))
     for read in (checkpoint_info.read, checkpoints.load):
         try:
             read(path)
@@ -93,9 +102,8 @@ def node(generator: random.Random, number: int) -> object:
     return helper.make_node(kind, inputs, [f"y{number}"], **{name: choices[name] for name in names})
 
 
-def check_onnx(seed: int, number: int, folder: Path) -> str | None:
-    """Read an ONNX file of allowed operators put together at random; one that is accepted must return logits."""
-    generator = random.Random(f"{seed}/{number}")
+def onnx(generator: random.Random) -> bytes:
+    """Return an ONNX file of allowed operators, put together at random."""
     count = generator.choice((1, 2, 5, 300))
     weights = {
         "w": np.ones(generator.choice(((2_000, 1, 1, 1), (10, 784), (2_000, 1), (1, 2_000))), np.float32),
@@ -113,9 +121,14 @@ def check_onnx(seed: int, number: int, folder: Path) -> str | None:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
+    opsets = [helper.make_opsetid("", onnx_files.OPSET)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+
+
+def check_onnx(seed: int, number: int, folder: Path) -> str | None:
+    """Read such an ONNX file; one that is opened has to predict something."""
     path = folder / "model.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_files.OPSET)], ir_version=10)
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(onnx(random.Random(f"{seed}/{number}")))
     try:
         logits = backends.load(path).model.logits(np.zeros((64, 1, 28, 28), np.uint8))
     except MnistError as error:
@@ -162,13 +175,60 @@ def check_picture(seed: int, number: int, folder: Path) -> str | None:
     return None
 
 
-def check_toml(seed: int, number: int, folder: Path) -> str | None:
-    """Read a configuration of few pieces, each repeated many times."""
-    generator = random.Random(f"{seed}/{number}")
+def page(generator: random.Random) -> NDArray[np.uint8]:
+    """Return a page of much ink that may be digits, lines or noise, (height, width, 1 or 3), under some light."""
+    noise = np.random.default_rng(generator.randrange(1 << 30))
+    width = generator.choice((200, 400, 1_600, 2_500))
+    height = generator.choice((width, width, width // 10))
+    pitch = generator.choice((2, 3, 4, 6, 9, 16, 40, 80))  # px from one thing to the next
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    squares = noise.random((height // pitch + 1, width // pitch + 1)) < generator.choice((0.2, 0.5))
+    ink = generator.choice(
+        (
+            lambda: (x % pitch < 0.6 * pitch) & (y % pitch < 0.7 * pitch),  # blocks
+            lambda: y % pitch < 0.7 * pitch,  # rules
+            lambda: (x + y) % pitch < pitch / 2,  # slanting lines
+            lambda: np.hypot(x - width / 2, y - height / 2) % pitch < pitch / 2,  # rings
+            lambda: np.kron(squares, np.ones((pitch, pitch), bool))[:height, :width],
+            lambda: noise.random((height, width)) < 0.1,
+        )
+    )()
+    light = generator.choice(
+        (
+            lambda: 230.0 + 0 * x,
+            lambda: 120 + 100 * x / width,  # a slope
+            lambda: np.where(x + y / 3 > width / 2, 230, 120),  # a shadow
+            lambda: 230 + noise.normal(0, 8, (height, width)),
+        )
+    )()
+    levels = np.where(ink, light * generator.choice((0.2, 0.5, 0.9)), light).clip(0, 255).astype(np.float32)
+    colour = generator.choice(([1], [1, 0.8, 0.5]))
+    return np.stack([(part * levels).astype(np.uint8) for part in colour], axis=2)
+
+
+def check_page(seed: int, number: int, folder: Path) -> str | None:
+    """Find all digits of such a page, or its only one; each that is found is within it."""
+    picture = page(random.Random(f"{seed}/{number}"))
+    if max(picture.shape) <= decode.WORKING_SIZE and number % 2:
+        classification.classify(model(), [picture])
+        return None
+    height, width = picture.shape[:2]
+    boxes = [found.box for found in detection.find_digits(model(), picture)]
+    outside = [box for box in boxes if min(box) < 0 or box[0] + box[2] > width or box[1] + box[3] > height]
+    return f"there are digits at {outside}" if outside else None
+
+
+def toml(generator: random.Random) -> str:
+    """Return a configuration of few pieces, each repeated many times."""
     pieces = ("a.", "[", "{a=", "[[a]]\n", "[a]\n", "'''", "9", "\\u0041", "a = 1\n", '"".', "#\n", " ", "\n", "x=[1,")
     parts = [generator.choice(pieces) * generator.choice((1, 10, 1_000, 9_000, 1_000_000)) for _ in range(5)]
+    return "".join(parts)[:9_000_000]
+
+
+def check_toml(seed: int, number: int, folder: Path) -> str | None:
+    """Read such a configuration."""
     path = folder / "config.toml"
-    path.write_text("".join(parts)[:9_000_000])
+    path.write_text(toml(random.Random(f"{seed}/{number}")))
     try:
         config.resolve(None, path, {})
     except MnistError as error:
@@ -189,6 +249,11 @@ def costly_onnx(count: int, seed: int, folder: Path) -> Outcomes:
 def costly_pictures(count: int, seed: int, folder: Path) -> Outcomes:
     """TIFFs of odd tags and JPEGs of many passes."""
     yield from check_all(check_picture, count, seed, folder, PICTURE)
+
+
+def costly_pages(count: int, seed: int, folder: Path) -> Outcomes:
+    """Pages of much ink, in which all digits are to be found."""
+    yield from check_all(check_page, count, seed, folder, PAGE)
 
 
 def costly_toml(count: int, seed: int, folder: Path) -> Outcomes:

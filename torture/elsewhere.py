@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,10 +18,14 @@ def run(kind: str, count: int, seed: int, folder: Path, environment: Mapping[str
     """Yield the outcomes of `kind`, a function named as `module:function`, tried with these variables beside the others."""
     command = [sys.executable, "-m", "torture.elsewhere", kind, str(count), str(seed), str(folder)]
     values = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=values) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=values, start_new_session=True) as process:
         assert process.stdout
-        for line in process.stdout:
-            yield json.loads(line)
+        try:
+            for line in process.stdout:
+                yield json.loads(line)
+        except GeneratorExit:  # out of time
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+            raise
     if process.returncode:
         yield f"the trials ended with exit status {process.returncode}"
 

@@ -10,14 +10,16 @@ import torch
 from PIL import Image
 
 from mnist_cli.config import PRETRAINED, TrainConfig
-from mnist_cli.datasets import dataset, mirrors, mnist_files
+from mnist_cli.datasets import dataset, labelled_pictures, mirrors, mnist_files
 from mnist_cli.evaluation import metrics
 from mnist_cli.models import architectures, checkpoints
+from mnist_cli.pictures import decode
 from mnist_cli.reporting import html_report
 from mnist_cli.training import session
 from mnist_cli.training.loop import Trainer
 from torture import Outcomes
 from torture.network import Server, archives, serve_slowly
+from torture.pictures import drawn
 from torture.program import TINY, Started, mnist, start, unpacked
 
 EPOCHS = ("--epochs", "3", "--dropout", "0.1")
@@ -136,6 +138,25 @@ def unpacking(count: int, seed: int, folder: Path) -> Outcomes:
         if fault is None and (left := mnist_files.find_faults(target)):
             fault = f"it left {left}"
         yield fault and f"kill {number} of seed {seed}: {fault}"
+
+
+def corrections(count: int, seed: int, folder: Path) -> Outcomes:
+    """Kill a program that does nothing but add labelled pictures, and let the next one add another."""
+    generator = random.Random(seed)
+    picture = decode.to_array(drawn("L"))
+
+    def add_forever(place: Path) -> None:
+        table = labelled_pictures.Corrections(place)
+        while True:
+            table.add(picture, 7)
+
+    for number in range(count):
+        place = folder / f"pictures-{number}"
+        kill(start(lambda place=place: add_forever(place), folder), generator, 0.2)  # type: ignore[misc]
+        labelled_pictures.Corrections(place).add(picture, 7)
+        rows, files = len(labelled_pictures.load(place)[1]), len(list(place.glob("[!.]*.png")))
+        # The row of the last picture may be missing.
+        yield None if rows in {files, files - 1} else f"kill {number} of seed {seed}: {files} pictures, {rows} rows"
 
 
 def reports(count: int, seed: int, folder: Path) -> Outcomes:

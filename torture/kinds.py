@@ -4,6 +4,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 
 from torture import (
@@ -26,29 +27,21 @@ from torture import (
     rare_pictures,
     silence,
     soak,
+    standard,
     strangers,
     torchrun,
 )
 
+# In the order in which they begin; those of which a trial takes seconds are last, so that these are what a slow machine leaves out.
 KINDS = [
     Kind("kills while training", kills.training, full=30, quick=1),
-    Kind("kills while saving", kills.saving, full=30, quick=3),
-    Kind("kills while downloading", kills.downloads, full=30, quick=3),
+    Kind("kills while saving", kills.saving, full=50, quick=3),
+    Kind("kills while downloading", kills.downloads, full=40, quick=3),
     Kind("kills while unpacking", kills.unpacking, full=20, quick=1),
     Kind("kills while writing a report", kills.reports, full=20, quick=1),
-    Kind("signals", faults.signals, full=10, quick=1),
-    Kind("disk faults", disks.disks, full=1_000, quick=3),
+    Kind("kills while adding labelled pictures", kills.corrections, full=40, quick=3),
     Kind("hostile mirrors", network.hostile, full=1_000, quick=8),
-    Kind("hostile clients of the service", soak.hostile, full=1_000, quick=4),
-    Kind("torchrun", torchrun.resumed, full=100, quick=2),
-    Kind("concurrent programs", faults.concurrent, full=4, quick=1),
-    Kind("containers on one disk", containers.writers, full=300, quick=8),
-    Kind("unusual environments", environments.environments, full=1_000, quick=2),
-    Kind("encodings", encodings.encodings, full=400, quick=8),
     Kind("CPU quotas", machines.counted, full=5_000, quick=100),
-    Kind("CPU quotas of programs", machines.programs, full=30, quick=1),
-    Kind("network contacts", silence.networks, full=100, quick=2),
-    Kind("combinations of options", options.combinations, full=100, quick=3),
     Kind("corrupted pictures", pictures.damaged, full=10_000, quick=100),
     Kind("enormous and malformed pictures", pictures.odd, full=1_000, quick=4),
     Kind("folders, pipes and devices as pictures", pictures.places, full=1_000, quick=1_000),
@@ -56,7 +49,6 @@ KINDS = [
     Kind("pipes, devices and sparse files", devices.devices, full=1_000, quick=20),
     Kind("label files", labels.tables, full=2_000, quick=40),
     Kind("folders of other data", foreign.folders, full=500, quick=5),
-    Kind("commands on other data", foreign.commands, full=60, quick=1),
     Kind("corrupted checkpoints", strangers.damaged, full=3_000, quick=40),
     Kind("checkpoints with an invalid value", strangers.changed, full=3_000, quick=40),
     Kind("checkpoints with code, decompression bombs or devices", strangers.planted, full=1_000, quick=20),
@@ -66,6 +58,22 @@ KINDS = [
     Kind("small configurations that exhaust resources", bombs.costly_toml, full=2_000, quick=30),
     Kind("corrupted IDX files", strangers.damaged_idx, full=5_000, quick=200),
     Kind("corrupted configurations", strangers.damaged_toml, full=5_000, quick=200),
+    Kind("pages that exhaust resources", bombs.costly_pages, full=100, quick=3),
+    Kind("commands on costly models", standard.models, full=500, quick=12),
+    Kind("commands on costly configurations and tables", standard.configurations, full=200, quick=4),
+    Kind("commands on costly pictures", standard.pictures, full=200, quick=4),
+    Kind("signals", faults.signals, full=10, quick=1),
+    Kind("disk faults", disks.disks, full=1_000, quick=3),
+    Kind("hostile clients of the service", soak.hostile, full=1_000, quick=4),
+    Kind("containers on one disk", containers.writers, full=300, quick=8),
+    Kind("commands on other data", foreign.commands, full=60, quick=1),
+    Kind("CPU quotas of programs", machines.programs, full=30, quick=1),
+    Kind("combinations of options", options.combinations, full=100, quick=3),
+    Kind("network contacts", silence.networks, full=30, quick=2),
+    Kind("encodings", encodings.encodings, full=80, quick=8),
+    Kind("concurrent programs", faults.concurrent, full=4, quick=1),
+    Kind("unusual environments", environments.environments, full=1_000, quick=2),
+    Kind("torchrun", torchrun.resumed, full=20, quick=2),
 ]
 
 
@@ -74,9 +82,9 @@ def run(kind: Kind, count: int, seed: int, end: float) -> tuple[str, bool]:
     tried = failed = 0
     why = ""
     begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, closing(kind.run(count, seed, Path(folder))) as outcomes:
         try:
-            for failure in kind.run(count, seed, Path(folder)):
+            for failure in outcomes:
                 tried += 1
                 if failure:
                     failed += 1

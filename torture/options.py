@@ -32,6 +32,7 @@ VALUES: dict[str, list[str]] = {
     "--seed": ["0", "2147483647"],
     "--name": ["a", "ünï-cöde 1"],
     "--device": ["cpu"],
+    "--threads": ["1", "2"],
     "--min-confidence": ["0", "1"],
     "--top-k": ["1", "10"],
     "--explain": ["why"],

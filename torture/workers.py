@@ -48,6 +48,10 @@ def check_all(check: Check, count: int, seed: int, folder: Path, limit: Limit = 
                 failure = ours.recv()
                 yield failure and f"number {number} of seed {seed}: {failure}"
                 number += 1
+        except GeneratorExit:  # out of time
+            process.kill()
+            process.join()
+            raise
         except EOFError:
             process.join()
             hung = {-signal.SIGPROF: f"it computed for {limit.seconds} s", -signal.SIGALRM: f"it hung for {WAITED} s"}

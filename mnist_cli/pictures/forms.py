@@ -45,11 +45,12 @@ def without_frames(ink: Ink) -> Ink:
     parts = _without_surroundings(connected(ink), ink.shape)
     parts = _without_dividers(parts)
     height = typical_height(parts)
+    boxes = np.array([(part.top, part.left, part.height, part.width) for part in parts]).T
     for part in parts:
         target = page[part.top :, part.left :][: part.height, : part.width]
         across, down = _straight(part.ink > 0, 1, height), _straight(part.ink > 0, 0, height)
         rest = part.ink > 0
-        box = _is_box(across, down) or _surrounds(part, parts)
+        box = _is_box(across, down) or _surrounds(part, boxes)
         if box or (part.width > RULE_WIDTH * max(part.height, height) and across.any()):
             down &= box  # what stands on a rule may be a one
             rest &= ~across & ~down
@@ -90,7 +91,7 @@ def _without_dividers(parts: list[Part]) -> list[Part]:
     }
     if not tall:
         return parts
-    pen = float(np.median([stroke_width(part.ink) for part in others if part.height >= height / LIKE]))
+    pen = float(np.median([stroke_width([part]) for part in others if part.height >= height / LIKE]))
     slopes = np.array([slope for slope, _ in tall.values()])
     parallel = (np.abs(slopes[:, None] - slopes) <= DIVIDER_SLOPE).sum(axis=1) > 1
     thin = np.array([width for _, width in tall.values()]) < DIVIDER_WIDTH * pen
@@ -117,6 +118,9 @@ def _straight(inked: Mask, axis: int, height: float) -> Mask:
     length = int(STRAIGHT * min(inked.shape[axis], RULE_WIDTH * inked.shape[1 - axis], MAX_LINE * height))
     if length < MIN_HEIGHT:
         return np.zeros_like(inked)
+    counts = np.count_nonzero(inked, axis=axis)
+    if np.convolve(counts, np.ones(3)).max() < length:  # no three rows or columns have enough ink
+        return np.zeros_like(inked)
     thick = ndimage.maximum_filter1d(inked.view(np.uint8), 3, axis=1 - axis)  # a line may be a little askew
     line = ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
     straight: Mask = inked & (ndimage.maximum_filter1d(line, 5, axis=1 - axis) > 0)  # with its edges
@@ -127,7 +131,10 @@ def _bridged(inked: Mask, line: Mask, axis: int) -> Mask:
     """Return the ink with gaps closed that taking a line away may have left where a stroke crossed it."""
     edges = int(np.count_nonzero(np.diff(line, axis=axis, prepend=False) & line))
     reach = int(np.count_nonzero(line)) // max(1, edges) + 3  # the line's thickness, and a little more
-    closed: Mask = ndimage.binary_closing(inked, np.ones((reach, 1) if axis == 0 else (1, reach)))
+    # In each direction by itself, which is much faster than `binary_closing` for the lines of a large box.
+    origin = -1 if reach % 2 == 0 else 0
+    wide = ndimage.maximum_filter1d(inked.view(np.uint8), reach, axis=axis, mode="constant", origin=origin)
+    closed: Mask = ndimage.minimum_filter1d(wide, reach, axis=axis, mode="constant") > 0
     return closed
 
 
@@ -140,18 +147,18 @@ def _is_box(across: Mask, down: Mask) -> bool:
     return bool(sides and corners and lines.mean() < MAX_BOX_FILL)
 
 
-def _surrounds(part: Part, others: list[Part]) -> bool:
-    """Whether other parts, too large for specks in the hole of a 0, lie in the holes of this one."""
-    inside = [
-        other
-        for other in others
-        if other.height > SPECK * part.height
-        and 0 < other.top - part.top < part.height - other.height
-        and 0 < other.left - part.left < part.width - other.width
-    ]
-    if len(inside) <= 3 and all(other.height <= LOOSE * part.height for other in inside):
+def _surrounds(part: Part, boxes: NDArray[np.int64]) -> bool:
+    """Whether other parts, too large for specks in the hole of a 0, lie in the holes of this one.
+
+    The boxes of all parts, (4, N), are their tops, lefts, heights and widths.
+    """
+    top, left, height, width = boxes
+    down, right = top - part.top, left - part.left
+    inside = (height > SPECK * part.height) & (down > 0) & (down < part.height - height)
+    inside &= (right > 0) & (right < part.width - width)
+    if np.count_nonzero(inside) <= 3 and (height[inside] <= LOOSE * part.height).all():
         return False
-    filled = ndimage.binary_fill_holes(part.ink > 0)
-    return any(
-        filled[other.top - part.top + other.height // 2, other.left - part.left + other.width // 2] for other in inside
-    )
+    # The paper outside is number 1, since it has a margin.
+    paper = ndimage.label(np.pad(part.ink == 0, 1, constant_values=True))[0]
+    rows, columns = (1 + down + height // 2)[inside], (1 + right + width // 2)[inside]
+    return bool((paper[rows, columns] != 1).any())

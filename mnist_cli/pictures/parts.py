@@ -10,6 +10,7 @@ from scipy import ndimage
 from mnist_cli.arrays import Ink
 
 MAX_PARTS = 500  # connected parts of ink that are looked at, the largest ones; set by hand, bounds the time for a photo
+MAX_AREA = 3  # times the area of the page, of the boxes of all parts, which may overlap; set by hand, bounds the memory
 MIN_HEIGHT = 6  # px, of a digit
 LIKE = 1.5  # times as tall: parts that differ by less are of like height
 
@@ -34,21 +35,31 @@ class Part:
 
 
 def connected(ink: Ink, gap: int = 0) -> list[Part]:
-    """Return the largest connected parts of the ink; gaps of up to `gap` px, a multiple of 2, do not part them."""
+    """Return the largest connected parts of the ink; gaps of up to `gap` px, a multiple of 2, do not part them.
+
+    Where many boxes overlap, as those of slanting lines do, the parts with the largest boxes are left out.
+    """
     inked = ink > 0
     labels, _ = ndimage.label(ndimage.maximum_filter(inked, gap + 1) if gap else inked, structure=np.ones((3, 3)))
-    labels[~inked] = 0
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    found = labels[inked]
+    sizes = np.bincount(found)
     largest = np.argsort(-sizes, kind="stable")[:MAX_PARTS]
     largest = largest[sizes[largest] > 0]
     number = np.zeros(len(sizes), dtype=np.int32)
     number[largest] = np.arange(1, len(largest) + 1)
-    labels = number[labels]
+    labels = np.zeros(ink.shape, dtype=np.int32)
+    labels[inked] = number[found]
     boxes = ndimage.find_objects(labels)
+    areas = np.array([(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes], dtype=int)
+    order = np.argsort(areas, kind="stable")
+    kept = np.sort(order[areas[order].cumsum() <= MAX_AREA * ink.size])
     return [
-        Part(box[0].start, box[1].start, np.where(labels[box] == index, ink[box], 0))
-        for index, box in enumerate(boxes, 1)
+        Part(
+            boxes[index][0].start,
+            boxes[index][1].start,
+            np.where(labels[boxes[index]] == index + 1, ink[boxes[index]], 0),
+        )
+        for index in kept
     ]
 
 
@@ -61,10 +72,11 @@ def typical_height(parts: Sequence[Part]) -> float:
     return float(np.median(heights[similar[(similar @ heights).argmax()]]))
 
 
-def stroke_width(ink: Ink) -> float:
-    """Return about how wide the strokes are, px: their mean distance to the paper is a quarter of that."""
-    inked = np.pad(ink > 0, 1)
-    return 4 * float(ndimage.distance_transform_edt(inked)[inked].mean()) - 2
+def stroke_width(parts: Sequence[Part]) -> float:
+    """Return about how wide the strokes of parts are, px: their mean distance to the paper is a quarter of that."""
+    distances = [ndimage.distance_transform_edt(np.pad(part.ink > 0, 1)) for part in parts]
+    pixels = sum(np.count_nonzero(part.ink) for part in parts)
+    return 4 * float(sum(distance.sum() for distance in distances)) / pixels - 2
 
 
 def size(parts: Sequence[Part]) -> tuple[int, int]:

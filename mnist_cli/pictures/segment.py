@@ -56,6 +56,7 @@ SLANTS = (0.0, 0.25, 0.5)  # px to the left per px downwards, of a cut; most han
 MAX_PIECES = 9  # that are joined
 MAX_HEIGHT = 1.5  # times the height of the line: larger than that is no digit
 MAX_CANDIDATES = 6_000  # of a page: 500 digits have 4,500; bounds the time for what is no page of digits
+MAX_CANDIDATE_PIXELS = 50_000_000  # of the boxes of all candidates, for the same purpose
 
 # What a candidate costs, in units of log-odds.
 CUT_COST = 1.5  # for each cut that it takes, since most digits do not touch
@@ -90,9 +91,14 @@ class Candidate:
 
     start: int  # number of its first piece
     stop: int  # number of the piece after its last
-    part: Part
+    pieces: Sequence[Part]
     cost: float
     small: bool  # too small for a digit of this line
+
+    @property
+    def part(self) -> Part:
+        """Its pieces as one part, which is joined anew each time: all candidates of a page would take much memory."""
+        return joined(self.pieces)
 
 
 def binarizations(picture: Picture) -> Iterator[Binarization]:
@@ -140,22 +146,20 @@ def _usual_gap(ink: Ink) -> int:
     parts = connected(ink)
     if len(parts) < MANY_PIECES:
         return 0
-    gap = 2 * max(1, round(GAP * stroke_width(ink) / 2))
+    gap = 2 * max(1, round(GAP * stroke_width(parts) / 2))
     too_wide = gap > MAX_GAP * max(ink.shape)
     return 0 if too_wide or len(connected(ink, gap)) > len(parts) / PIECES_JOINED else gap
 
 
 def _noise(levels: Levels) -> float:
     """Return the standard deviation of the noise of the paper, which most of a page is, but not of a tight crop."""
-    usual = np.abs(levels - np.median(levels))
     threshold = otsu_threshold(np.bincount(levels.clip(0, 255).astype(np.uint8).ravel(), minlength=256))
     paper, ink = levels[levels <= threshold], levels[levels > threshold]
     between = (
         paper.size * ink.size / levels.size**2 * (float(ink.mean()) - float(paper.mean())) ** 2 if ink.size else 0.0
     )
-    if between > BIMODAL * float(levels.var()):
-        usual = np.abs(paper - np.median(paper))
-    return MAD_TO_DEVIATION * float(np.median(usual))
+    usual = paper if between > BIMODAL * float(levels.var()) else levels
+    return MAD_TO_DEVIATION * float(np.median(np.abs(usual - np.median(usual))))
 
 
 def lines(ink: Ink, gap: int = 0) -> list[list[Part]]:
@@ -171,10 +175,12 @@ def lines(ink: Ink, gap: int = 0) -> list[list[Part]]:
 
 
 def candidates(lines: Sequence[Sequence[Part]]) -> list[list[Candidate]]:
-    """Return what may be digits in each line of a page; where that would be too many, no part is cut."""
-    lattices = [_Lattice.of(line, cut=True) for line in lines]
-    if sum(len(lattice.spans) for lattice in lattices) > MAX_CANDIDATES:
-        lattices = [_Lattice.of(line, cut=False) for line in lines]
+    """Return what may be digits in each line of a page; where that is too much, no part is cut, then none is joined."""
+    for cut, most in ((True, MAX_PIECES), (False, MAX_PIECES), (False, 1)):
+        lattices = [_Lattice.of(line, cut, most) for line in lines]
+        pixels = sum(lattice.pixels for lattice in lattices)
+        if sum(len(lattice.spans) for lattice in lattices) <= MAX_CANDIDATES and pixels <= MAX_CANDIDATE_PIXELS:
+            break
     return [lattice.candidates() for lattice in lattices]
 
 
@@ -185,34 +191,39 @@ class _Lattice:
     height: float  # typical of the line
     pieces: list[Part]
     ends: list[int]  # of the parts, as numbers of pieces
-    spans: list[tuple[int, int]]  # the first piece of a candidate, and the one after its last
+    spans: dict[tuple[int, int], tuple[int, int]]  # the first piece of a candidate, the one after its last; its size
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the boxes of all candidates have."""
+        return sum(height * width for height, width in self.spans.values())
 
     @classmethod
-    def of(cls, line: Sequence[Part], cut: bool) -> "_Lattice":
-        """Return the lattice of a line, whose parts are cut into pieces if `cut`."""
+    def of(cls, line: Sequence[Part], cut: bool, most: int) -> "_Lattice":
+        """Return the lattice of a line, whose parts are cut into pieces if `cut`; at most so many pieces are joined."""
         height = typical_height(line)
         cuts = [_pieces(part) if cut and part.height >= SIMILAR * height else [part] for part in line]
         pieces = [piece for some in cuts for piece in some]
         ends = list(accumulate((len(some) for some in cuts), initial=0))
         spans = {
-            (start, stop)
+            (start, stop): box
             for start in range(len(pieces))
-            for stop in range(start + 1, min(start + MAX_PIECES, len(pieces)) + 1)
-            if max(size(pieces[start:stop])) <= MAX_HEIGHT * height
+            for stop in range(start + 1, min(start + most, len(pieces)) + 1)
+            if max(box := size(pieces[start:stop])) <= MAX_HEIGHT * height
         }
-        return cls(height, pieces, ends, sorted(spans.union(pairwise(ends))))
+        spans |= {(start, stop): size(pieces[start:stop]) for start, stop in pairwise(ends)}
+        return cls(height, pieces, ends, dict(sorted(spans.items())))
 
     def candidates(self) -> list[Candidate]:
         """Return each span as a candidate, with its cost."""
         found = []
-        for start, stop in self.spans:
-            part = joined(self.pieces[start:stop])
-            small = part.height < SIMILAR * self.height
+        for (start, stop), (height, width) in self.spans.items():
+            small = height < SIMILAR * self.height
             cost = CUT_COST / 2 * ((start not in self.ends) + (stop not in self.ends))
             between = self.ends[bisect(self.ends, start) : bisect(self.ends, stop)]
             cost += JOIN_COST * sum(start < end < stop for end in between)
-            cost += WIDTH_COST * max(0.0, part.width / self.height - FREE_WIDTH) + SKIP_COST * small
-            found.append(Candidate(start, stop, part, cost, small))
+            cost += WIDTH_COST * max(0.0, width / self.height - FREE_WIDTH) + SKIP_COST * small
+            found.append(Candidate(start, stop, self.pieces[start:stop], cost, small))
         return found
 
 
@@ -262,8 +273,10 @@ def _pieces(part: Part) -> list[Part]:
     rows, columns = np.ogrid[: part.height, : part.width]
     rows = rows - part.height // 2
     # A pixel's piece is the number of cuts to the left of it.
-    number = np.sum([columns + slant * rows >= column for slant, column in cuts], axis=0)
-    inks = [np.where(number == index, part.ink, 0) for index in range(len(cuts) + 1)]
+    number = np.zeros(part.ink.shape, dtype=np.uint8)
+    for slant, column in cuts:
+        number += columns >= column - slant * rows
+    inks = (np.where(number == index, part.ink, 0) for index in range(len(cuts) + 1))
     return [joined([Part(part.top, part.left, ink)]) for ink in inks if ink.any()]
 
 

@@ -90,13 +90,13 @@ def _has_a_gap(ink: Ink) -> bool:
 def _shows_several(model: Model, picture: Picture) -> bool:
     """Return whether each symbol in a picture is a digit, and there is more than one, of about the same pen."""
     # They import scipy, which is slow and which most pictures do not need.
-    from mnist_cli.pictures.parts import stroke_width
+    from mnist_cli.pictures.parts import connected, stroke_width
     from mnist_cli.recognition import detection
 
     digits = [found.prediction for found in detection.find_digits(model, picture)]
     if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
         return False
-    widths = [stroke_width(digit.ink) for digit in digits if digit.ink is not None]
+    widths = [stroke_width(connected(digit.ink)) for digit in digits if digit.ink is not None]
     # A thin straight line beside a digit is of a form.
     return (
         sum(digit.digit != 1 or width >= SAME_PEN * max(widths) for digit, width in zip(digits, widths, strict=True))

@@ -4,6 +4,7 @@ The constants were set by hand; `benchmarks/preparation.py --constants` prints w
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -22,6 +23,8 @@ SYMBOL_BONUS = 1.0  # log-odds that each symbol adds when the binarizations of a
 NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
 MIN_HEIGHT = 0.4  # of the height of the digits: what is smaller is a speck
 BATCH = 1_024  # candidates in one forward pass
+MAX_WORK = 30_000_000  # px in all binarizations together, beyond which no other is tried; set by hand, bounds the time
+CANDIDATE_WORK = 4_000  # px that take as long as a candidate; measured
 AGREEMENT = 0.5  # times the log of the fraction of binarizations in which a symbol is found: what it adds to its worth
 SURE_SCORE = 5.0  # energy score from which on a digit is one, however small it is
 SURE_CONFIDENCE = 0.9  # the probability of a digit that is sure
@@ -54,7 +57,7 @@ def find_digits(
     Boxes are in the pixels of `picture`, which should not be reduced, since a digit on a page is small. With a
     `pattern` they are the digits of the line that fits it best, and none when no line does.
     """
-    results = [_find(model, binarized, min_confidence, pattern) for binarized in segment.binarizations(picture)]
+    results = [_recognize(model, *page, min_confidence, pattern) for page in _pages(picture)]
     results = [symbols for symbols in results if symbols]
     total = [sum(worth for _, worth in symbols) for symbols in results]
     agreed = [sum(np.log(_agreement(symbols, results))) for symbols in results]
@@ -89,9 +92,21 @@ def _found_in(symbols: Symbols, others: Symbols) -> Found:
     return found
 
 
-def _find(model: Model, binarized: Binarization, min_confidence: float, pattern: Pattern | None) -> Symbols:
+def _pages(picture: Picture) -> Iterator[tuple[Binarization, list[list[Candidate]]]]:
+    """Yield the binarizations of a picture with the candidates in them; after the first only while they are little work."""
+    work = 0
+    for binarized in segment.binarizations(picture):
+        lines = segment.candidates(segment.lines(binarized.ink, binarized.gap))
+        before, work = work, work + binarized.ink.size + CANDIDATE_WORK * sum(map(len, lines))
+        if before and work > MAX_WORK:
+            break
+        yield binarized, lines
+
+
+def _recognize(
+    model: Model, binarized: Binarization, lines: list[list[Candidate]], min_confidence: float, pattern: Pattern | None
+) -> Symbols:
     """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
-    lines = segment.candidates(segment.lines(binarized.ink, binarized.gap))
     frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
     batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
     classified = chain.from_iterable(batches)
@@ -104,10 +119,11 @@ def _find(model: Model, binarized: Binarization, min_confidence: float, pattern:
             path = patterns.best_fit(worth, pattern, best_worth=sum(worth[candidate] for candidate in path))
         symbols = []
         for place, candidate in enumerate(path):
-            prediction = reject(model, replace(predictions[candidate], ink=candidate.part.ink), min_confidence)
+            part = candidate.part
+            prediction = reject(model, replace(predictions[candidate], ink=part.ink), min_confidence)
             if not candidate.small or is_sure(prediction):
                 before = pattern.before[place] if pattern else None
-                detection = Detection(binarized.box(candidate.part), prediction, number, before)
+                detection = Detection(binarized.box(part), prediction, number, before)
                 symbols.append((detection, worth[candidate] + SYMBOL_BONUS))
         detections.append(symbols)
     if pattern:
