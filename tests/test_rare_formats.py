@@ -60,6 +60,24 @@ def test_the_limits_are_those_of_other_formats(name):
         assert "\n" not in str(refused.value)  # of which libheif has one at the end of its errors
 
 
+@pytest.mark.parametrize(
+    ("name", "bits", "millions"),
+    [("HEIF", 8, 50), ("HEIF", 10, 23), ("HEIF", 12, 23), ("AVIF", 8, 23), ("PNG", 8, None)],
+)
+def test_a_format_may_have_fewer_pixels_the_more_memory_its_decoder_takes(name, bits, millions):
+    image = Image.new("RGB", (1, 1))
+    image.format, image.info = name, {"bit_depth": bits}
+    assert rare_formats.max_pixels(image) == (millions * 1_000_000 if millions else sys.maxsize)
+
+
+def test_a_picture_with_more_pixels_is_refused_before_it_is_decoded():
+    content = pack("AVIF", Image.new("RGB", (64, 64)))
+    large = content.replace(struct.pack(">II", 64, 64), struct.pack(">II", 4_800, 4_800))
+    assert large != content
+    with pytest.raises(TooLargeError, match="at most 23,000,000"):
+        decode.decode(io.BytesIO(large))
+
+
 START = {
     "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
     "HEIC by a further brand": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic",

@@ -24,8 +24,7 @@ from mnist_cli.pictures import limits, rare_formats
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 MAX_PIXELS = 100_000_000  # a picture with more is refused before it is decoded
-# Of formats whose decoders keep several copies of a picture.
-MAX_PIXELS_OF = {"WEBP": 30_000_000, "AVIF": 60_000_000, "HEIF": 60_000_000}
+MAX_WEBP_PIXELS = 30_000_000  # since its decoder keeps several copies of a picture
 MAX_FILE_BYTES = 400_000_000  # about the size of an uncompressed picture of MAX_PIXELS
 SMALL_FILE_BYTES = 65_536  # a file with fewer is read at once
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
@@ -111,7 +110,7 @@ def decode(file: BinaryIO, longest: int | None = WORKING_SIZE, max_pixels: int =
     """
     limits.check_tiff(file)
     with _reported(max_pixels), Image.open(file, formats=(*FORMATS, *rare_formats.openers(file))) as image:
-        limit = min(max_pixels, MAX_PIXELS_OF.get(image.format or "", max_pixels))
+        limit = min(max_pixels, MAX_WEBP_PIXELS if image.format == "WEBP" else rare_formats.max_pixels(image))
         if image.width * image.height > limit:
             raise _too_large(limit)
         if image.format in {"JPEG", "MPO"}:
