@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from mnist_cli.errors import ConfigError
 
-Group = Literal["Recipe", "Model", "Optimization", "Regularization", "Data", "Run", "Hardware"]
+Group = Literal["Recipe", "Search", "Model", "Optimization", "Regularization", "Data", "Run", "Hardware"]
 
 MAX_SHOWN_CHARACTERS = 60  # of a value that an error quotes
 

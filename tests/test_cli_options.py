@@ -24,7 +24,7 @@ def test_every_hyperparameter_is_an_option_with_its_help_in_its_group():
 
 def test_the_help_shows_the_groups_in_order_and_the_default_of_each_model(mnist):
     text = " ".join(mnist("train", "--help").stdout.split())
-    places = [text.index(f" {group}: --") for group in get_args(Group)]
+    places = [text.index(f" {group}: --") for group in get_args(Group) if group != "Search"]
     assert places == sorted(places)
     assert "[default: mlp 0.002, cnn 0.01, linear 0.005; sgd 0.1, rmsprop 0.0005]" in text
     assert "depends on" not in text

@@ -277,3 +277,31 @@ def test_runs_of_any_name_are_drawn(two, tmp_path):
             os.fsencode(tmp_path / "checkpoints/first"), os.fsencode(tmp_path / "checkpoints") + b"/" + name
         )
     assert two("runs", "--plot", "all.png").exit_code == 0
+
+
+def test_runs_with_several_seeds_are_one_line_and_two_such_groups_are_compared(mnist, trained, tmp_path):
+    result = vars(checkpoints.load(trained).metrics[0])
+    for name, dropout in (("one", 0.0), ("other", 0.25)):
+        for seed in range(3):
+            config = {**asdict(checkpoints.load(trained).config), "seed": seed, "dropout": dropout}
+            (tmp_path / f"checkpoints/{name}-seed{seed}").mkdir(parents=True)
+            metrics = [{**result, "val_accuracy": 0.9 + dropout / 10 + seed / 1000}]
+            change(trained, tmp_path / f"checkpoints/{name}-seed{seed}/last.pt", metrics=metrics, config=config)
+    lines = mnist("runs", "--seeds", "--sort", "name").stdout.splitlines()
+    assert [line.split()[:4] for line in lines[1:]] == [["one", "mlp", "3", "90.10"], ["other", "mlp", "3", "92.60"]]
+    done = mnist("runs", "one", "other", "--compare", "--sort", "name")
+    assert done.exit_code == 0, done.stderr
+    assert "difference +2.50 points, p < 0.0001 (Welch's t-test): more than seeds explain" in done.stdout.replace(
+        "p = <", "p <"
+    )
+    assert mnist("runs", "one", "--compare").exit_code == 2
+
+
+def test_the_studies_are_listed(mnist, tmp_path):
+    assert "There are no studies" in mnist("runs", "studies").stderr
+    facts = {"name": "first", "model": "cnn", "trials": 7, "pruned": 2, "failed": 0, "best_trial": 5}
+    facts |= {"held_out_accuracy": 0.99, "fresh_held_out_accuracy": None}
+    (tmp_path / "runs/first").mkdir(parents=True)
+    (tmp_path / "runs/first/study.json").write_text(json.dumps(facts))
+    assert mnist("runs", "studies").stdout.splitlines()[1].split() == ["first", "cnn", "7", "2", "0", "5", "99.00", "%"]
+    assert json.loads(mnist("runs", "studies", "--json").stdout) == facts

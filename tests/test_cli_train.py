@@ -259,3 +259,16 @@ def test_a_full_disk_for_the_checkpoint_is_one_sentence(tmp_path, data_dir):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "Error: checkpoints/full/last.pt: File too large"
     assert not list(tmp_path.glob("checkpoints/*"))
+
+
+@pytest.mark.slow
+def test_several_seeds_are_trained_one_after_another_and_their_spread_is_printed(mnist, tmp_path):
+    options = (*QUICK, "--model", "linear", "--train-size", "200", "--seed", "3", "--name", "one")
+    done = mnist("train", *options, "--seeds", "2")
+    assert done.exit_code == 0
+    assert done.stdout == "checkpoints/one-seed3/last.pt\ncheckpoints/one-seed4/last.pt\n"
+    accuracies = [checkpoints.load(tmp_path / path).val_accuracy for path in done.stdout.split()]
+    mean = f"{50 * sum(accuracies):.2f} %"
+    assert f"Val accuracy with 2 seeds: {mean} ± " in done.stderr
+    assert checkpoints.load(tmp_path / "checkpoints/one-seed4/last.pt").config.seed == 4
+    assert mnist("train", "--resume", "one-seed3", "--seeds", "2").exit_code == 2

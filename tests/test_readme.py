@@ -19,7 +19,7 @@ OPTIONS = [
     for name, command in [("mnist", PROGRAM), *commands_of(PROGRAM)]
     for parameter in command.params
     for option in (*parameter.opts, *parameter.secondary_opts)
-    if option.startswith("--")
+    if option.startswith("--") and not getattr(parameter, "hidden", False)
 ]
 
 
@@ -100,7 +100,7 @@ def test_every_module_is_in_the_map():
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for module in modules("."):
         assert re.search(rf"(^|\s){re.escape(module.name)}\s", contributing), module
-    for room in ("datasets", "evaluation", "models", "pictures", "recognition", "serving", "training"):
+    for room in ("datasets", "evaluation", "models", "pictures", "recognition", "serving", "training", "tuning"):
         for module in modules(room):
             assert re.search(rf"\b{module.stem}\b", contributing.split(f"  {room}/ ")[1]), module
 
@@ -115,6 +115,8 @@ def test_every_module_has_its_test():
         *modules("training"),
     ):
         assert TESTED_WITH_OTHERS.get(module.stem, f"test_{module.stem}") in tested, module
+    for module in modules("tuning"):
+        assert f"test_tuning_{module.stem}" in tested, module
     for module in modules("cli"):
         assert module.stem == "console" or f"test_cli_{module.stem}" in tested, module
 

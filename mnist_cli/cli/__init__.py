@@ -19,6 +19,7 @@ from mnist_cli.cli.predict import predict
 from mnist_cli.cli.samples import samples
 from mnist_cli.cli.serve import serve
 from mnist_cli.cli.train import train
+from mnist_cli.cli.tune import tune
 from mnist_cli.cli.usage import Command
 from mnist_cli.version import __version__
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command(cls=Command)(download)
 app.command(cls=Command)(train)
+app.command(cls=Command)(tune)
 app.command(cls=Command)(evaluate)
 app.command(cls=Command)(predict)
 app.add_typer(runs.app, name="runs")

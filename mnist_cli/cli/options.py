@@ -1,4 +1,4 @@
-"""The options of `mnist train`, made from the hyperparameters."""
+"""The options of `mnist train` and `mnist tune`, made from the hyperparameters."""
 
 import inspect
 from collections.abc import Callable
@@ -11,11 +11,14 @@ from mnist_cli.config import HYPERPARAMETERS
 from mnist_cli.hyperparameters import Hyperparameter
 
 
-def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that takes `**options` an option for each hyperparameter; those not given are None."""
+def with_hyperparameters(command: Callable[..., None], hidden: bool = False) -> Callable[..., None]:
+    """Give a command that takes `**options` an option for each hyperparameter; those not given are None.
+
+    The help of a command does not list them where they are `hidden`, because it refers to that of another one.
+    """
     signature = inspect.signature(command)
     made = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(it))
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(it, hidden))
         for name, it in HYPERPARAMETERS.items()
     ]
     own = [
@@ -27,7 +30,7 @@ def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _annotation(it: Hyperparameter) -> Any:
+def _annotation(it: Hyperparameter, hidden: bool) -> Any:
     """Return the annotation from which Typer makes an option: its type, and the texts of its help."""
     kind = Any if it.is_list else it.kind | None
     return Annotated[
@@ -37,6 +40,7 @@ def _annotation(it: Hyperparameter) -> Any:
             show_default=it.kind is not bool and it.default_text,
             rich_help_panel=it.group,
             metavar=it.metavar,
+            hidden=hidden,
             parser=_whole_numbers if it.is_list else None,
         ),
     ]

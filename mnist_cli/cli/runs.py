@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from mnist_cli.cli import tables
+from mnist_cli.cli import seeds, tables
 from mnist_cli.cli.console import CHECKPOINT, print_answer, say
 from mnist_cli.cli.usage import Command
-from mnist_cli.config import CHECKPOINTS_DIR, TrainConfig
+from mnist_cli.config import CHECKPOINTS_DIR, RUNS_DIR, TrainConfig
 from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.models import checkpoint_info
 from mnist_cli.models.checkpoint_info import Header
@@ -27,6 +27,16 @@ from mnist_cli.training.runs import Run, find
 HEADINGS = ("", "name", "model", "epochs", "val accuracy", "seconds", "saved", "size")
 NAME, MODEL, EPOCHS, ACCURACY = 1, 2, 3, 4  # indices of columns
 HIDDEN_FIRST = (7, 6, 5)  # indices of the columns that a narrow terminal hides first, in this order
+STUDY_COLUMNS = {  # the headings of the table of studies, and the keys in study.json
+    "name": "name",
+    "model": "model",
+    "trials": "trials",
+    "pruned": "pruned",
+    "failed": "failed",
+    "best": "best_trial",
+    "score": "held_out_accuracy",
+    "fresh": "fresh_held_out_accuracy",
+}
 USED = "*"  # marks the run that `mnist predict` uses
 ALWAYS_SHOWN = {"model", "epochs"}  # settings that have a column even where they do not differ
 
@@ -101,6 +111,18 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE.png", readable=False, help="Draw the val loss and accuracy of the runs in one chart."),
 ]
+BySeeds = Annotated[
+    bool,
+    typer.Option(
+        "--seeds", help="Show runs that differ in their seed alone as one line, with the mean of their accuracies."
+    ),
+]
+Compare = Annotated[
+    bool,
+    typer.Option(
+        "--compare", help="Test whether two configurations, each with several seeds, differ (Welch's t-test)."
+    ),
+]
 
 
 @app.command("list", cls=Command)
@@ -109,6 +131,8 @@ def list_runs(
     sort: SortBy = "saved",
     best: Best = False,
     plot: Plot = None,
+    by_seeds: BySeeds = False,
+    compare: Compare = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """List the runs, the newest first, or compare some in one chart.
@@ -120,17 +144,22 @@ def list_runs(
       mnist runs
       mnist runs --sort accuracy
       mnist runs first second --plot compared.png
+      mnist runs first second --compare
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     found = find(CHECKPOINTS_DIR)
     if not found:
         say(f"There are no runs in the folder {CHECKPOINTS_DIR} yet; `mnist train` makes one.")
-    _check_names(names or ())
+    names = [run for name in names or () for run in seeds.members_of(name, _names()) or [name]]
+    _check_names(names)
     used = training_runs.find_default().path
     rows = [_read_row(run, is_used=run.result_path == used) for run in found if not names or run.name in names]
     rows.sort(key=ORDERS[sort])
     if best:
         rows = [_best(rows)]
-    if as_json:
+    if by_seeds or compare:
+        groups = seeds.groups_of({row.run.name: row.result for row in rows if row.result and _is_finished(row)})
+        (seeds.compare if compare else seeds.show)(groups)
+    elif as_json:
         for row in rows:
             print_answer(json.dumps(_values(row)))
     elif rows:
@@ -140,6 +169,27 @@ def list_runs(
             say(row.error)
     if plot:
         _plot(sorted(rows, key=lambda row: names.index(row.run.name)) if names else rows, plot)
+
+
+@app.command("studies", cls=Command)
+def list_studies(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """List the searches of `mnist tune`, the newest first.
+
+    The score is the accuracy of the best trial on held-out images; "fresh" is that of the best configuration with fresh
+    seeds, which is not chosen by luck.
+    """
+    files = sorted(RUNS_DIR.glob("*/study.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    studies = [json.loads(path.read_bytes()) for path in files]
+    if not studies:
+        say(f"There are no studies in the folder {RUNS_DIR} yet; `mnist tune` makes one.")
+    elif as_json:
+        for study in studies:
+            print_answer(json.dumps(study))
+    else:
+        rows = [tuple(_study_cell(study[name]) for name in STUDY_COLUMNS.values()) for study in studies]
+        tables.show([tuple(STUDY_COLUMNS), *rows], left={0, 1})
 
 
 @app.command("rm", cls=Command)
@@ -182,6 +232,17 @@ def _check_names(names: Sequence[str]) -> None:
     unknown = set(names) - set(_names())
     if unknown:
         raise ConfigError(f"there is no run {min(unknown)!r} in the folder {CHECKPOINTS_DIR}; `mnist runs` lists them")
+
+
+def _is_finished(row: Row) -> bool:
+    """Whether a run was trained to its end."""
+    return row.last is not None and (row.last.epochs == row.last.config.epochs or row.last.config.patience > 0)
+
+
+def _study_cell(value: object) -> str:
+    if isinstance(value, float):
+        return percent(value)
+    return "" if value is None else str(value)
 
 
 def _read_row(run: Run, is_used: bool) -> Row:

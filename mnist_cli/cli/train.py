@@ -2,7 +2,11 @@
 
 import os
 import shlex
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,6 +61,16 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing run of that name.", rich_help_panel="Run")
     ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Train so many times, with --seed and the seeds after it, and print mean, standard deviation and 95 % "
+            "interval of the val accuracy; the runs are NAME-seed0, NAME-seed1 and so on.",
+            show_default="once",
+            rich_help_panel="Run",
+        ),
+    ] = None,
     report: Annotated[
         bool,
         typer.Option(
@@ -76,7 +90,7 @@ def train(
     repeats the run. Ctrl-C saves and stops.
     """
     options = {name: value for name, value in hyperparameters.items() if value is not None}
-    if resume and (set(options) - {"epochs"} or preset or config or name or overwrite):
+    if resume and (set(options) - {"epochs"} or preset or config or name or overwrite or seeds):
         raise typer.BadParameter(
             "--resume continues with the configuration of the run; only --epochs and --report can be combined with it."
         )
@@ -95,6 +109,18 @@ def train(
     decode.silence_libraries()
     resume = runs.find_checkpoint(resume, to_resume=True) if resume else None
     data = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
+    given = partial(api.train, overwrite=overwrite, device=device, data_dir=data)
+    if settings and seeds:
+        several = [_train(given, config=one, name=of_seed) for of_seed, one in _seeds_of(settings, name, seeds).items()]
+        _tell_of_seeds(several, device, data, report)
+        return
+    trained = _train(given, config=settings, resume=resume, name=name, **longer)
+    if os.environ.get("RANK", "0") == "0":
+        _tell(trained, device, data, report)
+
+
+def _train(given: "Callable[..., TrainingResult]", **more: Any) -> "TrainingResult":
+    """Train while the terminal shows it; a signal and what another process has told end the program."""
     loading = ExitStack()
 
     def report_on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
@@ -104,24 +130,24 @@ def train(
     try:
         with loading:
             loading.enter_context(status("Loading the images"))
-            trained = api.train(
-                config=settings,
-                resume=resume,
-                name=name,
-                overwrite=overwrite,
-                device=device,
-                data_dir=data,
-                reporter=report_on_terminal,
-                **longer,
-            )
+            return given(reporter=report_on_terminal, **more)
     except StoppedError as stopped:
         say(f"Stopped in epoch {stopped.epoch}. Resume with:")
         say("  " + command("train", "--resume", stopped.path))
         raise typer.Exit(128 + stopped.number) from None
     except ReportedElsewhereError:
         raise typer.Exit(1) from None
-    if os.environ.get("RANK", "0") == "0":
-        _tell(trained, device, data, report)
+
+
+def _seeds_of(
+    settings: configuration.TrainConfig, name: str | None, seeds: int
+) -> dict[str, configuration.TrainConfig]:
+    """Return the configuration for each of several seeds, by the name of its run."""
+    stem = name or f"{settings.model}-{time.strftime('%Y%m%d-%H%M%S')}"
+    named = {f"{stem}-seed{seed}": replace(settings, seed=seed) for seed in range(settings.seed, settings.seed + seeds)}
+    for of_seed in named:
+        runs.check_name(of_seed)
+    return named
 
 
 def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
@@ -147,6 +173,20 @@ def _tell(trained: "TrainingResult", device: str | None, data: "DataFolder", rep
     say("  " + command("predict", "--checkpoint", trained.path, "YOUR-PICTURE.png"))
     if find_spec("tensorboard"):
         say("  " + shlex.join(["tensorboard", "--logdir", str(log_dir.parent)]))
+
+
+def _tell_of_seeds(several: "list[TrainingResult]", device: str | None, data: "DataFolder", report: bool) -> None:
+    """Print what came of the runs with several seeds, and what to do next."""
+    from mnist_cli.evaluation.seeds import Sample
+
+    for trained in several:
+        print_answer(str(trained.path))
+        if report:
+            _write_report(trained.path, device, data, trained.run.log_dir)
+    sample = Sample([trained.val_accuracy for trained in several])
+    say(f"Val accuracy with {len(several)} seeds: {sample.describe()}.")
+    say("Next, try:")
+    say("  " + command("runs", "--seeds"))
 
 
 def _write_report(path: Path, device: str | None, data: "DataFolder", folder: Path) -> Path:

@@ -58,6 +58,13 @@ class Reporter(Protocol):
         """Show the end of a run that was not stopped."""
 
 
+class Stoppable(Protocol):
+    """What a signal stops."""
+
+    def stop(self) -> None:
+        """Stop soon."""
+
+
 def save(path: Path, trainer: Trainer) -> None:
     """Save a checkpoint of `trainer` to `path`, from which `resume` reaches the same weights."""
     checkpoints.save(path, trainer.model, trainer.config, trainer.results, trainer.state_dict())
@@ -170,8 +177,8 @@ def train_and_save(trainer: Trainer, run: Run, make_reporter: Callable[[Run, Tra
 
 
 @contextmanager
-def stopping_on_signals(trainer: Trainer) -> Iterator[list[int]]:
-    """Make Ctrl-C and SIGTERM stop the run after the current step; yields the signal that was received, in a list.
+def stopping_on_signals(stoppable: Stoppable) -> Iterator[list[int]]:
+    """Make Ctrl-C and SIGTERM stop a run, after the current step, or a search; yields the signal that was received, in a list.
 
     A second one raises KeyboardInterrupt at once. Outside the main thread, where Python handles no signals, this does nothing.
     """
@@ -187,7 +194,7 @@ def stopping_on_signals(trainer: Trainer) -> Iterator[list[int]]:
         if not received:
             first = time.monotonic()
             received.append(number)
-            trainer.stop()
+            stoppable.stop()
         elif time.monotonic() > first + SAME_SIGNAL:
             raise KeyboardInterrupt
 

@@ -1,0 +1,238 @@
+"""`mnist tune`: a search for hyperparameters, which many machines can join."""
+
+import math
+import shlex
+from contextlib import ExitStack
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnist_cli import config as configuration
+from mnist_cli import cores
+from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say, status
+from mnist_cli.cli.options import with_hyperparameters
+from mnist_cli.config import RUNS_DIR, TrainConfig, to_toml
+from mnist_cli.errors import ConfigError
+from mnist_cli.files import replacing
+from mnist_cli.training import runs
+from mnist_cli.tuning import space as search_space
+from mnist_cli.tuning.space import Pruner, Sampler
+
+if TYPE_CHECKING:
+    from mnist_cli.tuning.pools import Pool
+    from mnist_cli.tuning.tuner import Finalist, Plan, Tuner
+
+TRIALS = 50  # where neither a number nor a time is given
+
+
+Preset = Annotated[
+    configuration.Preset | None,
+    typer.Option(
+        help="A named set of values around which to search.", show_default="default", rich_help_panel="Recipe"
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml",
+        exists=True,
+        dir_okay=False,
+        help="Search around the values of this file, such as runs/NAME/config.toml.",
+        rich_help_panel="Recipe",
+    ),
+]
+Searched = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUES",
+        help="What to vary, for example learning_rate=1e-4..1e-1,log or augment=affine,elastic or "
+        "hidden=128,128/256,256; may be repeated.",
+        show_default="what matters most for the model",
+        rich_help_panel="Search",
+    ),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Trials in all, those of an earlier search of this name included.",
+        show_default=f"{TRIALS}, without --minutes",
+        rich_help_panel="Search",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="Begin no trial after so many minutes.", show_default="no limit", rich_help_panel="Search"
+    ),
+]
+SamplerToUse = Annotated[
+    Sampler,
+    typer.Option(help="What proposes values: tpe, or cmaes, for numbers alone.", rich_help_panel="Search"),
+]
+PrunerToUse = Annotated[
+    Pruner,
+    typer.Option(
+        help="What stops weak trials early, in a search with several epochs: successive halving, which keeps the best "
+        "third after a ninth and a third of the epochs; hyperband, which begins later for some; none.",
+        rich_help_panel="Search",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Trials at once on this machine.", show_default="one for each core", rich_help_panel="Hardware"
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|FILE",
+        help="Keep the trials in this database, which several machines can share, or in this journal file.",
+        show_default="runs/STUDY/journal.log",
+        rich_help_panel="Run",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="tcp://HOST:PORT", help="Train on the workers of this Dask scheduler.", rich_help_panel="Hardware"
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STUDY",
+        help="Name of the study.",
+        show_default="model and a hash of what is searched",
+        rich_help_panel="Run",
+    ),
+]
+
+
+@partial(with_hyperparameters, hidden=True)
+def tune(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    search: Searched = None,
+    trials: Trials = None,
+    minutes: Minutes = None,
+    sampler: SamplerToUse = "tpe",
+    pruner: PrunerToUse = "halving",
+    jobs: Jobs = None,
+    storage: Storage = None,
+    cluster: Cluster = None,
+    name: Name = None,
+    device: Device = None,
+    data_dir: DataDir = None,
+    **hyperparameters: Any,
+) -> None:
+    """Search for better hyperparameters than those of a preset, a file or other options.
+
+    The options for hyperparameters that `mnist train` has, such as --model and --epochs, are options here, too: they set
+    the base around which is searched. Each trial is trained in a process of its own and judged on images that are held out
+    of the 60,000. At the end the best three and the base are trained again with fresh seeds. The configuration to use is
+    runs/STUDY/best.toml, and its path is all that is printed on stdout. The same command goes on with a search that was
+    stopped or killed, or joins it.
+
+    \b
+      mnist tune --preset fast --minutes 30
+      mnist tune --model mlp --epochs 5 --search learning_rate=1e-4..1e-1,log --search augment=affine,elastic
+      mnist tune --trials 200 --storage postgresql://me@server/mnist --name shared
+    """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
+    options = {name: value for name, value in hyperparameters.items() if value is not None}
+    resolve = partial(_resolve, preset, config, options)
+    base = resolve({})
+    if base.patience:
+        raise ConfigError(
+            "a search has no early stopping, which would choose by the images that judge; omit --patience"
+        )
+    if cluster and jobs:
+        raise typer.BadParameter("--jobs is for this machine; on a cluster each worker trains a trial.")
+    space = search_space.parse(search, base) if search else search_space.default(base)
+    runs.check_name(name)
+    with status("Loading torch"):
+        from mnist_cli.tuning import tuner
+    study_name = name or tuner.default_name(base, space, sampler, pruner)
+    folder = RUNS_DIR / study_name
+    _check_folder(folder, study_name)
+    plan = tuner.Plan(
+        study_name,
+        resolve,
+        space,
+        storage or str(folder / "journal.log"),
+        trials or (math.inf if minutes else TRIALS),
+        minutes or math.inf,
+        sampler,
+        pruner,
+        device,
+        data_dir if cluster else prepare_data(data_dir, "train", "val", extra=base.extra).path,
+    )
+    pool = _pool(cluster, jobs, plan)
+    with ExitStack() as stack:
+        stack.callback(pool.stop)
+        _run(plan, pool, folder)
+
+
+def _resolve(preset: str | None, file: Path | None, options: dict[str, Any], values: dict[str, Any]) -> TrainConfig:
+    return configuration.resolve(preset, file, {**options, **values})
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """Raise ConfigError when the name belongs to a run of `mnist train`."""
+    if (folder / "config.toml").exists():
+        raise ConfigError(f"there is a run {name!r} already; give the study another --name")
+
+
+def _pool(cluster: str | None, jobs: int | None, plan: "Plan") -> "Pool":
+    from mnist_cli.tuning import pools
+
+    if cluster:
+        return pools.ClusterPool(cluster)
+    on_cpu = plan.device in {None, "cpu"}
+    return pools.LocalPool(jobs or (max(1, cores.available() // plan.base.threads) if on_cpu else 1))
+
+
+def _run(plan: "Plan", pool: "Pool", folder: Path) -> None:
+    """Search, train the best again, and print what came of it."""
+    from mnist_cli.reporting.search import SearchReport
+    from mnist_cli.training import session
+    from mnist_cli.tuning import studies, tuner
+
+    with studies.naming_storage(plan.storage):
+        tuning = tuner.Tuner(plan, pool)
+        say(f"Searching as {plan.name}, with up to {pool.capacity()} trials at once.")
+        with SearchReport(folder, plan) as report, session.stopping_on_signals(tuning) as signals:
+            tuning.search(report.show)
+            finalists = []
+            if not tuning.is_stopping:
+                chosen = tuner.finalists(plan, tuning.study.records())
+                finalists = tuning.train_again(chosen, report.show_again)
+            report.finish(tuning.study, [] if tuning.is_stopping else finalists)
+    if tuning.is_stopping:
+        say("Stopped. The same command goes on.")
+        raise typer.Exit(128 + signals[0])
+    _tell(tuning, finalists, folder)
+
+
+def _tell(tuning: "Tuner", finalists: "list[Finalist]", folder: Path) -> None:
+    """Print what came of a search, and what to do next."""
+    from mnist_cli.reporting import search_tables
+    from mnist_cli.tuning import tuner
+
+    path = folder / "best.toml"
+    with replacing(path) as file:
+        file.write(to_toml(tuner.best_config(tuning.plan, finalists[0])).encode())
+    for line in search_tables.describe(finalists):
+        say(line)
+    print_answer(str(path))
+    say(f"{folder / 'report.html'} shows the search.")
+    say("Next, try:")
+    say("  " + command("train", "--config", path, "--seeds", "5"))
+    if find_spec("tensorboard"):
+        say("  " + shlex.join(["tensorboard", "--logdir", str(folder)]))
+    if find_spec("optuna_dashboard"):
+        say("  " + shlex.join(["optuna-dashboard", tuning.plan.storage]))

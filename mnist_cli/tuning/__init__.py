@@ -1,0 +1,1 @@
+"""A search for hyperparameters: trials in processes here or on a cluster, judged on held-out training images."""
