@@ -17,10 +17,8 @@ from mnist_cli.version import __version__
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
-LEARNED = (
-    ".weight",
-    ".bias",
-)  # suffixes of the names of parameters; buffers of batch norm and preprocessing have others
+# Suffixes of the names of parameters; the buffers of batch norm and preprocessing have others.
+LEARNED = (".weight", ".bias")
 
 Shape = tuple[int, ...]
 

@@ -1,7 +1,7 @@
-"""Separating ink from paper, in several ways, since no single one suits all pictures.
+"""Separating ink from paper, in several ways, because no single one suits all pictures.
 
-What evens out the shadow on a photo hollows a thick marker, and what removes the box of a form may remove the bar of a 7.
-So a picture gives several candidates, and the model decides which of them is a digit.
+A filter that removes the shadow from a photo hollows out the strokes of a thick marker, and one that removes the box of a
+form may remove the bar of a 7. So a picture gives several candidates, and the model decides which of them is a digit.
 
 The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
@@ -21,43 +21,43 @@ from mnist_cli.pictures.threshold import otsu_threshold
 
 NO_INK = "there is no ink in the picture"
 BLUR = 1 / 300  # of the picture's longer side: standard deviation of the blur that evens out the grain of paper
-MIN_BLURRED_SIDE = 50  # px, the longer side from which on a picture is blurred
-MIN_CONTRAST = 8  # grey levels between ink and paper; below this lies the noise of an empty page
-GLINTS = 1 / 2_000  # of the pixels, which may be darker than the ink: a reflection, a grain
+MIN_BLURRED_SIDE = 50  # px, of the longer side: smaller pictures are not blurred
+MIN_CONTRAST = 8  # grey levels between ink and paper; a smaller difference is the noise of an empty page
+GLINTS = 1 / 2_000  # of the pixels: so many may be darker than the ink (reflections, grain) and are ignored
 MAX_INK_SIDE = 90  # px, the longer side down to which the ink is reduced before it is cleaned
-BORDER_WINDOWS = 40  # averages along the border of the picture in which uneven light shows
-MAX_FRAME_AREA = 0.3  # of the pixels that have the colour of the border, if that is a frame and not the paper
-MAX_FRAME = 0.05  # of the shorter side of the picture: how wide such a frame is, or 2 px
-PAPER_FITS = 3  # rounds of the robust fit of the paper's colour, each without the outliers of the one before
+BORDER_WINDOWS = 40  # windows along the border, over which its light is averaged to find out whether it is even
+MAX_FRAME_AREA = 0.3  # of the picture: if more of it has the colour of the border, that is the paper and not a frame
+MAX_FRAME = 0.05  # of the shorter side of the picture, or 2 px: the largest width of such a frame
+PAPER_FITS = 3  # iterations of the robust fit of the paper's colour, each without the outliers of the one before
 
 
 def candidates(picture: Picture) -> Iterator[Ink]:
-    """Yield what may be the ink of a picture, the likeliest first; the others take ten times as long to find.
+    """Yield the candidates for the ink of a picture, the likeliest first; the others take ten times as long to compute.
 
     Raises ImageError when nothing differs from the paper.
     """
     levels, uneven = difference_from_paper(picture)
     found = [separate(levels)]
-    yield _cut_out(found[0])[0]
+    yield _crop(found[0])[0]
 
     from mnist_cli.pictures import cleanup  # imports scipy, which takes a while and which most pictures do not need
 
-    lights = [-levels]
-    if uneven:  # under a shadow, ink may well be on the side with less of it
-        lights = [cleanup.flatten(light, window) for light in (levels, -levels) for window in cleanup.WINDOWS]
-    for light in lights:
+    variants = [-levels]
+    if uneven:  # a shadow may hide whether the ink is darker or lighter than the paper, so both are tried
+        variants = [cleanup.remove_shadow(sign * levels, window) for sign in (1, -1) for window in cleanup.WINDOWS]
+    for variant in variants:
         with suppress(ImageError):
-            found.append(separate(light))
-    parts = [_cut_out(ink) for ink in found]
+            found.append(separate(variant))
+    parts = [_crop(ink) for ink in found]
     yield from (ink for ink, _ in parts[1:])
     for ink, factor in parts:
         yield from cleanup.clean(ink, sides=tuple(side / factor for side in levels.shape))
 
 
 def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
-    """Return how far each pixel is from the paper towards the ink, and whether the light on the paper is uneven.
+    """Return how much each pixel differs from the paper, higher = more like ink, and whether the light is uneven.
 
-    The paper is a plane of light and colour, fitted to the border of the picture; ink is what differs most.
+    The colour of the paper is a plane fitted to the border of the picture; what differs most from it is ink.
     """
     border, middle, is_plain = _border(picture)
     unframed = _without_frame(picture, middle)
@@ -77,14 +77,14 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
 def _border(picture: Picture) -> tuple[NDArray[Any], NDArray[Any], bool]:
     """Return the outermost pixels of a picture, (N, channels), their median, and whether all are the same."""
     border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
-    is_plain = bool((border == border[0]).all())  # as most drawings are, so that there is no median to look for
+    is_plain = bool((border == border[0]).all())  # as in most drawings; then the median need not be computed
     return border, border[0] if is_plain else np.median(border, axis=0), is_plain
 
 
 def _without_frame(picture: Picture, colour: NDArray[Any]) -> Picture:
-    """Return the picture with the frame that is drawn along its edges, in a colour, covered by what is next to it.
+    """Replace a frame that is drawn along the edges of a picture, in `colour`, by the pixels next to it.
 
-    Paper is most of a picture, so a border whose colour is rare in it is no paper.
+    Most of a picture is paper, so a border in a colour that is rare elsewhere is a frame.
     """
     like = np.abs(picture - colour).max(axis=2) <= 2 * MIN_CONTRAST
     if like.mean() > MAX_FRAME_AREA:
@@ -95,7 +95,7 @@ def _without_frame(picture: Picture, colour: NDArray[Any]) -> Picture:
     if reach in (top, bottom, left, right) or not top + bottom + left + right:
         return picture
     inner = picture[top : len(picture) - bottom, left : picture.shape[1] - right]
-    # Without ink in it, what the border surrounds is the ink.
+    # If there is no ink inside the border, then the inside is the ink and the border is the paper.
     is_blank = not inner.size or bool((np.abs(inner - _border(inner)[1]).max(axis=2) <= 2 * MIN_CONTRAST).all())
     return picture if is_blank else np.pad(inner, ((top, bottom), (left, right), (0, 0)), mode="edge")
 
@@ -103,7 +103,7 @@ def _without_frame(picture: Picture, colour: NDArray[Any]) -> Picture:
 def _sloping_paper(
     border: NDArray[Any], middle: NDArray[Any], shape: tuple[int, int, int]
 ) -> tuple[NDArray[np.float32], bool]:
-    """Return the plane fitted to a picture's border, (height, width, channels), and whether the light is no plane."""
+    """Return the plane fitted to a picture's border, (height, width, channels), and whether the border differs from it."""
     height, width, channels = shape
     rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
     sides = np.ones_like(rows[1:-1])
@@ -112,13 +112,12 @@ def _sloping_paper(
     terms = np.column_stack([np.ones_like(x), y, x])
     slope = np.zeros((3, channels))
     slope[0] = middle
-    for _ in range(
-        PAPER_FITS
-    ):  # each time without what does not look like paper, such as a stroke that leaves the picture
+    # Pixels that do not look like paper, such as those of a stroke that touches the border, are left out of each fit.
+    for _ in range(PAPER_FITS):
         distance = np.abs(border - terms @ slope).sum(axis=1)
         near = distance <= max(3 * float(np.median(distance)), MIN_CONTRAST)
         slope = np.linalg.lstsq(terms[near], border[near], rcond=None)[0]
-    # Averaged over a part of the border, noise cancels out and a shadow does not.
+    # In an average over a part of the border, noise cancels out and a shadow does not.
     window = max(1, len(border) // BORDER_WINDOWS)
     rest = np.convolve((border - terms @ slope).mean(axis=1), np.full(window, 1 / window), "valid")
     slope = slope.astype(np.float32)
@@ -128,7 +127,7 @@ def _sloping_paper(
 
 
 def _along_the_main_colour(difference: NDArray[np.float32]) -> Levels:
-    """Return differences in colour, (height, width, channels), along the direction in which they are largest."""
+    """Return differences in colour, (height, width, channels), projected onto their first principal component."""
     height, width, channels = difference.shape
     if channels == 1:
         return difference[:, :, 0]
@@ -139,24 +138,24 @@ def _along_the_main_colour(difference: NDArray[np.float32]) -> Levels:
 
 
 def separate(levels: Levels) -> Ink:
-    """Return the ink, 0 to 1, in levels that are higher where there is some.
+    """Return the ink, 0 to 1, of levels that are higher where there is ink.
 
     Raises ImageError when there is none.
     """
     whole = levels.clip(0, 255)
     strokes = np.zeros_like(whole)
     blur = max(whole.shape) * BLUR
-    box = _box(whole >= 1, margin=3 * math.ceil(blur + 1))  # as far as a blur reaches; beyond is nothing to look at
+    box = _box(whole >= 1, margin=3 * math.ceil(blur + 1))  # all that the blur can change
     ink = whole[box]
     if ink.size == 0:
         raise ImageError(NO_INK)
     smooth = Image.fromarray(ink.astype(np.uint8))
     if max(whole.shape) >= MIN_BLURRED_SIDE:
-        # A stroke is wider than the grain of paper or sensor, so a slight blur leaves the one and evens out the other.
+        # A stroke is wider than the grain of paper or sensor, so a slight blur keeps strokes and smooths the grain.
         smooth = smooth.filter(ImageFilter.GaussianBlur(blur))
     counts = np.array(smooth.histogram())
     counts[0] += whole.size - ink.size
-    # The darkest of all may be a reflection or a grain; but a thin line is little of a picture.
+    # The few strongest pixels may be a reflection or grain; only a few, because a thin line has few pixels, too.
     peak = int(np.flatnonzero(counts[::-1].cumsum()[::-1] > whole.size * GLINTS)[-1])
     if peak < MIN_CONTRAST:
         raise ImageError(NO_INK)
@@ -166,13 +165,13 @@ def separate(levels: Levels) -> Ink:
     return strokes
 
 
-def _cut_out(ink: Ink) -> tuple[Ink, int]:
-    """Return the part with ink, with a margin wherever the picture has one, and by how much it was reduced."""
+def _crop(ink: Ink) -> tuple[Ink, int]:
+    """Crop to the ink, with a margin where the picture has one, reduce it, and return it with the factor of that."""
     part = ink[_box(ink, margin=1)]
     factor = max(part.shape) // MAX_INK_SIDE
     if factor <= 1:
         return part, 1
-    part = ink[_box(ink, margin=1 + factor)]  # of which at least a pixel is left
+    part = ink[_box(ink, margin=1 + factor)]  # so that the reduced one still has a margin
     return np.asarray(Image.fromarray(part).reduce(factor)), factor
 
 

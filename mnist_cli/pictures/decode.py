@@ -26,16 +26,13 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", 
 MAX_PIXELS = 100_000_000  # a picture with more is refused before it is decoded
 MAX_WEBP_PIXELS = 30_000_000  # since its decoder keeps several copies of a picture
 MAX_FILE_BYTES = 400_000_000  # about the size of an uncompressed picture of MAX_PIXELS
-SMALL_FILE_BYTES = 65_536  # a file with fewer is read at once
+SMALL_FILE_BYTES = 65_536  # a file with fewer is read in one go
 WORKING_SIZE = 400  # px, the longer side to which a larger picture is reduced
 
-STRIP_PIXELS = 3_000_000  # are converted at a time
-MIN_DRAWING = (
-    8  # grey levels, the standard deviation of what is opaque from which on there is a drawing in it; set by hand
-)
+STRIP_PIXELS = 3_000_000  # that are converted at a time
+MIN_DRAWING = 8  # grey levels, standard deviation: opaque pixels that vary less have no drawing; set by hand
 SAMPLE_SIZE = 1_000  # px, the sides to which a transparent picture is reduced to choose its background
-# The inverse of each orientation of the camera, by its number in Exif. Not Pillow's `exif_transpose`, which copies the
-# whole decoded image before it is reduced.
+# The inverse of each Exif orientation. Pillow's `exif_transpose` would copy the whole decoded image before it is reduced.
 TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: lambda levels: levels,
     2: lambda levels: levels[:, ::-1],
@@ -49,7 +46,7 @@ TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 def silence_libraries() -> None:
-    """Keep Pillow from logging and libtiff from writing to stderr: an error of a picture is reported once, as ImageError.
+    """Keep Pillow from logging and libtiff from writing to stderr: an error in a picture is reported once, as ImageError.
 
     This affects the whole process, so programs call it at their start; importing this module does not.
     """
@@ -90,12 +87,12 @@ def read_unnamed(path: Path, longest: int | None = WORKING_SIZE) -> Picture:
         raise ImageError("there is no such file") from error
     except PermissionError as error:
         raise ImageError("there is no permission to read it") from error
-    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+    except (OSError, ValueError) as error:  # such as a name that is too long or has a zero byte
         raise ImageError(getattr(error, "strerror", None) or str(error)) from error
 
 
 def _check_size(size: int) -> None:
-    """Raise ImageError for an empty file, TooLargeError for one that would take too much memory."""
+    """Raise ImageError for an empty file, TooLargeError for one that would need too much memory."""
     if not size:
         raise ImageError("the file is empty")
     if size > MAX_FILE_BYTES:
@@ -152,17 +149,17 @@ def _reported(max_pixels: int) -> Iterator[None]:
 
 
 def to_array(image: Image.Image, longest: int | None = WORKING_SIZE) -> Picture:
-    """Return a Pillow image of any mode upright, on a plain background where it is transparent, and at most `longest` px.
+    """Return a Pillow image of any mode as an array: upright, with a plain background, reduced to at most `longest` px.
 
-    Without `longest`, levels of 8 bits stay uint8. The image is converted a strip at a time, so beside the decoded image
-    only the result takes memory.
+    Without `longest`, levels of 8 bits stay uint8. The image is converted a strip at a time, so apart from the decoded
+    image only the result needs memory.
 
     Raises ImageError when its pixels are not numbers.
     """
     image.load()  # a corrupted picture raises here, and not in what follows
     levels = _levels(image, longest)
     if image.mode.startswith(("I", "F")):
-        _spread(levels)
+        _scale_to_255(levels)
     if levels.ndim == 2:
         levels = levels[:, :, np.newaxis]
     elif _is_grey(levels):
@@ -193,7 +190,7 @@ def _levels(image: Image.Image, longest: int | None) -> Picture:
 
 
 def _has_greys_only(image: Image.Image) -> bool:
-    """Return whether all colours of an image are greys, which is faster to check than to convert its pixels."""
+    """Return whether all colours of an image are greys: checking that is faster than converting colours."""
     rows = max(1, STRIP_PIXELS // image.width)
     strips = (image.crop((0, top, image.width, min(top + rows, image.height))) for top in range(0, image.height, rows))
     channels = ([channel.tobytes() for channel in strip.split()[:3]] for strip in strips)
@@ -212,8 +209,8 @@ def _plain(strip: Image.Image, background: str | None) -> Image.Image:
     return strip.convert("L" if strip.mode == "1" else "RGB")
 
 
-def _spread(levels: Picture) -> None:
-    """Scale levels to 0 to 255 by their maximum: files of 16 and 32 bits have ranges such as 0 to 1 or 0 to 65,535."""
+def _scale_to_255(levels: Picture) -> None:
+    """Scale levels by their maximum to 0 to 255: files of 16 and 32 bits have ranges such as 0 to 1 or 0 to 65,535."""
     low, high = min(0.0, float(levels.min())), float(levels.max())
     if not math.isfinite(low + high):
         raise ImageError("some of its pixels are not numbers")
@@ -224,7 +221,7 @@ def _spread(levels: Picture) -> None:
 
 
 def _is_grey(levels: Picture) -> bool:
-    """Return whether all colours are greys, as in most drawings: then one channel is enough."""
+    """Return whether all colours are greys, as in most drawings, so that one channel is enough."""
     return all(np.array_equal(levels[:, :, 0], levels[:, :, channel]) for channel in (1, 2))
 
 
@@ -238,7 +235,8 @@ def _turn_upright(levels: Picture, image: Image.Image) -> Picture:
 def _background(image: Image.Image) -> str | None:
     """Return the background for a transparent image, None when nothing is transparent.
 
-    It is like paper with holes, and in contrast to a drawing: white for a dark one, black for a light one.
+    It contrasts with the drawing: white for a dark one, black for a light one. A mostly opaque image with a
+    drawing on it is paper with holes, so its background is like the paper.
     """
     size = min(image.width, SAMPLE_SIZE), min(image.height, SAMPLE_SIZE)
     small = image.resize(size, Image.Resampling.NEAREST).convert("RGBA")
@@ -250,6 +248,5 @@ def _background(image: Image.Image) -> str | None:
     drawn = ImageStat.Stat(grey, mask=opaque)
     if not drawn.count[0]:
         return "white"
-    # What is mostly opaque, with a drawing on it, is paper with holes, and these are to look like it.
     is_paper = drawn.count[0] > size[0] * size[1] / 2 and drawn.stddev[0] > MIN_DRAWING
     return "white" if (drawn.mean[0] > 127) == is_paper else "black"

@@ -29,9 +29,8 @@ def find(folder: str | PathLike[str]) -> list[str]:
     """Return the picture files below a folder, hidden ones left out, and the folders that cannot be listed."""
     readable = decode.SUFFIXES | rare_formats.suffixes()
     unreadable: list[str] = []
-    names = [
-        name for name in _walk(folder, unreadable) if _suffix(name) in readable
-    ]  # not paths: five times the memory
+    # Names, because as paths they would take five times the memory.
+    names = [name for name in _walk(folder, unreadable) if _suffix(name) in readable]
     return sorted(names + unreadable)
 
 

@@ -1,4 +1,4 @@
-"""Removing from the ink of a page what forms and photos have beside digits: boxes, rules, dividers, the table.
+"""Removing from the ink of a page what is not digits in forms and photos: boxes, rules, dividers, the table.
 
 The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
@@ -14,26 +14,24 @@ from mnist_cli.pictures.parts import LIKE, MIN_HEIGHT, Part, connected, stroke_w
 
 # Boxes and rules.
 STRAIGHT = 0.9  # of a side of a part: a straight line longer than this may belong to a box or rule
-MAX_LINE = (
-    1.5  # times the height of digits: a straight line longer than this is a line, however much longer its part is
-)
+MAX_LINE = 1.5  # times the height of digits: a straight line of this length counts, however much longer its part is
 RULE_WIDTH = 2.5  # times the height of digits: a wider part that has a straight line is a rule, also with digits on it
 CORNER = 1 / 8  # of a side of a box: how far its corners reach
 MAX_BOX_FILL = 0.4  # of its area: a box whose lines cover more than this is a stroke
-SPECK = 0.1  # of the height of a box: what is smaller does not tell whether it is a box
+SPECK = 0.1  # of the height of a box: smaller parts in it are no evidence that it is a box
 LOOSE = 0.3  # of the height of a box: up to three parts in it that are smaller may be specks in the hole of a 0
 
 # Dividers between numbers.
 DIVIDER_HEIGHT = 1.2  # times the height of digits: dividers are taller
-MAX_DIVIDER = 3.0  # times that height: what are so much smaller than a line are no digits beside it
+MAX_DIVIDER = 3.0  # times that height: a taller line is not a divider of these digits
 DIVIDER_BEND = 0.8  # px, standard deviation of a divider from a straight line
 DIVIDER_SLOPE = 0.03  # by which the slopes of two dividers of a page differ at most
 DIVIDER_WIDTH = 0.6  # of the width of the digits' strokes: a single divider is thinner, else it may be a 1
 
 # What surrounds a sheet.
-BORDER = 2  # px from the edge of the picture: what reaches so far is cut off by it
-CUT_OFF = 1.5  # times the height of digits: what is cut off by the edge along more than this is the table, or a shadow
-WHOLE_SIDE = 0.95  # of a side of the picture: what is cut off along more than this is too, if digits are less tall
+BORDER = 2  # px from the edge of the picture: a part that comes so close is cut off by it
+CUT_OFF = 1.5  # times the height of digits: a part cut off by the edge along more than this is the table, or a shadow
+WHOLE_SIDE = 0.95  # of a side of the picture: a part cut off along more than this is, too, if digits are less tall
 LESS_TALL = 0.8  # of that side
 
 Mask = NDArray[np.bool_]
@@ -52,7 +50,7 @@ def without_frames(ink: Ink) -> Ink:
         rest = part.ink > 0
         box = _is_box(across, down) or _surrounds(part, boxes)
         if box or (part.width > RULE_WIDTH * max(part.height, height) and across.any()):
-            down &= box  # what stands on a rule may be a one
+            down &= box  # an upright line on a rule may be a one
             rest &= ~across & ~down
             rest |= across & _bridged(rest, across, 0) | down & _bridged(rest, down, 1)
         target[rest] = part.ink[rest]
@@ -128,7 +126,7 @@ def _straight(inked: Mask, axis: int, height: float) -> Mask:
 
 
 def _bridged(inked: Mask, line: Mask, axis: int) -> Mask:
-    """Return the ink with gaps closed that taking a line away may have left where a stroke crossed it."""
+    """Return the ink with those gaps closed that the removal of a line may have left in strokes across it."""
     edges = int(np.count_nonzero(np.diff(line, axis=axis, prepend=False) & line))
     reach = int(np.count_nonzero(line)) // max(1, edges) + 3  # the line's thickness, and a little more
     # In each direction by itself, which is much faster than `binary_closing` for the lines of a large box.

@@ -1,4 +1,4 @@
-"""The cost of decoding a picture, estimated from the headers of its file: small files can take gigabytes and minutes.
+"""The cost of decoding a picture, estimated from the headers of its file: a small file can take gigabytes and minutes.
 
 Formats: TIFF revision 6.0 and BigTIFF; JPEG, ITU-T T.81.
 """
@@ -8,30 +8,23 @@ from typing import BinaryIO
 
 from mnist_cli.errors import TooLargeError
 
-MAX_TILE = 1 << 22  # px of a tile in a TIFF that has fewer; common are 256 x 256
-MAX_TOGETHER = 125_000_000  # px of the picture and of the tile or strip that is unpacked beside it
-MAX_TILES = 100_000  # tiles or strips; Pillow lists all of them
-MAX_SCANS = 100  # passes over a JPEG; progressive ones have about 10
-MAX_SCANNED = 1_000_000_000  # px in all passes together
+MAX_TILE = 1 << 22  # px of a tile that is larger than its picture; 256 x 256 is common
+MAX_TOGETHER = 125_000_000  # px of the picture and of the tile or strip that is unpacked in addition to it
+MAX_TILES = 100_000  # tiles or strips; Pillow keeps a list of them
+MAX_SCANS = 100  # scans of a JPEG; progressive ones have about 10
+MAX_SCANNED = 1_000_000_000  # px in all scans together
 CHUNK = 1 << 20  # bytes
 START_OF_SCAN = b"\xff\xda"
 
-# Tags of TIFF.
-WIDTH, HEIGHT, COMPRESSION, STRIPS, STRIP_HEIGHT, TILE_WIDTH, TILE_HEIGHT, TILES = (
-    256,
-    257,
-    259,
-    273,
-    278,
-    322,
-    323,
-    324,
-)
-INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}  # types of TIFF
+# TIFF tags.
+WIDTH, HEIGHT, COMPRESSION = 256, 257, 259
+STRIPS, STRIP_HEIGHT = 273, 278
+TILE_WIDTH, TILE_HEIGHT, TILES = 322, 323, 324
+INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}  # TIFF field types
 
 
 def check_tiff(file: BinaryIO) -> None:
-    """Raise TooLargeError for a TIFF whose tiles are many, or larger than its picture; other files are left alone."""
+    """Raise TooLargeError for a TIFF with too many tiles, or tiles larger than the picture; ignore other files."""
     file.seek(0)
     head = file.read(16)
     file.seek(0)
@@ -48,13 +41,13 @@ def check_tiff(file: BinaryIO) -> None:
     if count > MAX_TILES:
         raise TooLargeError(f"the picture has {count:,} tiles, at most {MAX_TILES:,} are read")
     if tile_width * tile_height > max(MAX_TILE, (width + 16) * (height + 16)):
-        raise TooLargeError(f"the picture has tiles of {tile_width:,} x {tile_height:,} px, more than it has itself")
+        raise TooLargeError(f"the picture has tiles of {tile_width:,} x {tile_height:,} px, more than its own size")
     if unpacked + width * height > MAX_TOGETHER:
         raise TooLargeError("the picture and its largest tile have too many pixels")
 
 
 def _read_directory(file: BinaryIO, head: bytes) -> dict[int, tuple[int, int]]:
-    """Return how many values each tag of the first picture in a TIFF has, and the first of them where it stands here."""
+    """Return the first directory of a TIFF: for each tag the number of its values, and the first of them if it is inline."""
     order = "<" if head[:2] == b"II" else ">"
     is_big = 43 in head[2:4]
     place = struct.unpack(f"{order}Q", head[8:16]) if is_big else struct.unpack(f"{order}L", head[4:8])

@@ -13,7 +13,7 @@ from mnist_cli.arrays import FRAME, Frame, Ink, Picture
 
 DIGIT_SIDE = 20  # px, the longer side of the digit in a frame, as in MNIST
 CENTRE = 14.5  # px from the edge to the centre of mass: the middle of pixel 14, where it is in MNIST on average
-MAX_DIGIT_SIDE = 80  # px, to which a larger digit is averaged before it is scaled, for speed; set by hand
+MAX_DIGIT_SIDE = 80  # px: a larger digit is reduced by averaging before it is scaled, for speed; set by hand
 STROKE_LEVEL = 1.15  # times the ink-weighted mean level is white; set by hand (1.18 over 5,000 training images)
 
 # How a 28x28 picture is recognized as an MNIST frame; set by hand: 99.95 % of the 60,000 training images are recognized.
@@ -23,7 +23,7 @@ MIN_PEAK = 200  # grey levels out of 255, of the strongest ink
 
 
 def draw(ink: Ink) -> Frame:
-    """Draw what is inked, of any size and anywhere, the way MNIST does; there must be some ink."""
+    """Draw ink of any size and anywhere in its picture the way MNIST does; there must be some."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = max(digit.shape) // MAX_DIGIT_SIDE
@@ -32,28 +32,28 @@ def draw(ink: Ink) -> Frame:
     height, width = digit.shape
     scale = DIGIT_SIDE / max(digit.shape)
     total = digit.sum()
-    # Where the digit's corner comes to lie, so that its mass is in the middle and its edge stays in the frame.
+    # The position of the digit's corner, so that its centre of mass is in the middle and its edges stay in the frame.
     top_px = _start(float(digit.sum(axis=1) @ np.arange(0.5, height) / total) * scale, height * scale)
     left_px = _start(float(digit.sum(axis=0) @ np.arange(0.5, width) / total) * scale, width * scale)
-    # resize() wants its box inside the picture, so the digit gets a margin of a whole frame.
+    # resize() needs a box inside the picture, so the digit gets a margin of a whole frame.
     margin = int(np.ceil(FRAME / scale))
     page = np.zeros((height + 2 * margin, width + 2 * margin), dtype=np.float32)
     page[margin : margin + height, margin : margin + width] = digit
     left, top = margin - left_px / scale, margin - top_px / scale
     box = (left, top, left + FRAME / scale, top + FRAME / scale)
-    # An enlarged digit needs a smooth curve between its pixels, a reduced one the mean of them.
+    # Enlarging interpolates between the pixels, reducing averages them.
     kind = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.HAMMING
     drawn = np.asarray(Image.fromarray(page).resize((FRAME, FRAME), kind, box=box)).clip(0)
-    # A thin line comes out pale. Its typical level, the mean weighted by the ink itself, becomes that of MNIST.
+    # A thin line gets pale when it is reduced. Its typical level, the mean weighted by the ink itself, is set to MNIST's.
     level = float(np.square(drawn).sum() / drawn.sum()) * STROKE_LEVEL
     frame: Frame = (drawn * (255 / min(level, float(drawn.max())))).clip(0, 255).round().astype(np.uint8)[np.newaxis]
     return frame
 
 
 def already_drawn(pictures: Sequence[Picture]) -> list[Frame | None]:
-    """Return each picture that is a frame already, such as a PNG of an MNIST image; None for the others.
+    """Return the frame of each picture that is one already, such as a PNG of an MNIST image; None for the others.
 
-    All at once, because a folder may have 100,000 of them.
+    It is vectorized over the pictures, because a folder may have 100,000 of them.
     """
     found: list[Frame | None] = [None] * len(pictures)
     indices = [index for index, picture in enumerate(pictures) if picture.shape == (FRAME, FRAME, 1)]

@@ -9,10 +9,12 @@ from scipy import ndimage
 
 from mnist_cli.arrays import Ink
 
-MAX_PARTS = 500  # connected parts of ink that are looked at, the largest ones; set by hand, bounds the time for a photo
-MAX_AREA = 3  # times the area of the page, of the boxes of all parts, which may overlap; set by hand, bounds the memory
+MAX_PARTS = 500  # connected parts of ink that are kept, the largest ones; set by hand, bounds the time for a photo
+MAX_AREA = (
+    3  # times the area of the page: the total area of the parts' boxes, which overlap; set by hand, bounds the memory
+)
 MIN_HEIGHT = 6  # px, of a digit
-LIKE = 1.5  # times as tall: parts that differ by less are of like height
+LIKE = 1.5  # ratio of heights: parts that differ by less have similar heights
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Part:
 
 
 def connected(ink: Ink, gap: int = 0) -> list[Part]:
-    """Return the largest connected parts of the ink; gaps of up to `gap` px, a multiple of 2, do not part them.
+    """Return the largest connected parts of the ink; gaps of up to `gap` px, a multiple of 2, are bridged.
 
     Where many boxes overlap, as those of slanting lines do, the parts with the largest boxes are left out.
     """
@@ -64,7 +66,7 @@ def connected(ink: Ink, gap: int = 0) -> list[Part]:
 
 
 def typical_height(parts: Sequence[Part]) -> float:
-    """Return the height, px, that most of the parts have, where tall ones count for more than specks; 0 for none."""
+    """Return the height, px, of most of the parts, weighted by their height so that digits outweigh specks; 0 for none."""
     heights = np.array([part.height for part in parts if part.height >= MIN_HEIGHT], dtype=np.float64)
     if not len(heights):
         return 0.0
@@ -73,7 +75,7 @@ def typical_height(parts: Sequence[Part]) -> float:
 
 
 def stroke_width(parts: Sequence[Part]) -> float:
-    """Return about how wide the strokes of parts are, px: their mean distance to the paper is a quarter of that."""
+    """Estimate the width of the strokes of parts, px: the mean distance of their pixels to the paper is a quarter of it."""
     distances = [ndimage.distance_transform_edt(np.pad(part.ink > 0, 1)) for part in parts]
     pixels = sum(np.count_nonzero(part.ink) for part in parts)
     return 4 * float(sum(distance.sum() for distance in distances)) / pixels - 2

@@ -44,7 +44,7 @@ def suffixes() -> set[str]:
 
 
 def openers(file: BinaryIO) -> tuple[str, ...]:
-    """Return the name that Pillow has for the format of an open file if it is one of these, after registering it.
+    """Register the decoder of an open file in one of these formats, and return Pillow's name of it; else nothing.
 
     Raises FormatError, with what to install, when this installation does not decode it.
     """
@@ -80,7 +80,7 @@ def _name_of(start: bytes) -> Name | None:
 def _register(name: Name) -> str:
     """Register the decoder of a format with Pillow and return its name there.
 
-    Thumbnails in the file are ignored: they may show something else than the picture.
+    Thumbnails in the file are ignored: they may differ from the picture.
     """
     if name == "AVIF":
         from PIL import AvifImagePlugin  # noqa: F401  (which registers itself)

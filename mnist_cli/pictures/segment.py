@@ -1,7 +1,7 @@
-"""Segmentation of a page: its ink, the connected parts of that, the lines they stand in, and what may be a digit.
+"""Segmentation of a page: its ink, the connected parts of the ink, their lines, and the candidates for digits.
 
-Which parts are a digit cannot be told from the ink alone: a loose bar belongs to a 5, two digits touch. So parts are
-cut into pieces wherever two digits may touch, every few neighbouring pieces are a candidate, and the model's
+The ink alone does not determine which parts are a digit: a loose bar belongs to a 5, two digits touch. So parts are
+cut into pieces wherever two digits may touch, each group of neighbouring pieces is a candidate, and the model's
 predictions choose the best path through a line (the segmentation lattice of LeCun, Bottou, Bengio and Haffner,
 "Gradient-based learning applied to document recognition", 1998).
 
@@ -21,45 +21,43 @@ from scipy.sparse import csgraph
 
 from mnist_cli.arrays import Ink, Levels, Picture
 from mnist_cli.pictures.binarize import MIN_CONTRAST, difference_from_paper
-from mnist_cli.pictures.cleanup import flatten, reflectance
+from mnist_cli.pictures.cleanup import reflectance, remove_shadow
 from mnist_cli.pictures.forms import without_frames
 from mnist_cli.pictures.parts import MIN_HEIGHT, Part, connected, joined, size, stroke_width, typical_height
 from mnist_cli.pictures.threshold import otsu_threshold
 
 MAX_PAGE_SIDE = 2_500  # px, the longer side to which a larger page is reduced
 LIGHT_WINDOW = 0.12  # of the longer side of a page: what is wider than this is a shadow
-MIN_LIGHT_WINDOW = 30  # px, below which it may be no wider than a stroke, so that the picture is taken as it is, too
+MIN_LIGHT_WINDOW = 30  # px: a smaller window may be no wider than a stroke, so the picture is also used unchanged
 SMOOTHING = 0.7  # px, the standard deviation of the blur before the threshold
 NOISE = 5  # standard deviations of the noise by which ink differs from the paper
 MAD_TO_DEVIATION = 1.5  # of normal noise: its standard deviation is 1.48 times its median absolute deviation
-BIMODAL = (
-    0.75  # of the variance between ink and paper, from which on they are two: Otsu's threshold halves noise at 0.64
-)
-PALE = 0.3  # of the typical darkness of ink: what is paler is paper
-STRONG = 0.5  # of the darkest ink: what is paler may be the soft edges where digits touch, or the lines of graph paper
+BIMODAL = 0.75  # of the variance: if more is between Otsu's two classes, they are ink and paper; in noise it is 0.64
+PALE = 0.3  # of the typical darkness of ink: paler pixels are paper
+STRONG = 0.5  # of the darkest ink: paler pixels may be the soft edges where digits touch, or the lines of graph paper
 
 # Broken strokes.
-MANY_PIECES = 10  # parts of ink, from which on strokes may be broken
+MANY_PIECES = 10  # parts of ink: with fewer, strokes are not broken
 GAP = 1.5  # times the width of the strokes: shorter gaps are closed
 MAX_GAP = 0.03  # of the longer side of the page
-PIECES_JOINED = 2  # parts, on average, that become one thereby, if it is to be tried
+PIECES_JOINED = 2  # parts, on average, that have to become one by closing gaps
 
 # Lines of digits.
 SIMILAR = 0.4  # of the height of its neighbour: a part smaller than this is a piece of something, or a comma
 NEARBY = 0.3  # of a part's height: how far from it its loose pieces lie
 
 # Digits that touch.
-MIN_CUT_WIDTH = 0.45  # of its height: a part narrower than this is no two digits
-MIN_CUT_GAP = 0.15  # of a part's height: two cuts, or a cut and an end, are at least so far apart
+MIN_CUT_WIDTH = 0.45  # of its height: a narrower part is not two digits
+MIN_CUT_GAP = 0.15  # of a part's height: the least distance between two cuts, or between a cut and an end
 MAX_CUTS = 12  # of a part
 SLANTS = (0.0, 0.25, 0.5)  # px to the left per px downwards, of a cut; most hands slant to the right
 MAX_PIECES = 9  # that are joined
 MAX_HEIGHT = 1.5  # times the height of the line: larger than that is no digit
-MAX_CANDIDATES = 6_000  # of a page: 500 digits have 4,500; bounds the time for what is no page of digits
+MAX_CANDIDATES = 6_000  # of a page: 500 digits have 4,500; bounds the time for other pictures
 MAX_CANDIDATE_PIXELS = 50_000_000  # of the boxes of all candidates, for the same purpose
 
-# What a candidate costs, in units of log-odds.
-CUT_COST = 1.5  # for each cut that it takes, since most digits do not touch
+# The costs of a candidate, in log-odds.
+CUT_COST = 1.5  # for each cut, since most digits do not touch
 JOIN_COST = 0.7  # for each part joined to another, since most digits are in one part
 FREE_WIDTH = 0.9  # of the height of the line, up to which a candidate costs nothing for its width
 WIDTH_COST = 3.0  # for each height of the line beyond that, since it may be two digits
@@ -110,20 +108,20 @@ def binarizations(picture: Picture) -> Iterator[Binarization]:
         picture = np.stack([np.asarray(channel) for channel in channels], axis=2)
     picture = picture.astype(np.float32, copy=False)
     levels, uneven = difference_from_paper(picture)
-    lights = [levels, -levels]
-    if uneven:  # under a shadow, ink may well be on the side with less of it
-        plain = lights if max(levels.shape) * LIGHT_WINDOW < MIN_LIGHT_WINDOW else []
-        flat = [flatten(light, LIGHT_WINDOW) for light in lights]
-        lights = [reflectance(picture, LIGHT_WINDOW), *flat, *plain]
-    for light in lights:
-        for ink in _inks(light):
+    variants = [levels, -levels]
+    if uneven:  # a shadow may hide whether the ink is darker or lighter than the paper
+        unchanged = variants if max(levels.shape) * LIGHT_WINDOW < MIN_LIGHT_WINDOW else []
+        even = [remove_shadow(variant, LIGHT_WINDOW) for variant in variants]
+        variants = [reflectance(picture, LIGHT_WINDOW), *even, *unchanged]
+    for variant in variants:
+        for ink in _inks(variant):
             yield Binarization(ink, factor, (width, height))
             if gap := _usual_gap(ink):
                 yield Binarization(ink, factor, (width, height), gap)
 
 
 def _inks(levels: Levels) -> Iterator[Ink]:
-    """Yield all ink, and only the darker where there are two kinds, as on graph paper; nothing for a blank page."""
+    """Yield all the ink, then only the darker of two kinds, as on graph paper; nothing for a blank page."""
     smooth = ndimage.gaussian_filter(levels, SMOOTHING)
     floor = max(MIN_CONTRAST, NOISE * _noise(smooth))
     values = smooth[smooth > floor]
@@ -131,7 +129,7 @@ def _inks(levels: Levels) -> Iterator[Ink]:
         return
     typical, darkest = np.percentile(values, [90, 99])
     seen: list[Ink] = []
-    # The lines of a box may be so pale that what passes for ink is their dark parts, and these look like ones.
+    # The lines of a box may be so pale that only their dark parts are found, which look like ones.
     for palest in (PALE, PALE / 2):
         ink = without_frames(np.where(smooth < max(floor, palest * typical), 0, levels / typical).clip(0, 1))
         for pale in (smooth < PALE * typical, levels < STRONG * darkest):
@@ -142,7 +140,7 @@ def _inks(levels: Levels) -> Iterator[Ink]:
 
 
 def _usual_gap(ink: Ink) -> int:
-    """Return the gaps, px, to close in strokes that a threshold broke into many pieces; 0 if it did not."""
+    """Return the width, px, of the gaps to close in strokes that a threshold broke into many pieces; 0 if none are."""
     parts = connected(ink)
     if len(parts) < MANY_PIECES:
         return 0
@@ -152,7 +150,7 @@ def _usual_gap(ink: Ink) -> int:
 
 
 def _noise(levels: Levels) -> float:
-    """Return the standard deviation of the noise of the paper, which most of a page is, but not of a tight crop."""
+    """Return the standard deviation of the noise of the paper, which is most of a page, but not of a tight crop."""
     threshold = otsu_threshold(np.bincount(levels.clip(0, 255).astype(np.uint8).ravel(), minlength=256))
     paper, ink = levels[levels <= threshold], levels[levels > threshold]
     between = (
@@ -175,7 +173,7 @@ def lines(ink: Ink, gap: int = 0) -> list[list[Part]]:
 
 
 def candidates(lines: Sequence[Sequence[Part]]) -> list[list[Candidate]]:
-    """Return what may be digits in each line of a page; where that is too much, no part is cut, then none is joined."""
+    """Return the candidates for digits in each line of a page; if there would be too many, no part is cut, or even joined."""
     for cut, most in ((True, MAX_PIECES), (False, MAX_PIECES), (False, 1)):
         lattices = [_Lattice.of(line, cut, most) for line in lines]
         pixels = sum(lattice.pixels for lattice in lattices)
@@ -228,10 +226,11 @@ class _Lattice:
 
 
 def best_path(worth: Mapping[Candidate, float]) -> list[Candidate]:
-    """Return the candidates of a line that together take every piece of it once and have the largest total worth."""
+    """Return the candidates that use every piece of a line exactly once and have the largest total `worth`, in log-odds."""
     best: dict[int, tuple[float, list[Candidate]]] = {0: (0.0, [])}  # up to each piece
     for candidate, value in worth.items():
-        if candidate.start not in best:  # the pieces before are too large for any but the whole part
+        # Unreachable where the pieces before it are too large for any candidate but the whole part.
+        if candidate.start not in best:
             continue
         before, path = best[candidate.start]
         if candidate.stop not in best or before + value > best[candidate.stop][0]:
@@ -240,7 +239,7 @@ def best_path(worth: Mapping[Candidate, float]) -> list[Candidate]:
 
 
 def _line_numbers(parts: list[Part]) -> Indices:
-    """Return the number of the line of each part: each is linked to the next like it, and small ones to what is near."""
+    """Return the line number of each part: parts of similar height are linked to the next, small ones to what is near."""
     top, left, height, width = np.array([(part.top, part.left, part.height, part.width) for part in parts]).T
     middle: NDArray[np.float64] = left + width / 2
     smaller, larger = np.minimum(height, height[:, None]), np.maximum(height, height[:, None])
@@ -248,7 +247,7 @@ def _line_numbers(parts: list[Part]) -> Indices:
     gap_y = -overlap
     gap_x = np.maximum(left, left[:, None]) - np.minimum(left + width, (left + width)[:, None])
     alike = (overlap >= smaller / 2) & (smaller >= SIMILAR * larger)
-    # The next to the right only: further away a line may slope into another.
+    # Only to the next on the right: over longer distances a sloping line runs into another one.
     ahead = np.where(alike & (middle > middle[:, None]), middle - middle[:, None], np.inf)
     # A smaller part belongs to the nearest of the larger ones, if it is near.
     distance = np.maximum(gap_x, gap_y)
