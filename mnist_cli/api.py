@@ -1,4 +1,4 @@
-"""For notebooks and other programs: what the commands do, with their names and defaults.
+"""The Python API for notebooks and other programs: what the commands do, with their names and defaults.
 
 >>> import mnist_cli as mnist
 >>> model = mnist.load("pretrained")
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class PictureResult(Result):
-    """A result that shows itself in a notebook, with its picture, unless it is one of many, which keep none."""
+    """A result that displays itself in a notebook, as its picture; results of many pictures do not keep them."""
 
     def _repr_png_(self) -> bytes | None:
         """Return the picture with its ink, the input of the model and the probabilities, or with the boxes of its digits."""
@@ -122,7 +122,7 @@ class Recognizer(LoadedModel):
 
 @dataclass(frozen=True)
 class EvaluationResult(ModelEvaluation):
-    """What a model predicted for the val images."""
+    """The predictions of a model for the val images, and their scores."""
 
     @property
     def answers(self) -> Predictions:
@@ -146,11 +146,11 @@ class EvaluationResult(ModelEvaluation):
 
     @property
     def confusion_matrix(self) -> NDArray[np.int64]:
-        """How often each digit (the row) was predicted as each (the column), (10, 10)."""
+        """The confusion matrix (10, 10), true digits in rows and predicted digits in columns."""
         return self.val_predictions.confusion_matrix()
 
     def _repr_png_(self) -> bytes:
-        """Show itself in a notebook: what was taken for what."""
+        """Return the confusion matrix, for display in a notebook."""
         from mnist_cli.reporting import figures
 
         return figures.to_png(figures.confusion_matrix(self.val_predictions))
@@ -158,7 +158,7 @@ class EvaluationResult(ModelEvaluation):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run came to."""
+    """The result of a training run."""
 
     path: Path  # of the checkpoint to use
     results: list[EpochResult]  # one for each epoch
@@ -171,7 +171,7 @@ class TrainingResult:
         return self.results[-1].val_accuracy
 
     def _repr_png_(self) -> bytes:
-        """Show itself in a notebook: how the loss fell."""
+        """Return the curves of the loss, for display in a notebook."""
         from mnist_cli.reporting import figures
 
         return figures.to_png(figures.losses(self.results, self.config))
@@ -180,8 +180,8 @@ class TrainingResult:
 def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Recognizer:
     """Return the model in a checkpoint or an ONNX file, by default the one that ships with the program.
 
-    The name of a run and `latest` will do, as for the commands. From here on Pillow logs nothing: an error of a picture is
-    reported once, as ImageError.
+    The name of a run and `latest` are accepted, as by the commands. From here on Pillow logs nothing: an error in a picture
+    is reported once, as ImageError.
 
     Raises CheckpointError for a file that is not a model, ConfigError when there is no such device.
     """
@@ -203,14 +203,14 @@ def train(
 ) -> TrainingResult:
     """Train a classifier and save it after every epoch, as `mnist train` does; `options` are the hyperparameters, fields of TrainConfig.
 
-    Nothing is printed unless a `reporter` does; without one the run's folder gets its curves and tables, as always.
-    Ctrl-C and SIGTERM save the run before they end it. In processes that torchrun started the first one writes, and each
-    gets the result.
+    Nothing is printed unless a `reporter` does; also without one, curves and tables are written to the run's folder.
+    Ctrl-C and SIGTERM save the run before they end it. Of the processes that torchrun started, only the first one writes,
+    and each returns the result.
 
-    Raises ConfigError for an option or value that no run can have, DivergenceError when the loss is no number any more,
-    StoppedError, a KeyboardInterrupt, after a signal, and ProcessError when another process is gone.
+    Raises ConfigError for an invalid option or value, DivergenceError when the loss is not finite any more, StoppedError, a
+    KeyboardInterrupt, after a signal, and ProcessError when another process has ended.
     """
-    from mnist_cli.models import devices  # and torch with them, which pictures may not need
+    from mnist_cli.models import devices  # imports torch, which recognition on onnxruntime does not need
     from mnist_cli.training import distributed, session
 
     decode.silence_libraries()  # as `load` does, for the pictures of `extra`
@@ -238,7 +238,7 @@ def train(
 
 
 def _prepared(data_dir: AnyPath | DataFolder | None, files: Sequence[mnist_files.IdxFile]) -> DataFolder:
-    """Return the folder with verified `files`, which takes 55 MB of hashing unless it was prepared before."""
+    """Return the folder with verified `files`; unless it was prepared before, that takes the hash of up to 55 MB."""
     if isinstance(data_dir, DataFolder):
         return data_dir
     return data_folder.prepare(None if data_dir is None else Path(data_dir), files)
@@ -254,7 +254,7 @@ def _resolve(preset: str | None, config: AnyPath | TrainConfig | None, options: 
 
 
 def _silent(run: Run, trainer: "Trainer") -> "Reporter":
-    """Return a reporter that keeps the run's folder and shows nothing."""
+    """Return a reporter that writes the run's folder and prints nothing."""
     from mnist_cli.reporting.run import RunReport
 
     return RunReport(run.log_dir, trainer, quiet=True)
@@ -268,11 +268,11 @@ def evaluate(
     device: str | None = None,
     data_dir: AnyPath | DataFolder | None = None,
 ) -> EvaluationResult:
-    """Measure a model on the 10,000 val images, or several together, as `mnist evaluate` does with `--ensemble`.
+    """Evaluate a model on the 10,000 val images, or several as an ensemble, as `mnist evaluate --ensemble` does.
 
-    A model is what `load` returns, which stays on its device, or whatever `load` takes.
+    A model is the result of `load`, which stays on its device, or an argument of `load`.
 
-    Raises CheckpointError for a file that holds no model, ConfigError when none is named or there is no such device.
+    Raises CheckpointError for a file that is not a model, ConfigError when none is named or there is no such device.
     """
     named = [checkpoint] if isinstance(checkpoint, str | PathLike | LoadedModel) else list(checkpoint)
     if not named:
@@ -288,7 +288,7 @@ def compare(
     device: str | None = None,
     data_dir: AnyPath | DataFolder | None = None,
 ) -> list[EvaluationResult]:
-    """Measure each of several models on the 10,000 val images, as `mnist evaluate` does; corrupted images are made once.
+    """Evaluate each of several models on the 10,000 val images, as `mnist evaluate` does; corrupted images are made once.
 
     Raises what `evaluate` does.
     """
@@ -302,7 +302,7 @@ def _measure(
     device: str | None,
     data_dir: AnyPath | DataFolder | None,
 ) -> list[EvaluationResult]:
-    """Measure the models of each group together."""
+    """Evaluate the models of each group as an ensemble."""
     loaded = [[one if isinstance(one, LoadedModel) else load(one, device=device) for one in group] for group in groups]
     models = [interface.as_one([member.model for member in members], tta) for members in loaded]
     data = _prepared(data_dir, mnist_files.SPLITS["val"]).path

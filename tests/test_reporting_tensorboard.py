@@ -85,7 +85,7 @@ def test_one_line_says_why_there_is_no_drawing_of_the_network(tmp_path, finished
     monkeypatch.setattr("torch.utils.tensorboard._pytorch_graph.graph", fail)
     with RunReport(tmp_path, finished) as report:
         report.finish()
-    assert capfd.readouterr().err.splitlines()[1:] == ["TensorBoard has no drawing of the network: no such operator"]
+    assert capfd.readouterr().err.splitlines()[1:] == ["TensorBoard has no graph of the network: no such operator"]
 
 
 def test_every_layer_has_its_weights_and_gradients(tmp_path, finished):

@@ -38,7 +38,7 @@ MAX_REASON_CHARACTERS = 300
 TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which another attempt may succeed
 
 Progress = Callable[[str, int, int], object]
-"""Called with the archive's name, the bytes received and the bytes expected."""
+"""Takes the name of the archive, the bytes received and the bytes expected."""
 
 
 def check(mirror: str) -> None:
@@ -60,8 +60,8 @@ def known_mirrors() -> list[str]:
     """Return torchvision's https mirrors, where it can be imported, then MIRRORS."""
     try:
         from torchvision.datasets import MNIST
-    # A torchvision that does not fit the installed torch fails to import in many ways: RuntimeError, AttributeError,
-    # OSError. Only its list is needed, so none of them matters here.
+    # A torchvision that is incompatible with the installed torch raises RuntimeError, AttributeError, OSError and others.
+    # Only its list is needed, so they are ignored.
     except Exception:  # noqa: BLE001
         return list(MIRRORS)
     of_torchvision = [mirror for mirror in MNIST.mirrors if mirror.startswith("https://")]
@@ -156,7 +156,7 @@ class SecureRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch_once(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
-    """Request what `part` lacks and verify the archive; after a wrong checksum, discard it."""
+    """Request the missing rest of `part` and verify the archive; discard it if the checksum is wrong."""
     start = part.seek(0, os.SEEK_END)
     if start < file.archive_size:
         start = _resume(url, file, part, progress)
@@ -164,13 +164,13 @@ def _fetch_once(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: P
     found = hashlib.md5(part.read(), usedforsecurity=False).hexdigest()
     if found != file.archive_md5:
         part.truncate(0)
-        # The bytes from an earlier attempt may be wrong, so try once more without them.
+        # The error may be in bytes from an earlier attempt, so another one without them may succeed.
         failure = _TransientError if start else MirrorError
         raise failure(f"sends a {file.name}.gz with MD5 {found[:12]}…, expected {file.archive_md5[:12]}…")
 
 
 def _resume(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> int:
-    """Append to `part` what it lacks, and return how many of its bytes were kept."""
+    """Append the missing rest to `part`, and return how many of its earlier bytes were kept."""
     start = part.seek(0, os.SEEK_END)
     headers = {"User-Agent": f"mnist-cli/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
     body = _Body(urllib.request.Request(url, headers=headers), file.archive_size)
@@ -239,7 +239,7 @@ class _Body:
         self._is_closed.set()
 
     def _next(self, seconds: float) -> http.client.HTTPResponse | bytes:
-        """Return what the thread received next, or raise its exception as the MirrorError or _TransientError it means."""
+        """Return what the thread received next, or raise its exception as MirrorError or _TransientError."""
         received = self._received.get(timeout=max(seconds, 0))
         try:
             if isinstance(received, Exception):

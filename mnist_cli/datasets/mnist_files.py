@@ -1,8 +1,8 @@
 """The four files of MNIST on disk: their published checksums, and how they are installed without a network.
 
-They are in torchvision's layout, `<data_dir>/MNIST/raw/train-images-idx3-ubyte` and so on, so that either program
-reads what the other wrote. A file is used only if its content has the published SHA-256, and replaced only if it is a
-corrupted copy of MNIST. Standard library only, but for `load`: `mnist download` starts fast on a complete folder.
+They are in torchvision's layout, `<data_dir>/MNIST/raw/train-images-idx3-ubyte` and so on, so that each program can read
+the files of the other. A file is used only if its content has the published SHA-256, and replaced only if it is a corrupted
+copy of MNIST. Standard library only, except in `parse`, so that `mnist download` starts fast on a complete folder.
 """
 
 import gzip
@@ -136,9 +136,9 @@ def find_faults(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFil
 
 
 def read(data_dir: Path | None, file: IdxFile) -> bytes:
-    """Return the verified content of one file, or without a folder that of the copy that ships with the package.
+    """Return the verified content of a file; without a folder, of the copy that ships with the package.
 
-    Raises DataError when it is missing or is not the published one.
+    Raises DataError when it is missing or not the published one.
     """
     if data_dir is None:
         return read_bundled(file)
@@ -160,11 +160,11 @@ def read_bundled(file: IdxFile) -> bytes:
 def is_damaged_copy(found: bytes, published: bytes) -> bool:
     """Return whether `found` is a corrupted copy of `published`, so that nothing is lost when that replaces it.
 
-    It is one when it is truncated (even to nothing), also when the rest is zeros, as after a power cut; when it is
-    complete and followed by less than another image; and when it is a `.gz` archive of one of these, complete or
-    truncated, under the name of its content. `found` need not be longer than `published` and an image.
+    It is one when it is truncated (even to nothing), also when the rest is filled with zeros, as after a power cut; when it
+    is complete and followed by less than another image; and when it is a `.gz` archive of one of these, complete or
+    truncated, under the name of its content. More than `published` and one image of `found` is not needed.
 
-    It is not one when bytes in the middle differ: ten labels that somebody corrected look like ten flipped bits.
+    It is not one when bytes in the middle differ: ten labels that the user corrected look like ten flipped bits.
     """
     if found.startswith(b"\x1f\x8b"):
         archive = zlib.decompressobj(wbits=31)
@@ -174,7 +174,7 @@ def is_damaged_copy(found: bytes, published: bytes) -> bool:
             return False
         if not found or archive.unused_data:
             return False
-    if len(found) >= len(published) + IMAGE_BYTES:  # another image, and maybe more
+    if len(found) >= len(published) + IMAGE_BYTES:  # at least another image
         return False
     return found.startswith(published) or published.startswith(found.rstrip(b"\0"))
 
@@ -265,7 +265,7 @@ def repair(data_dir: Path, files: Sequence[IdxFile] = FILES) -> dict[IdxFile, st
 
     Returns what was wrong with each file that was replaced. No network is used.
 
-    Raises DataError, with nothing written, when one of the four holds other data, beside which MNIST is not written.
+    Raises DataError, with nothing written, when one of the four files of MNIST has other data.
     """
     faults = find_faults(data_dir, files)
     if faults:

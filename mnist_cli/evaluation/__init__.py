@@ -1,1 +1,1 @@
-"""What a model's predictions on labelled images are worth."""
+"""Evaluation of a model's predictions on labelled images."""

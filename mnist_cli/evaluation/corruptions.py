@@ -1,10 +1,10 @@
 """MNIST-C: fifteen corruptions that leave a digit readable for people, to measure the robustness of a model.
 
 Mu and Gilmer 2019, "MNIST-C: A Robustness Benchmark for Computer Vision" (arXiv:1906.02337). Parameters and details are
-those of the code that made the published images, so errors can be compared. The random numbers differ, and glass blur
-blurs in both directions, while the original code takes the columns for colour channels.
+those of the code that made the published images, so error rates are comparable. The random numbers differ, and glass blur
+blurs in both directions, while the original code treats the columns as colour channels.
 
-Every corruption takes images (N, 28, 28), 0 = paper to 1 = ink, and returns such images, each with its own noise.
+Every corruption takes images (N, 28, 28), 0 = paper to 1 = ink, and returns images of that shape, each with its own noise.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,16 +24,16 @@ Rng = np.random.Generator
 
 CHUNK = 200  # images corrupted at once
 SEED = 0  # of the noise in `measure`, so that it is the same for every model
-TINY = 1e-12  # the least divisor, instead of a gradient of 0
+TINY = 1e-12  # the least divisor, which replaces a gradient of 0
 MAP = 256  # px, side of the map from which a patch of fog is cut
 
 
 def corrupt(frames: Frames, name: str, seed: int) -> Frames:
-    """Return digits with one of CORRUPTIONS; the result for an image depends on it, on its index and on the seed."""
+    """Return frames with one of CORRUPTIONS; the result depends only on the frame, its index and the seed."""
     corrupted = np.empty_like(frames)
     for start in range(0, len(frames), CHUNK):
         some = frames[start : start + CHUNK, 0] / 255
-        # Random numbers are drawn for a whole chunk, so that no image depends on how many follow it.
+        # Random numbers are drawn for a whole chunk, so that no frame depends on the number of frames after it.
         whole = np.zeros((CHUNK, FRAME, FRAME))
         whole[: len(some)] = some
         result = CORRUPTIONS[name](whole, np.random.default_rng([seed, start]))
@@ -44,7 +44,7 @@ def corrupt(frames: Frames, name: str, seed: int) -> Frames:
 def measure(
     models: Sequence[Model], frames: Frames, labels: NDArray[np.integer], names: Iterable[str]
 ) -> list[dict[str, float]]:
-    """Return the error of each model, 0 to 1, on digits with each of the corruptions; the noise is the same for all models."""
+    """Return the error rate of each model, 0 to 1, on frames with each corruption; all models get the same noise."""
     errors: list[dict[str, float]] = [{} for _ in models]
     for name in names:
         corrupted = corrupt(frames, name, SEED)
@@ -54,12 +54,12 @@ def measure(
 
 
 def shot_noise(images: Pixels, rng: Rng) -> Pixels:
-    """Poisson noise: count the photons of each pixel, three on average where it is all ink."""
+    """Poisson noise: the photon count of each pixel, with a mean of three where it is all ink."""
     return np.minimum(rng.poisson(3 * images) / 3, 1)
 
 
 def impulse_noise(images: Pixels, rng: Rng) -> Pixels:
-    """Make 17 % of the pixels all ink or all paper."""
+    """Salt-and-pepper noise: make 17 % of the pixels all ink or all paper."""
     hit, salt = rng.random((2, *images.shape)) < np.reshape([0.17, 0.5], (2, 1, 1, 1))
     return np.where(hit, salt, images)
 
@@ -102,12 +102,12 @@ def rotate(images: Pixels, rng: Rng) -> Pixels:
 
 
 def brightness(images: Pixels, rng: Rng) -> Pixels:
-    """Add half of the range, to the paper too."""
+    """Add half of the range to all pixels."""
     return np.minimum(images + 0.5, 1)
 
 
 def translate(images: Pixels, rng: Rng) -> Pixels:
-    """Move by 3 px along each axis."""
+    """Shift by 3 px along each axis."""
     return _moved(images, 3 * _signs(rng, len(images)), 3 * _signs(rng, len(images)))
 
 
@@ -134,7 +134,7 @@ def spatter(images: Pixels, rng: Rng) -> Pixels:
 
 
 def dotted_line(images: Pixels, rng: Rng) -> Pixels:
-    """Draw a straight line from the left edge to the right one, two columns on after two off."""
+    """Draw a dashed line from the left edge to the right one: two columns without, two columns with ink."""
     rows = rng.integers(0, FRAME - 1, (2, len(images))).astype(np.float64)
     left, right = np.zeros(len(images)), np.full(len(images), FRAME - 1.0)
     dots = np.arange(FRAME) % 4 >= 2
@@ -145,7 +145,7 @@ def zigzag(images: Pixels, rng: Rng) -> Pixels:
     """Draw a zigzag from column 2 to column 25, with an amplitude of 2 px and a corner every 4 px."""
     row, rise = rng.integers(0, FRAME - 1, len(images)), rng.integers(-5, 5, len(images))
     length = np.hypot(23, rise)
-    # Coordinates along the line and across it; the last corner is slightly off the line, as in the published images.
+    # Coordinates along and across the line; the last corner is slightly off the line, as in the published images.
     corners: list[tuple[float | Pixels, float | Pixels]]
     corners = [(0, 0), (2, 2), (6, -2), (10, 2), (14, -2), (18, 2), (22, -2), (length, -1 / (length - 20))]
     points = [(2 + (x * 23 - y * rise) / length, row + (x * rise + y * 23) / length) for x, y in corners]
@@ -177,10 +177,10 @@ CORRUPTIONS: dict[str, Callable[[Pixels, Rng], Pixels]] = {
 
 
 def swap_neighbours(images: Pixels, rng: Rng) -> Pixels:
-    """Swap three of eight pixels with a neighbour, in two passes."""
+    """Swap pixels with a neighbour, with a probability of 3/8, in two passes."""
     flat = images.reshape(len(images), -1).T.copy()  # a row for each pixel, with all images side by side
     everyone = np.arange(len(images))
-    # With itself in five of eight cases, or with the one to the left, above, or above left.
+    # Offsets: to the pixel itself in five of eight cases, else to the one on the left, above, or above left.
     back = np.array([0, 0, 0, 0, 0, 1, FRAME, FRAME + 1])
     # One pixel after the other, last to first, so that some ink moves far.
     pixels = [row * FRAME + column for row in range(FRAME - 1, 1, -1) for column in range(FRAME - 1, 1, -1)]
@@ -264,16 +264,16 @@ def clouds(count: int, side: int, rng: Rng) -> Pixels:
             corners, middles = heights[::step, ::step], heights[step // 2 :: step, step // 2 :: step]
             tops, sides = heights[::step, step // 2 :: step], heights[step // 2 :: step, ::step]
             pairs = corners + np.roll(corners, -1, axis=0), corners + np.roll(corners, -1, axis=1)
-            _settle(middles, amount, pairs[0] + np.roll(pairs[0], -1, axis=1))
-            _settle(tops, amount, pairs[1] + middles + np.roll(middles, 1, axis=0))
-            _settle(sides, amount, pairs[0] + middles + np.roll(middles, 1, axis=1))
+            _set_heights(middles, amount, pairs[0] + np.roll(pairs[0], -1, axis=1))
+            _set_heights(tops, amount, pairs[1] + middles + np.roll(middles, 1, axis=0))
+            _set_heights(sides, amount, pairs[0] + middles + np.roll(middles, 1, axis=1))
             step, amount = step // 2, amount / 1.4**2
         low, high = heights.min(), heights.max()
         cloud[:] = (heights[:FRAME, :FRAME] - low) / (high - low)
     return sky
 
 
-def _settle(noise: Pixels, amount: float, sum_of_four: Pixels) -> None:
-    """Turn noise from -1 to 1 into heights, in place."""
+def _set_heights(noise: Pixels, amount: float, sum_of_four: Pixels) -> None:
+    """Turn noise from -1 to 1, in place, into heights: the mean of the four neighbours plus `amount` times the noise."""
     noise *= amount
     noise += sum_of_four / 4

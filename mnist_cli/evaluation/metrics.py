@@ -89,7 +89,7 @@ class Predictions:
         return Evaluation(float(loss), int((~self.right).sum()), len(self))
 
     def confusion_matrix(self) -> Integers:
-        """Return how often each digit (the row) was predicted as each (the column), (10, 10)."""
+        """Return the confusion matrix (10, 10), true digits in rows and predicted digits in columns."""
         pairs = self.labels * CLASSES + self.digits
         return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
 
@@ -114,7 +114,7 @@ class Predictions:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
     def calibration(self) -> list[Bin]:
-        """Return the predictions by their confidence, in bins of the same width; empty ones are left out."""
+        """Return the predictions in bins of confidence of equal width, without empty bins."""
         bins = (self.confidence * BINS).astype(int).clip(max=BINS - 1)
         members = [bins == number for number in np.unique(bins)]
         return [
@@ -131,7 +131,7 @@ class Predictions:
         return sum(abs(each.confidence - each.accuracy) * each.images for each in bins) / len(self)
 
     def coverage(self) -> tuple[Floats, Floats]:
-        """Return for k = 1 to N the fraction k/N and the accuracy on the k images with the highest confidence."""
+        """Return for k = 1 to N the coverage k/N and the accuracy on the k images with the highest confidence."""
         counts = np.arange(1, len(self) + 1)
         order = np.argsort(-self.confidence, kind="stable")
         return counts / len(self), self.right[order].cumsum() / counts
@@ -154,7 +154,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """A model, or several as one, with its predictions for the val images."""
+    """A model or an ensemble, with its predictions for the val images."""
 
     name: str
     val_predictions: Predictions

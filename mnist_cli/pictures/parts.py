@@ -10,9 +10,7 @@ from scipy import ndimage
 from mnist_cli.arrays import Ink
 
 MAX_PARTS = 500  # connected parts of ink that are kept, the largest ones; set by hand, bounds the time for a photo
-MAX_AREA = (
-    3  # times the area of the page: the total area of the parts' boxes, which overlap; set by hand, bounds the memory
-)
+MAX_AREA = 3  # times the area of the page: the total area of the boxes, which overlap; set by hand, bounds the memory
 MIN_HEIGHT = 6  # px, of a digit
 LIKE = 1.5  # ratio of heights: parts that differ by less have similar heights
 

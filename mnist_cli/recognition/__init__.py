@@ -1,1 +1,1 @@
-"""What is in a picture: one digit, or several."""
+"""Recognition of the digit, or of all digits, in a picture."""

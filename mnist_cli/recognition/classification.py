@@ -17,12 +17,12 @@ from mnist_cli.pictures import binarize, normalize
 from mnist_cli.recognition.predictions import NO_INK, Prediction, classify_frames, reject
 
 MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
-LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose, as of many of a cat one looks like a digit
-CUT_OFF = 0.4  # of the outline of its ink: a first candidate that touches it along more than this may be a shadow
-ONE_DIGIT = 6.0  # energy score from which on ink is one digit; that of 210 pairs of digits was 5.5 at most
-AGREEMENT = 1.0  # times the log of the fraction of candidates, those like digits, that agree: what it adds to a score
+LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose, as one of many looks like a digit by chance
+CUT_OFF = 0.4  # of the outline of its ink's box: a first candidate that touches it along more than this may be a shadow
+ONE_DIGIT = 6.0  # energy score above which ink is a single digit; the highest of 210 pairs of digits was 5.5
+AGREEMENT = 1.0  # times the log of the fraction of the digit-like candidates that agree is added to a score
 SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a line beside a digit
-MIN_NEIGHBOUR = 0.4  # of the height of the tallest: ink beside it that is as tall may be a digit of its own
+MIN_NEIGHBOUR = 0.4  # of the height of the tallest: taller ink beside it may be another digit
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 
 
@@ -50,7 +50,7 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
 
 
 def best_candidate(candidates: list[Prediction]) -> Prediction:
-    """Return the candidate with the best score, where others that look like digits agree; of equals the first."""
+    """Return the candidate with the best score, raised where other candidates agree; of equal ones the first."""
     if len(candidates) == 1:
         return candidates[0]
     trusted = 0 if _is_cut_off(candidates[0]) else 1
@@ -67,7 +67,7 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
 
 
 def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
-    """Return whether a picture may show several digits: no sure one, and its ink has a gap or is wider than tall."""
+    """Return whether a picture may show several digits: no single one is certain, and its ink has a gap or is wide."""
     ink = candidates[0].ink if candidates else None
     if ink is None or prediction.score >= ONE_DIGIT:
         return False
@@ -77,7 +77,7 @@ def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> boo
 
 
 def _has_a_gap(ink: Ink) -> bool:
-    """Return whether empty columns part the ink so that on both sides it is more than a piece of a stroke."""
+    """Return whether empty columns divide the ink, with more than a piece of a stroke on both sides."""
     inked = ink > 0
     columns = np.flatnonzero(inked.any(axis=0))
     gaps = np.flatnonzero(np.diff(columns) > 1)
@@ -88,8 +88,8 @@ def _has_a_gap(ink: Ink) -> bool:
 
 
 def _shows_several(model: Model, picture: Picture) -> bool:
-    """Return whether each symbol in a picture is a digit, and there is more than one, of about the same pen."""
-    # They import scipy, which is slow and which most pictures do not need.
+    """Return whether every symbol in a picture is a digit, and at least two have strokes of about the same width."""
+    # These import scipy, which is slow and which most pictures do not need.
     from mnist_cli.pictures.parts import connected, stroke_width
     from mnist_cli.recognition import detection
 
@@ -97,7 +97,7 @@ def _shows_several(model: Model, picture: Picture) -> bool:
     if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
         return False
     widths = [stroke_width(connected(digit.ink)) for digit in digits if digit.ink is not None]
-    # A thin straight line beside a digit is of a form.
+    # A thin straight line beside a digit belongs to a form.
     return (
         sum(digit.digit != 1 or width >= SAME_PEN * max(widths) for digit, width in zip(digits, widths, strict=True))
         > 1

@@ -19,14 +19,14 @@ from mnist_cli.recognition import patterns
 from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.predictions import Prediction, classify_frames, reject
 
-SYMBOL_BONUS = 1.0  # log-odds that each symbol adds when the binarizations of a picture are compared
+SYMBOL_BONUS = 1.0  # log-odds for each symbol, when the binarizations of a picture are compared
 NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
-MIN_HEIGHT = 0.4  # of the height of the digits: what is smaller is a speck
+MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
 BATCH = 1_024  # candidates in one forward pass
-MAX_WORK = 30_000_000  # px in all binarizations together, beyond which no other is tried; set by hand, bounds the time
+MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
 CANDIDATE_WORK = 4_000  # px that take as long as a candidate; measured
-AGREEMENT = 0.5  # times the log of the fraction of binarizations in which a symbol is found: what it adds to its worth
-SURE_SCORE = 5.0  # energy score from which on a digit is one, however small it is
+AGREEMENT = 0.5  # times the log of the fraction of binarizations that have a symbol is added to its score
+SURE_SCORE = 5.0  # energy score above which a symbol is a digit, however small it is
 SURE_CONFIDENCE = 0.9  # the probability of a digit that is sure
 
 
@@ -37,7 +37,7 @@ class Detection:
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
     prediction: Prediction
     line: int = 0  # the number of its line, from the top
-    before: str | None = None  # the separator that a pattern has before it; None without a pattern, where gaps decide
+    before: str | None = None  # the separator before it in a pattern; None without a pattern
 
     @property
     def text(self) -> str:
@@ -54,8 +54,8 @@ def find_digits(
 ) -> list[Detection]:
     """Return the digits of a picture in reading order, with a reason for each symbol among them that is not a digit.
 
-    Boxes are in the pixels of `picture`, which should not be reduced, since a digit on a page is small. With a
-    `pattern` they are the digits of the line that fits it best, and none when no line does.
+    Boxes are in pixels of `picture`, which should have its full size, since a digit on a page is small. With a
+    `pattern` the result is the digits of the line that fits it best, and empty when no line does.
     """
     results = [_recognize(model, *page, min_confidence, pattern) for page in _pages(picture)]
     results = [symbols for symbols in results if symbols]
@@ -68,7 +68,7 @@ def find_digits(
 
 
 def is_sure(prediction: Prediction) -> bool:
-    """Return whether a prediction is a digit without doubt and by its shape, which a 1 shares with any straight line."""
+    """Return whether a prediction is certain by its shape; a 1 never is, because it looks like any straight line."""
     sure = prediction.reason is None and prediction.score >= SURE_SCORE and prediction.confidence >= SURE_CONFIDENCE
     return sure and prediction.digit != 1
 
@@ -140,7 +140,7 @@ def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
 
 
 def _without_specks(lines: list[Symbols]) -> Symbols:
-    """Return the symbols in lines that have digits, and that are sure or not tiny next to the line with the most ink."""
+    """Return the symbols without specks: in lines with digits, those that are sure or not tiny next to the main line."""
     heights = [[symbol.box[3] for symbol, _ in line if symbol.prediction.reason != "not a digit"] for line in lines]
     main = max(heights, key=sum, default=[])
     return [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LEAST_GAP = 0.6  # of the height of the digits: a smaller gap is within a number
 LARGEST_GAP = 1.4  # of that height: a larger one is between numbers, even where all gaps of a line are as large
 UNUSUAL = 3.0  # times the usual gap of the line: a larger one is between numbers
-LEAST_WIDTH = 0.5  # of its height, that every digit is given: a 1 has more room at its sides than others
+LEAST_WIDTH = 0.5  # of its height: a narrower digit counts as this wide, since a 1 has more room at its sides
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Number:
 
     @property
     def confidence(self) -> float:
-        """The product of the probabilities of its digits, 0 to 1: that all are right, if the errors are independent."""
+        """The probability, 0 to 1, that all digits are right if their errors are independent: the product of theirs."""
         return math.prod(digit.prediction.confidence for digit in self.digits)
 
 
@@ -63,7 +63,10 @@ def group(digits: "Sequence[Detection]") -> list[Line]:
 
 
 def _split(line: "list[Detection]") -> "list[list[Detection]]":
-    """Return the digits of each number of a line: it ends where a pattern has a separator, or at a gap that is large for the digits and for the line."""
+    """Return the digits of each number of a line.
+
+    A number ends where a pattern has a separator, or without one at a gap that is large for the digits and for the line.
+    """
     if line[0].before is not None:
         starts = [place for place, digit in enumerate(line) if place == 0 or digit.before]
     else:

@@ -1,6 +1,6 @@
 """Fields of a known form, such as a date: `dd/dd/dddd` is two digits, a slash, two digits, a slash and four digits.
 
-Of all readings of a line, the best one that has the form is found, by dynamic programming over the segmentation lattice.
+The best reading of a line that has this form is found by dynamic programming over the segmentation lattice.
 """
 
 import math
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 DIGIT = "d"  # stands for any digit
 SEPARATORS = "-/.,: "
 MAX_LENGTH = 40  # symbols
-OMITTED = 3.0  # log-odds that a separator costs which is not drawn, as in a form that has it printed
-MAX_LOSS = (
-    5.0  # log-odds by which a reading may be worse than the best one without a pattern: else digits are cut up to fit
-)
-TALL = 0.5  # log-odds that a separator costs which is as tall as a digit, such as a slash
+# Costs in log-odds.
+OMITTED = 3.0  # of a separator that is not drawn, because the form has it printed
+TALL = 0.5  # of a separator that is as tall as a digit, such as a slash
+MAX_LOSS = 5.0  # by which a reading may be worse than the best one of any form: beyond it, digits are cut up to fit
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def best_fit(worth: Mapping["Candidate", float], pattern: Pattern, best_worth: f
 
 
 def _moves(candidate: "Candidate", value: float, expected: str) -> Iterator[tuple[int, float, list["Candidate"]]]:
-    """Yield what a candidate may be, given the next symbols of the pattern: how many it is, its worth, and its digit."""
+    """Yield what a candidate may be, given the next two symbols of the pattern: how many of them, its score, its digit."""
     if candidate.small:
         yield 0, value, []  # a speck
     if expected and expected[0] != DIGIT:

@@ -1,4 +1,4 @@
-"""Pictures to results, the one way for the commands, Python and the service: read, recognize in batches, keep the order."""
+"""From pictures to results, for the commands, Python and the service alike: read, recognize in batches, keep the order."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ def recognize(model: Model, pictures: Iterable[Source], options: Options) -> Ite
     recognize_batch = _detect if options.many else _classify
     for results in read:
         yield recognize_batch(model, results, options)
-        del results  # before the next batch but one is read
+        del results  # so that at most two batches are in memory
 
 
 def _read(source: Source, options: Options) -> Result:
@@ -57,7 +57,7 @@ def _read(source: Source, options: Options) -> Result:
 
 
 def _classify(model: Model, results: list[Result], options: Options) -> list[Result]:
-    """Return the results with the only digit of each picture, all of which are classified together."""
+    """Return the results with the prediction for each picture's single digit; all pictures are classified together."""
     pictures = [result.picture for result in results if result.picture is not None]
     predictions = iter(classification.classify(model, pictures, options.min_confidence))
     return [
@@ -73,7 +73,7 @@ def _classify(model: Model, results: list[Result], options: Options) -> list[Res
 
 
 def _detect(model: Model, results: list[Result], options: Options) -> list[Result]:
-    """Return the results with all digits of each picture; the prediction of an only digit is that of the picture."""
+    """Return the results with all digits of each picture; if there is only one, its prediction is that of the picture."""
     from mnist_cli.recognition import detection  # imports scipy, which is slow
 
     detected = []

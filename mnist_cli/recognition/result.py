@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """The single digit of a picture, or all its digits, or the reason why there is none."""
+    """What was recognized in a picture: its single digit, or all its digits, or the reason why there is none."""
 
     path: Path | None = None  # None when the picture is not from a file
     prediction: "Prediction | None" = None  # of the single digit; None for no digit, several digits, or an `error`

@@ -1,4 +1,4 @@
-"""What a picture can be read from: a file, standard input, bytes, a Pillow image, an array or a tensor."""
+"""The sources of pictures: a file, standard input, bytes, a Pillow image, an array or a tensor."""
 
 import io
 import os

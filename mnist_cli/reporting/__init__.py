@@ -1,1 +1,1 @@
-"""What one sees of training and measuring: rows on the terminal, TensorBoard, figures, and a report as a web page."""
+"""Reports of training and evaluation: rows on the terminal, TensorBoard, figures, and an HTML report."""

@@ -22,9 +22,9 @@ PANEL = 10 * FRAME  # px, side of a panel, so that a pixel of a frame is 10x10 p
 MARGIN = 44  # px, around everything and between the panels
 TOP = 128  # px, where the panels begin, below the verdict
 CAPTION = 14  # px, between a panel and its caption
-SMALL = 2 * FRAME  # px, side of the model input of each of several digits
-CELL = (SMALL + 24, SMALL + 32)  # px, width and height of its place, with the digit and its probability below
-LEAST_COLUMNS = 6  # of such places, however narrow the page is
+SMALL = 2 * FRAME  # px, side of each model input when there are several digits
+CELL = (SMALL + 24, SMALL + 32)  # px, width and height of its cell, with the digit and its probability below
+LEAST_COLUMNS = 6  # of cells, however narrow the page is
 SIZE = (5 * MARGIN + 4 * PANEL, TOP + PANEL + CAPTION + 20 + MARGIN)  # px, width and height of an explanation
 CAPTIONS = ("picture", "ink found in it", "model input, 28 x 28", "probability of each digit")
 
@@ -103,7 +103,7 @@ def to_png(image: Image.Image) -> bytes:
 
 
 def half_blocks(frame: Frame) -> Text:
-    """Return what a model saw as 14 lines of 28 characters, each of which is two pixels, one above the other."""
+    """Return the input of a model as 14 lines of 28 characters, each of which is two pixels, one above the other."""
     lines = []
     for upper, lower in zip(frame[0, ::2].tolist(), frame[0, 1::2].tolist(), strict=True):
         pairs = zip(upper, lower, strict=True)
@@ -133,8 +133,8 @@ def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
 
 
 def _write_source(pen: ImageDraw.ImageDraw, source: str, corner: tuple[int, int], room: float) -> None:
-    """Write where picture and model come from left of a top right corner, of a text longer than `room`, px, the end."""
-    from mnist_cli.reporting import fonts  # and matplotlib, which a model's answer in a notebook does without
+    """Write the names of picture and model, right-aligned at a top right corner; beyond `room`, px, only their end."""
+    from mnist_cli.reporting import fonts  # imports matplotlib, which a prediction in a notebook does not need
 
     file, text = fonts.fit(source)
     font = ImageFont.truetype(file, 15)
@@ -146,11 +146,11 @@ def _write_source(pen: ImageDraw.ImageDraw, source: str, corner: tuple[int, int]
 
 
 def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Image.Image:
-    """Return levels, 0 = black to 255 = white, in the middle of a panel, as large as they fit."""
+    """Return levels, 0 = black to 255 = white, in the middle of a panel and scaled to fit it."""
     image = _image(levels)
     scale = PANEL / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    # Enlarged, its pixels are to be seen as what they are.
+    # When enlarged, single pixels stay visible.
     kind = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     panel = Image.new("RGB", (PANEL, PANEL), around)
     panel.paste(image.resize(size, kind), ((PANEL - size[0]) // 2, (PANEL - size[1]) // 2))
@@ -164,7 +164,7 @@ def _image(levels: NDArray[np.float32] | NDArray[np.uint8]) -> Image.Image:
 
 
 def _draw_bars(pen: ImageDraw.ImageDraw, left: int, prediction: Prediction) -> None:
-    """Draw the ten probabilities as bars, one below the other; without ink there are none to tell."""
+    """Draw the ten probabilities as bars, one below the other; without ink there are none."""
     height, start, end = PANEL / 10, left + 28, left + PANEL - 68
     for digit, probability in enumerate(prediction.probabilities):
         middle = TOP + (digit + 0.5) * height

@@ -1,6 +1,6 @@
-"""The pictures of a run and of a report, as matplotlib figures: PNG files, or SVG inside a page that may be dark.
+"""The figures of a run and of a report: matplotlib figures as PNG files, or as SVG in a page that may be dark.
 
-The colours are those of Okabe and Ito (2008), which the colour-blind tell apart.
+The colours are those of Okabe and Ito (2008), which colour-blind people can distinguish.
 """
 
 import io
@@ -57,14 +57,14 @@ SIZE = (6.4, 4.0)  # inches
 DPI = 130
 GALLERY = (10, 6)  # columns and rows
 
-FEW = 3  # epochs, up to which a linear axis shows the whole of the curves
+FEW = 3  # epochs: with no more, a linear axis shows the whole curves
 
 Numbers = Sequence[float] | NDArray[np.float64]
 Curve = tuple[Numbers, Numbers]  # x and y
 
 
 def draw(columns: int = 1, size: tuple[float, float] = SIZE, rows: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
-    """Return a figure with so many columns of plots, and rows of these heights."""
+    """Return a figure with `columns` of plots, and with rows of relative heights `rows`."""
     figure = Figure(figsize=size, dpi=DPI)
     return figure, list(figure.subplots(len(rows), columns, squeeze=False, height_ratios=rows).flat)
 
@@ -81,7 +81,7 @@ def plot(
 ) -> None:
     """Draw named curves into `axes`, whose labels are `x` and `y`; fractions from 0 to 1 may be shown in `percent`.
 
-    `styles` has matplotlib's colour and line style of each curve, where they are to be the same in several plots.
+    `styles` has matplotlib's colour and line style of each curve, so that they can be the same in several plots.
     """
     for name, (along, up) in curves.items():
         style = (styles or {}).get(name, {})
@@ -110,7 +110,7 @@ def plot(
 
 
 def share_legend(figure: Figure) -> None:
-    """Add a common legend below the plots of a figure, which have the same curves."""
+    """Replace the legends of plots with the same curves by a common one below them."""
     for axes in figure.axes:
         if legend := axes.get_legend():
             legend.remove()
@@ -128,8 +128,8 @@ def share_legend(figure: Figure) -> None:
 def losses(results: Sequence[EpochResult], config: TrainConfig | None = None) -> Figure:
     """Draw train, val and held-out loss against the epochs, on a logarithmic and on a linear axis.
 
-    The linear axis ends where the val loss does not rise any more, so that overfitting shows. The best epoch is marked in
-    a run that held images out; a `config` adds the settings of the run.
+    The linear axis is limited so that a rise of the val loss, and with it overfitting, is visible. The best epoch of a run
+    with held-out images is marked; a `config` adds the settings of the run.
     """
     augmented = config is not None and config.augment != "none"
     curves = {
@@ -200,7 +200,7 @@ def confusion_matrix(predictions: Predictions) -> Figure:
     errors = matrix - np.diag(matrix.diagonal())
     shades = np.empty((CLASSES, CLASSES, 4))
     shades[:] = to_rgba(ORANGE)
-    shades[..., 3] = 0.85 * errors / max(errors.max(), 1)  # see-through, so that the page's own colour shows
+    shades[..., 3] = 0.85 * errors / max(errors.max(), 1)  # transparency, so that the colour of the page shows through
     shades[np.diag_indices(CLASSES)] = to_rgba(BLUE, 0.22)
     figure, (axes,) = draw(size=(6.4, 5.6))
     axes.imshow(shades, interpolation="none")
@@ -221,8 +221,8 @@ def gallery(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
     mistakes = predictions.mistakes()
     worst = mistakes[: columns * rows]
     rows = max(1, -(-len(worst) // columns))
-    wide, tall = 36, 50  # px for each image with what is written above and below it
-    mosaic = np.zeros((rows * tall, columns * wide, 2), np.uint8)  # grey and opacity: between the images is the page
+    wide, tall = 36, 50  # px for each image with the text above and below it
+    mosaic = np.zeros((rows * tall, columns * wide, 2), np.uint8)  # grey and opacity: transparent between the images
     figure, (axes,) = draw(size=(columns * 0.98, rows * 1.36 + 0.4))
     axes.set_axis_off()
     for place, index in enumerate(worst):
@@ -243,7 +243,7 @@ def gallery(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
 def reliability(predictions: Predictions) -> Figure:
     """Draw a reliability diagram: accuracy against confidence, and the number of images at each confidence.
 
-    The error bars are Wilson's 95 % interval of each accuracy: of few images it is wide.
+    The error bars are Wilson's 95 % intervals of the accuracies.
     """
     bins = predictions.calibration()
     intervals = [Evaluation(0.0, round(each.images * (1 - each.accuracy)), each.images).interval() for each in bins]
@@ -336,7 +336,7 @@ def to_png(figure: Figure) -> bytes:
 
 @styled
 def to_svg(figure: Figure) -> str:
-    """Return a figure as an <svg> element, which takes its colours from the page that it is in."""
+    """Return a figure as an <svg> element, which takes its colours from the surrounding page."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
@@ -347,7 +347,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def best_epoch(results: Sequence[EpochResult]) -> EpochResult | None:
-    """Return the first epoch with the lowest held-out loss; None without held-out images, since val images choose nothing."""
+    """Return the first epoch with the lowest held-out loss; None without held-out images: none is chosen by val images."""
     measured = [result for result in results if result.held_out_loss is not None]
     return min(measured, key=lambda result: result.held_out_loss or 0.0, default=None)
 
@@ -377,7 +377,7 @@ def _count_epochs(axes: Axes, last: float) -> None:
 
 
 def _mark(axes: Axes, epoch: int, value: float, why: str) -> None:
-    """Draw a ring around a point, with its reason in the legend."""
+    """Draw a ring around a point, explained in the legend."""
     axes.plot(epoch, value, "o", markersize=11, markerfacecolor="none", markeredgecolor=TEXT, label=why)
 
 

@@ -30,10 +30,10 @@ class ImagesPerSecond(ProgressColumn):
 
 
 class RunReport:
-    """Shows a run while it goes on and keeps its folder: metrics.csv, pictures, TensorBoard; use it in a `with` block."""
+    """Shows a run in progress and writes its folder: metrics.csv, figures, TensorBoard; use it in a `with` block."""
 
     def __init__(self, log_dir: Path, trainer: Trainer, quiet: bool = False) -> None:
-        """Report on the epochs that `trainer` has before it; `quiet` keeps the folder and prints nothing."""
+        """Report on the remaining epochs of `trainer`; `quiet` writes the folder and prints nothing."""
         self.log_dir, self.trainer = log_dir, trainer
         self.epochs, images = trainer.config.epochs, len(trainer.train)
         self.console = Console(stderr=True, quiet=quiet)
@@ -45,7 +45,7 @@ class RunReport:
             console=self.console,
             refresh_per_second=5,
             transient=True,
-            disable=quiet or not self.console.is_terminal,  # a pipe gets the rows alone
+            disable=quiet or not self.console.is_terminal,  # a pipe gets only the rows
         )
         self.task = self.bar.add_task(
             "train",
@@ -85,7 +85,7 @@ class RunReport:
         self.board.epoch(result)
 
     def finish(self) -> None:
-        """Add to the log what the finished model makes of the val images."""
+        """Log the predictions of the finished model for the val images."""
         self.bar.stop()
         with self._status("Measuring the model for TensorBoard"):
             missing = self.board.finish()
@@ -93,7 +93,7 @@ class RunReport:
             self.console.print(missing, highlight=False, markup=False, soft_wrap=True)
 
     def _status(self, what: str) -> AbstractContextManager[object]:
-        """Show what is being done while it is, on a terminal alone."""
+        """Show the current work, on a terminal only."""
         return self.console.status(f"{what} …") if self.console.is_terminal else nullcontext()
 
     def _draw_curves(self) -> None:

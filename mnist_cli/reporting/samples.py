@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from mnist_cli.arrays import FRAME
 
-SCALE = 8  # px of a sample for each of MNIST's
+SCALE = 8  # px of a sample for each pixel of MNIST
 MARGIN = 60  # px of paper around the ink
 PAPER, PEN = 244, 42  # grey levels
 BLACKBOARD, CHALK = 38, 226

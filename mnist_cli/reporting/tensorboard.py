@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: its curves, its layers, and at the end what the model makes of the val images."""
+"""The TensorBoard log of a run: its curves, its layers, and at the end the predictions for the val images."""
 
 import socket
 import time
@@ -26,11 +26,11 @@ from mnist_cli.reporting import figures
 from mnist_cli.results import EpochResult
 from mnist_cli.training.loop import Trainer
 
-BINS = 64  # of a histogram, all of one width: the default of 1,500 unequal ones takes ten times as long
+BINS = 64  # of a histogram, of equal width: the default of 1,500 unequal ones takes ten times as long
 SHEET = 8  # images along each side of the sheet of training images
 EMBEDDED = 1_000  # val images in the projector
-# Charts with several curves, on the page of custom scalars. The tags of the curves begin with numbers, since TensorBoard
-# sorts by them: what one came for comes first.
+# Charts with several curves, on the page of custom scalars. The tags of the curves begin with numbers, by which TensorBoard
+# sorts them: the most important ones come first.
 CHARTS = {
     "training": {
         "loss": ["Multiline", ["1 loss/train", "1 loss/val", "1 loss/held-out"]],
@@ -42,16 +42,15 @@ CHARTS = {
 class EventFile:
     """The file that TensorBoard reads.
 
-    Nothing is written to a full disk, and nobody ends or waits for it: metrics.csv is on the same disk, and there it is told.
-    tensorboardX's own writer has a thread for this, which would end with a traceback.
+    Errors of the disk, such as a full one, are ignored here: metrics.csv is on the same disk, and its error is reported.
+    The thread of tensorboardX's own writer would end with a traceback.
     """
 
     def __init__(self, folder: Path) -> None:
         """Begin a file in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        name = (
-            f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"  # by which TensorBoard finds and sorts it
-        )
+        # TensorBoard finds and sorts the file by this name.
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
         self.records = RecordWriter(str(folder / name))
         self.add(Event(file_version="brain.Event:2", wall_time=time.time()))
 
@@ -61,7 +60,7 @@ class EventFile:
             self.records.write(event.SerializeToString())
 
     def flush(self) -> None:
-        """Let readers see what was written."""
+        """Make what was written visible to readers."""
         with suppress(OSError):
             self.records.flush()
 
@@ -75,7 +74,7 @@ class Board:
     """The TensorBoard log of one run."""
 
     def __init__(self, log_dir: Path, trainer: Trainer) -> None:
-        """Write below `log_dir` what `trainer` does."""
+        """Begin the log of `trainer` in `log_dir`."""
         self.log_dir, self.trainer = log_dir, trainer
         shapes = {name: tuple(tensor.shape) for name, tensor in trainer.model.state_dict().items()}
         self.layers = layers.describe(shapes)
@@ -86,7 +85,7 @@ class Board:
         self.file.close()
 
     def begin(self) -> None:
-        """Show some images as training sees them, side by side, and put the curves that belong together in one chart."""
+        """Log some augmented training images, and the layout of the charts with several curves."""
         self._add(summary.custom_scalars(CHARTS))
         images = self.trainer.augmented(SHEET**2)
         rows = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, SHEET**2 - len(images))).reshape(SHEET, SHEET, 28, 28)
@@ -110,9 +109,9 @@ class Board:
         self.file.flush()
 
     def finish(self) -> str | None:
-        """Add what the finished model makes of the val images, and the run to the table of hyperparameters.
+        """Log the predictions of the finished model for the val images, the hyperparameters and the graph of the network.
 
-        Returns why the drawing of the network is missing, where it is.
+        Returns None, or the reason why there is no graph.
         """
         epoch = self.trainer.epoch
         predictions = metrics.predict(self.trainer.model, *self.trainer.val.arrays())
@@ -131,7 +130,7 @@ class Board:
         return self._graph()
 
     def _layers(self, epoch: int) -> None:
-        """Record each layer's weights and the gradient of the last step: a vanishing gradient shows here."""
+        """Log each layer's weights and the gradient of the last step, in which a vanishing gradient is visible."""
         for name, parameter in self.trainer.model.named_parameters():
             layer = layers.name_of(name, self.layers)
             values = {"gradient": parameter.grad, "weight": parameter.detach()}
@@ -145,7 +144,7 @@ class Board:
         self._add_tagged(tag, summary.scalar("value", value), epoch)
 
     def _add_tagged(self, tag: str, content: Summary, epoch: int) -> None:
-        """Log what an epoch has to show, under a tag with spaces, which tensorboardX would replace."""
+        """Log a summary under a tag with spaces, which tensorboardX would replace."""
         content.value[0].tag = tag
         self._add(content, epoch)
 
@@ -153,7 +152,7 @@ class Board:
         self.file.add(Event(summary=content, step=epoch, wall_time=time.time()))
 
     def _embedding(self, epoch: int) -> None:
-        """Add the activations of the last hidden layer for some val images to the projector, with the images as points."""
+        """Add the activations of the last hidden layer for some val images to the projector, with the images as sprites."""
         some = self.trainer.val[:EMBEDDED]
         with torch.inference_mode():
             features = self.trainer.model.eval().features(some.images)
@@ -171,23 +170,23 @@ class Board:
 
         A copy of the network, since torch can trace neither a compiled one nor one with hooks.
         """
-        if find_spec("tensorboard") is None:  # which torch needs for it
+        if find_spec("tensorboard") is None:  # torch needs it
             return None
         model = self.trainer.model
         copied = architectures.build(model.name, **model.arguments)
         copied.load_state_dict(model.state_dict())
-        try:  # it depends on insides of torch, some of them deprecated, and a run must not fail for a drawing
+        try:  # this uses internals of torch, some of them deprecated, and a run must not fail because of them
             from torch.utils.tensorboard._pytorch_graph import graph
 
             with warnings.catch_warnings(action="ignore"):
                 drawn, _ = graph(copied.eval(), self.trainer.val.images[:1].cpu())
         except Exception as error:  # noqa: BLE001  (torch raises a dozen kinds)
-            return f"TensorBoard has no drawing of the network: {first_line(error)}"
+            return f"TensorBoard has no graph of the network: {first_line(error)}"
         self.file.add(Event(graph_def=drawn.SerializeToString(), wall_time=time.time()))
         return None
 
     def _hyperparameters(self, results: Sequence[EpochResult]) -> None:
-        """Add the run to the table of hyperparameters: within this run, where `add_hparams` would begin another one."""
+        """Add the run to the table of hyperparameters, in its own folder (`add_hparams` would create another one)."""
         config = self.trainer.config
         values = {name: value for name, value in vars(config).items() if isinstance(value, int | float | str)}
         scores = {"final/val_loss": results[-1].val_loss, "final/val_accuracy": results[-1].val_accuracy}
