@@ -1,13 +1,15 @@
-"""The time of a training epoch, and of ten: 784-256-256-10, batch 64, Adam, fp32, in this program and in others.
+"""Time one training epoch, and ten, of the same network in this program and in others.
 
     python benchmarks/epoch.py            needs the extra: pip install ".[bench]"
 
-Network and recipe are those of the PyTorch course notes that this program follows. Each program has a process of its own,
-because the thread pools of two libraries in one process slow each other down; it trains one epoch to warm up and then one
-that is timed. The programs take turns, so that load on the machine affects all of them. The tables show medians of
-the wall-clock time and of the processor time of all threads, and the ratio of the former to mnist-cli. The second table is of a
-machine on which another program keeps one core busy. The third is the time of ten epochs, from the command to its end;
-mnist-cli also evaluates the model on the val images after each.
+The network is 784-256-256-10, trained with a batch size of 64 and Adam in fp32, as in the PyTorch course notes that this
+program follows ("the notes" in the tables). Each program runs in its own process, because the thread pools of two libraries
+in one process slow each other down, and trains one epoch to warm up before the one that is timed. The programs take turns,
+so that other load on the machine affects all of them.
+
+The tables have medians of the wall-clock time and of the CPU time of all threads, and the ratio of the wall-clock time to
+that of mnist-cli. The first table is for an idle machine, the second for one on which another process keeps one core busy.
+The third is the time of ten epochs from the start of the process to its end; mnist-cli also evaluates after each epoch.
 """
 
 import argparse
@@ -30,11 +32,11 @@ BATCH = 64
 IMAGES = 60_000
 
 Epoch = Callable[[], object]
-Times = tuple[float, float]  # seconds: of the clock, and of the processor in all threads of the process
+Times = tuple[float, float]  # seconds: wall-clock time, and CPU time of all threads
 
 
 def ours(data_dir: Path, threads: int = 1) -> Epoch:
-    """Return one epoch of mnist-cli with as many threads as it chooses, without the evaluation that follows it."""
+    """Return an epoch of mnist-cli, with one thread as by default, without the evaluation after it."""
     import torch
 
     from mnist_cli.config import resolve
@@ -48,29 +50,29 @@ def ours(data_dir: Path, threads: int = 1) -> Epoch:
     trainer = loop.Trainer(architectures.build_from(config), digits, digits, config)
 
     def epoch() -> None:
-        trainer.batch = 0  # from the start again
+        trainer.batch = 0  # start the epoch again
         trainer.train_epoch()
 
     return epoch
 
 
 def with_all_cores(data_dir: Path) -> Epoch:
-    """Return one epoch of mnist-cli that computes with a thread for each core."""
+    """Return an epoch of mnist-cli with a thread for each core."""
     from mnist_cli import cores
 
     return ours(data_dir, cores.available())
 
 
 def by_autograd(data_dir: Path) -> Epoch:
-    """Return one epoch of mnist-cli that leaves the gradient to autograd."""
+    """Return an epoch of mnist-cli with the gradient computed by autograd, not by explicit backpropagation."""
     from mnist_cli.training import steps
 
-    steps.FULLY_CONNECTED.clear()  # in this process
+    steps.FULLY_CONNECTED.clear()  # affects only this process
     return ours(data_dir)
 
 
 def notes(data_dir: Path) -> Epoch:
-    """Return the loop of the course notes: torchvision's dataset, DataLoader, ToTensor, softmax before the loss, Adam."""
+    """Return an epoch of the loop in the notes: torchvision's dataset, DataLoader, softmax before the loss, Adam."""
     import torch
     from torch import nn
     from torch.utils.data import DataLoader
@@ -93,18 +95,18 @@ def notes(data_dir: Path) -> Epoch:
 
 
 def scikit_learn(data_dir: Path) -> Epoch:
-    """Return one epoch of MLPClassifier."""
+    """Return an epoch of scikit-learn's MLPClassifier."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
-    warnings.simplefilter("ignore", ConvergenceWarning)  # an epoch at a time is meant not to converge
+    warnings.simplefilter("ignore", ConvergenceWarning)  # it is raised after every single epoch
     images, labels = _arrays(data_dir, "train")
     model = MLPClassifier((256, 256), batch_size=BATCH, max_iter=1, warm_start=True)
     return lambda: model.fit(images, labels)
 
 
 def keras_on_jax(data_dir: Path) -> Epoch:
-    """Return one epoch of Keras, on its fastest backend for a CPU."""
+    """Return an epoch of Keras on JAX, its fastest backend on a CPU."""
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
@@ -116,7 +118,7 @@ def keras_on_jax(data_dir: Path) -> Epoch:
 
 
 def jax_scan(data_dir: Path) -> Epoch:
-    """Return one epoch compiled whole by JAX, over the full batches only."""
+    """Return an epoch that JAX compiles as a whole (lax.scan), without the incomplete last batch."""
     import jax
     import optax
 
@@ -155,7 +157,7 @@ def jax_scan(data_dir: Path) -> Epoch:
 
 
 def matrix_products(data_dir: Path) -> Epoch:
-    """Return the matrix products of an epoch alone, with one thread: three forward, five backward, 938 times."""
+    """Return only the matrix products of an epoch, in one thread: 938 times three forward and five backward."""
     import torch
 
     torch.set_num_threads(1)
@@ -183,7 +185,7 @@ PROGRAMS: dict[str, Callable[[Path], Epoch]] = {
 
 
 def time_epoch(program: str, data_dir: Path) -> Times:
-    """Return the seconds of an epoch after a first one."""
+    """Return the times of an epoch, after another one to warm up."""
     epoch = PROGRAMS[program](data_dir)
     epoch()
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -204,13 +206,13 @@ def busy_core() -> Iterator[None]:
 
 
 def spin() -> None:
-    """Compute for ever."""
+    """Loop forever."""
     while True:
         pass
 
 
 def train_ten_epochs(program: str, data_dir: Path) -> None:
-    """Train ten epochs, without an evaluation, which is in favour of these programs."""
+    """Train ten epochs without the evaluation that mnist-cli does in its ten."""
     epoch = PROGRAMS[program](data_dir)
     for _ in range(10):
         epoch()
@@ -223,7 +225,7 @@ def in_own_process(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def time_job(program: str, data_dir: Path) -> Times:
-    """Return the seconds from the start of a process to its end, ten epochs later."""
+    """Return the times of a whole process that trains ten epochs."""
     start, before = time.perf_counter(), os.times()
     if program == "mnist-cli":
         command = [sys.executable, "-m", "mnist_cli", "train", "--preset", "original", "--data-dir", data_dir.resolve()]
@@ -254,7 +256,10 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--programs", nargs="+", choices=PROGRAMS, help="time epochs in these programs only, mnist-cli among them"
+        "--programs",
+        nargs="+",
+        choices=PROGRAMS,
+        help="only these, without the third table; mnist-cli must be included",
     )
     arguments = parser.parse_args()
     mnist_files.repair(arguments.data_dir)

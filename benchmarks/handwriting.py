@@ -1,4 +1,4 @@
-"""The accuracy of the model that ships on photos, scans and drawings, and its rejection of other pictures.
+"""Measure the accuracy of the model that ships on photos, scans and drawings, and its rejection of other pictures.
 
     python benchmarks/handwriting.py [--every 5]      needs the extra: pip install ".[bench]"
 
@@ -155,8 +155,8 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, default=PRETRAINED)
-    parser.add_argument("--every", type=int, default=5, help="of the val digits, take one in so many")
-    parser.add_argument("--condition", action="append", choices=list(CONDITIONS), help="only this one; again for more")
+    parser.add_argument("--every", type=int, default=5, help="use every Nth val digit")
+    parser.add_argument("--condition", action="append", choices=list(CONDITIONS), help="only this one; can be repeated")
     parser.add_argument("--seed", type=int, default=2026)
     arguments = parser.parse_args()
     mnist_files.repair(DATA_DIR)

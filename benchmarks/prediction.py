@@ -1,9 +1,9 @@
-"""The speed and the memory of `mnist predict`: its start, a folder of 28x28 PNGs, and a very large folder.
+"""Measure time and memory of `mnist predict`: for one picture, for a folder of 28x28 PNGs, and for a very large folder.
 
     python benchmarks/prediction.py [--many 100000]
 
-Each is measured with the model that ships, on onnxruntime and on torch. The start is compared with `import torch` alone,
-the folder with Pillow alone opening and decoding the same files.
+The model is the one that ships, on onnxruntime and on torch. The time for one picture is compared with that of
+`import torch`, the rate for a folder with the rate at which Pillow decodes the same files.
 """
 
 import argparse
@@ -29,7 +29,7 @@ FOLDER = 10_000  # files
 
 
 def seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """Return the median time of some work after a first time."""
+    """Return the median time of `work` in seconds, after a first call to warm up."""
     work()
     taken = []
     for _ in range(repeats):

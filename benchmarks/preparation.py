@@ -1,12 +1,12 @@
-"""The accuracy on pages of several digits, and the effect of each constant of preprocessing and segmentation.
+"""Measure the accuracy on pages of several digits, and the effect of each constant of preprocessing and segmentation.
 
     python benchmarks/preparation.py [--count 50] [--val]
     python benchmarks/preparation.py --constants [--count 10]
 
-The pages of `pretraining.sheets` show digits of the 5,000 held-out training images of the model that ships; with
-`--val`, val images, which nothing is chosen by. A page counts where all its text is right. `--constants` halves and doubles each
-constant of `pictures` and `recognition` in turn and prints by how many points that changes the fraction of pages, and of
-the pictures of one digit that `pretraining.pages` simulates, that are right.
+The pages are simulated by `pretraining.sheets` with the 5,000 training images that were held out for the model that ships,
+or with `--val` with val images, by which no constant is chosen. A page is right if all its text is. `--constants` halves and
+doubles each constant of `pictures` and `recognition` in turn, and prints by how many percentage points that changes the
+accuracy on these pages, and on the pictures of one digit that `pretraining.pages` simulates.
 """
 
 import argparse
@@ -28,13 +28,8 @@ from pretraining import pages, sheets
 from pretraining.__main__ import CONFIG
 
 MODULES = (binarize, cleanup, segment, normalize, detection, classification)
-FIXED = {
-    "DIGIT_SIDE",
-    "CENTRE",
-    "BATCH",
-    "FRAME",
-    "MIN_CONTRAST",
-}  # MNIST's own, a matter of speed, or seen in two modules
+# Not varied: they are given by MNIST, affect only the speed, or are used in two modules.
+FIXED = {"DIGIT_SIDE", "CENTRE", "BATCH", "FRAME", "MIN_CONTRAST"}
 
 Labelled = list[tuple[Picture, str]]  # pictures and the text in each
 
@@ -67,13 +62,13 @@ def exact_pages(model: Model, samples: Labelled) -> float:
 
 
 def exact_digits(model: Model, samples: Labelled) -> float:
-    """Return the fraction of pictures of one digit that are read right, with no reason against it."""
+    """Return the fraction of pictures of one digit that are recognized correctly and not rejected."""
     found = classification.classify(model, [picture for picture, _ in samples])
     return float(np.mean([str(prediction.digit) == text for prediction, (_, text) in zip(found, samples, strict=True)]))
 
 
 def constants(module: ModuleType) -> dict[str, NDArray[np.float64]]:
-    """Return the numbers, or tuples of numbers, that a module names in capitals."""
+    """Return the constants of a module that are numbers or tuples of numbers."""
     named = {name: value for name, value in vars(module).items() if name.isupper() and name not in FIXED}
     return {name: np.array(value) for name, value in named.items() if isinstance(value, int | float | tuple)}
 
@@ -81,7 +76,7 @@ def constants(module: ModuleType) -> dict[str, NDArray[np.float64]]:
 def vary(
     model: Model, samples: Labelled, measure: Callable[[Model, Labelled], float], modules: Sequence[ModuleType]
 ) -> None:
-    """Print by how many points `measure` changes when a constant is halved, and doubled."""
+    """Print by how many percentage points `measure` changes when a constant is halved, and doubled."""
     usual = measure(model, samples)
     print(f"{measure.__name__}, {len(samples)} pictures: {100 * usual:.1f} %\n{'':32}{'halved':>8}{'doubled':>9}")
     for module in modules:
@@ -101,10 +96,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=50, help="pictures of each condition")
     parser.add_argument(
-        "--condition", action="append", choices=list(sheets.CONDITIONS), help="only this; again for more"
+        "--condition", action="append", choices=list(sheets.CONDITIONS), help="only this one; can be repeated"
     )
     parser.add_argument("--constants", action="store_true", help="vary the constants instead")
-    parser.add_argument("--val", action="store_true", help="digits of the val images")
+    parser.add_argument("--val", action="store_true", help="use digits of the val images")
     parser.add_argument("--seed", type=int, default=2026)
     arguments = parser.parse_args()
     mnist_files.repair(DATA_DIR)

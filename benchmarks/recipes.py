@@ -1,9 +1,9 @@
-"""The accuracy and the time of the recipes in docs/benchmarks.md: `mnist train` over several seeds.
+"""Measure the accuracy and the time of the recipes in docs/benchmarks.md, by `mnist train` with several seeds.
 
     python benchmarks/recipes.py [RECIPE...] [--seeds N]
 
-The time is that of the whole process, from the command to its end, and is also given as a ratio to ten epochs of the loop
-of the PyTorch course notes that this program follows, timed first on the same machine. Accuracies are means over the seeds.
+Accuracies are means over the seeds. Times are those of the whole process, also as a ratio to the time of ten epochs of the
+training loop in the PyTorch course notes that this program follows, which is measured first.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The throughput, the latency and the memory of `mnist serve`.
+"""Measure the throughput, the latency and the memory of `mnist serve`.
 
     python benchmarks/service.py [--requests 100000] [--seconds 10]
 
@@ -43,7 +43,7 @@ class Load:
     taken: list[float] = field(default_factory=list)  # seconds, of the pictures with a result
 
     def row(self, seconds: float) -> str:
-        """Return the figures of a run that took so long."""
+        """Return the row of a table for a run of so many seconds."""
         refused = self.statuses[503]
         others = sum(count for status, count in self.statuses.items() if status not in (200, 503))
         half, almost_all = statistics.quantiles(self.taken, n=100)[49::49]
@@ -51,7 +51,7 @@ class Load:
 
 
 def draw(folder: Path) -> list[bytes]:
-    """Return val digits as the PNG files of a drawing."""
+    """Return drawings of val digits as PNG files."""
     mnist_files.repair(folder)
     pictures = []
     for digit in dataset.load(folder, "val").images[:PICTURES, 0].numpy():
@@ -80,7 +80,7 @@ def serving(log: Path) -> Iterator[tuple[int, int]]:
 
 
 async def send(port: int, requests: Iterator[bytes], load: Load, until: float) -> None:
-    """Send one request after the other over one connection, until a time or the last of them."""
+    """Send one request after the other over one connection, until the time `until` or the end of the requests."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for request in requests:
         start = time.perf_counter()
@@ -95,13 +95,13 @@ async def send(port: int, requests: Iterator[bytes], load: Load, until: float) -
         if status == 200:
             load.taken.append(time.perf_counter() - start)
         elif status == 503:
-            await asyncio.sleep(0.1)  # less than the Retry-After of a second, so that the pressure stays
+            await asyncio.sleep(0.1)  # less than the Retry-After of a second, to keep up the load
     writer.close()
     await writer.wait_closed()
 
 
 async def run(port: int, requests: Iterator[bytes], connections: int, seconds: float) -> Load:
-    """Keep so many connections busy for so long, or until there are no more requests."""
+    """Keep `connections` busy for some seconds, or until there are no more requests."""
     load = Load()
     until = time.perf_counter() + seconds
     await asyncio.gather(*(send(port, requests, load, until) for _ in range(connections)))
@@ -115,13 +115,13 @@ def processes(server: int) -> list[int]:
 
 
 def memory(server: int) -> float:
-    """Return the memory that all processes of the server have now, in MB; what they share is counted once."""
+    """Return the memory of all processes of the server in MB; shared pages are counted once."""
     rolls = [Path(f"/proc/{process}/smaps_rollup").read_text() for process in processes(server)]
     return sum(int(re.search(r"^Pss: +(\d+) kB", roll, re.MULTILINE)[1]) for roll in rolls) / 1024
 
 
-def computed(server: int) -> float:
-    """Return the CPU time of the server until now, over all cores, in seconds."""
+def cpu_seconds(server: int) -> float:
+    """Return the CPU time of all processes of the server until now."""
     fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes(server)]
     return sum(int(user) + int(system) for *_, user, system in (some[:13] for some in fields)) / os.sysconf(
         "SC_CLK_TCK"
@@ -131,9 +131,13 @@ def computed(server: int) -> float:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--requests", type=int, default=100_000, help="requests over which the memory is watched")
+    parser.add_argument(
+        "--requests", type=int, default=100_000, help="number of requests after which the memory is measured again"
+    )
     parser.add_argument("--seconds", type=float, default=10, help="time for each number of connections")
-    parser.add_argument("--connections", type=int, action="append", help="only so many; again for more")
+    parser.add_argument(
+        "--connections", type=int, action="append", help="only this number of connections; can be repeated"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: "
@@ -145,12 +149,12 @@ def main() -> None:
             )
             asyncio.run(run(port, itertools.cycle(requests), 8, 2))  # to warm up
             for connections in arguments.connections or CONNECTIONS:
-                start, before, before_us = time.perf_counter(), computed(process), time.process_time()
+                start, before, before_us = time.perf_counter(), cpu_seconds(process), time.process_time()
                 load = asyncio.run(run(port, itertools.cycle(requests), connections, arguments.seconds))
-                taken, answers = time.perf_counter() - start, len(load.taken)
-                theirs, ours = computed(process) - before, time.process_time() - before_us
+                taken, results = time.perf_counter() - start, len(load.taken)
+                theirs, ours = cpu_seconds(process) - before, time.process_time() - before_us
                 print(
-                    f"{connections:11,} {load.row(taken)} {1e3 * theirs / answers:26.2f} {1e3 * ours / answers:15.2f}"
+                    f"{connections:11,} {load.row(taken)} {1e3 * theirs / results:26.2f} {1e3 * ours / results:15.2f}"
                 )
             if arguments.requests:
                 before = memory(process)

@@ -1,10 +1,10 @@
-"""How well digits are grouped into numbers, and what each constant of `recognition.numbers` is good for.
+"""Measure how well digits are grouped into numbers, and the effect of each constant of `recognition.numbers`.
 
     python benchmarks/spacing.py [--count 2000]
 
-Lines are simulated as boxes alone, no model reads them: their widths and heights are those of the 5,000 training images that the
-model that ships did not learn from, the gaps between them those of six kinds of lines. A line counts where all its numbers are
-right. Then each constant is halved and doubled in turn.
+A simulated line is a list of boxes, without pictures and without a model. The boxes have the widths and heights of digits in
+the 5,000 training images that were held out for the model that ships, and the gaps of one of six kinds of lines. A line is
+right if all its numbers are. Then each constant is halved and doubled in turn.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def in_cells(counts: list[int], widths: Widths, rng: Rng, space: float) -> Writt
 
 
 def some(rng: Rng, numbers: tuple[int, int], digits: tuple[int, int]) -> list[int]:
-    """Return how many digits each of some numbers has."""
+    """Return random numbers of digits, between the two `digits`, for a random count of numbers, between the two `numbers`."""
     return rng.integers(*digits, rng.integers(*numbers), endpoint=True).tolist()
 
 
@@ -65,7 +65,7 @@ KINDS: dict[str, Callable[[Widths, Rng], Written]] = {
 
 
 def is_right(line: Written, rng: Rng) -> bool:
-    """Return whether a line is grouped into the numbers that it was drawn from."""
+    """Return whether a line is grouped into the numbers that were written."""
     counts, lefts, widths = line
     heights = HEIGHT * rng.uniform(0.85, 1.15, len(lefts))
     boxes = np.stack([HEIGHT * lefts, np.zeros(len(lefts)), heights * widths, heights], axis=1).round().astype(int)
@@ -80,7 +80,7 @@ def measure(widths: Widths, count: int) -> list[float]:
 
 
 def main() -> None:
-    """Print the fraction of each kind, and by how many points each constant changes it."""
+    """Print the fraction of right lines of each kind, and its change in percentage points with each constant."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=2_000, help="lines of each kind")
     count = parser.parse_args().count

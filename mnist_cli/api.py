@@ -201,9 +201,9 @@ def train(
     reporter: "Callable[[Run, Trainer], Reporter] | None" = None,
     **options: Unpack[TrainOptions],
 ) -> TrainingResult:
-    """Train a classifier and save it after every epoch, as `mnist train` does; `options` are the hyperparameters, fields of TrainConfig.
+    """Train a classifier and save it after every epoch, as `mnist train` does.
 
-    Nothing is printed unless a `reporter` does; also without one, curves and tables are written to the run's folder.
+    `options` are the hyperparameters, the fields of TrainConfig. Nothing is printed unless a `reporter` does; also without one, curves and tables are written to the run's folder.
     Ctrl-C and SIGTERM save the run before they end it. Of the processes that torchrun started, only the first one writes,
     and each returns the result.
 

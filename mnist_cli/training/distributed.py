@@ -115,8 +115,9 @@ def joined(device: torch.device) -> Iterator[Group]:
     """Join the process group of torchrun, if there is one, in a `with` block.
 
     The backend is nccl on CUDA, else gloo. At the end each process waits for the others, unless an error ends the block,
-    and the communication threads are stopped: one that releases a tensor while Python shuts down would abort the process. Nothing may keep the process group alive beyond the block, as DistributedDataParallel would. A Ctrl-C that
-    ends the block ends the process: with an exchange under way, the threads could not be ended before TIMEOUT.
+    and the communication threads are stopped: one that releases a tensor while Python shuts down would abort the process.
+    Nothing may keep the process group alive beyond the block, as DistributedDataParallel would. A Ctrl-C that ends the block
+    ends the process: with an exchange under way, the threads could not be ended before TIMEOUT.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
