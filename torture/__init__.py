@@ -1,7 +1,7 @@
 """Robustness trials: faults, concurrent programs, and untrusted files. `make torture` runs all of them.
 
-A trial is one fault or one input. Each kind of trials is a function of how many, a seed and an empty folder, that yields
-for each trial None, or a sentence with what failed and how to repeat it. The tests run a few of each.
+A trial is one fault or one input. Each kind of trial is a generator function that takes the number of trials, a seed and an
+empty folder. For each trial it yields None, or a sentence with the failure and how to repeat it. The tests run a few of each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ Case = TypeVar("Case")
 
 
 class Skipped(Exception):  # noqa: N818  (not an error)
-    """A kind of trials that is not possible here, and why."""
+    """Raised, with the reason, when a kind of trial is not possible on this machine."""
 
 
 @dataclass(frozen=True)
@@ -28,5 +28,5 @@ class Kind:
 
 
 def spread(cases: Sequence[Case], count: int) -> list[tuple[int, Case]]:
-    """Return about `count` of a list of cases, or all if there are no more, with their numbers in it."""
+    """Return about `count` of the cases, evenly spaced, or all if there are fewer, each with its index."""
     return list(enumerate(cases))[:: max(1, len(cases) // count)]

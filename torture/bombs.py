@@ -25,7 +25,7 @@ FILE = Limit(seconds=2, memory=200_000_000)
 PICTURE = Limit(seconds=5, memory=500_000_000)
 PAGE = Limit(seconds=10, memory=700_000_000)  # of which all digits are to be found
 
-# Pieces of pickles: containers, references, names, numbers that never end.
+# Opcodes of pickles: containers, references, names, incomplete numbers.
 PIECES = (
     b"}", b"]", b")", b"(", b"N", b"\x85", b"\x86", b"a", b"s", b"t", b"u", b"e", b"q\0", b"h\0", b"}q\0", b"]q\1", b"h\1", b"h\1h\1\x86",
     b"K\1", b"G" + bytes(8), b"X\4\0\0\0name", b"X\xff\xff\xff\x7f", b"\x8f", b"\x8b\0\xff\xff\0", b"0", b"2", b"ccollections\nOrderedDict\n", b"R",
@@ -43,7 +43,7 @@ def pickled(generator: random.Random) -> bytes:
 
 
 def ambiguous(generator: random.Random) -> bytes:
-    """Return two checkpoints in one file, or one with something before, between or behind its parts."""
+    """Return two checkpoints in one file, or one with other bytes before, between or after its parts."""
     one, other = good("linear"), good("mlp")
     place = generator.randrange(len(one))
     end = one[-22:]
@@ -103,7 +103,7 @@ def node(generator: random.Random, number: int) -> object:
 
 
 def onnx(generator: random.Random) -> bytes:
-    """Return an ONNX file of allowed operators, put together at random."""
+    """Return an ONNX file of random allowed operators."""
     count = generator.choice((1, 2, 5, 300))
     weights = {
         "w": np.ones(generator.choice(((2_000, 1, 1, 1), (10, 784), (2_000, 1), (1, 2_000))), np.float32),
@@ -137,7 +137,7 @@ def check_onnx(seed: int, number: int, folder: Path) -> str | None:
 
 
 def tiff(generator: random.Random) -> bytes:
-    """Return a TIFF whose tags are any numbers."""
+    """Return a TIFF with random values of its tags."""
     numbers = (0, 1, 2, 16, 300, 10_000, 32_768, 10_000_000, (1 << 32) - 1)
     tags = (256, 257, 258, 259, 262, 273, 277, 278, 279, 322, 323, 324, 325)
     entries = [
@@ -151,7 +151,7 @@ def tiff(generator: random.Random) -> bytes:
 
 
 def jpeg(generator: random.Random) -> bytes:
-    """Return a JPEG that is drawn in many passes."""
+    """Return a progressive JPEG with many scans."""
     side = generator.choice((16, 400, 3_000))
     file = io.BytesIO()
     Image.effect_noise((side, side), 50).save(file, "JPEG", progressive=True, quality=5)
@@ -242,12 +242,12 @@ def costly_checkpoints(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def costly_onnx(count: int, seed: int, folder: Path) -> Outcomes:
-    """ONNX files of allowed operators, put together at random."""
+    """ONNX files of random allowed operators."""
     yield from check_all(check_onnx, count, seed, folder, FILE)
 
 
 def costly_pictures(count: int, seed: int, folder: Path) -> Outcomes:
-    """TIFFs of odd tags and JPEGs of many passes."""
+    """TIFFs with odd tags and JPEGs with many scans."""
     yield from check_all(check_picture, count, seed, folder, PICTURE)
 
 

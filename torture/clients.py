@@ -1,4 +1,4 @@
-"""Clients that do to the service everything that a client can do wrong, each from an address of its own."""
+"""Hostile clients of the service, each with one kind of misbehaviour."""
 
 import asyncio
 import io
@@ -11,9 +11,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw
 
-AGAIN = (
-    1.0  # seconds after which a connection that was ended is opened again: the client shares its cores with the service
-)
+AGAIN = 1.0  # seconds before an ended connection is opened again, since client and service share the cores
 PAUSE = 0.1  # seconds after a 503
 LARGE = 16 * 1024**2  # bytes, the largest picture that is read
 GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -23,11 +21,11 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True)
 class Client:
-    """One that keeps a number of connections busy, each with the same misdeed again and again."""
+    """A client that repeats the same misbehaviour on a number of connections."""
 
     name: str
     connections: int
-    misdeed: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
+    misbehave: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
 
     async def run(self, port: int, address: str) -> None:
         """Go on until cancelled."""
@@ -38,14 +36,14 @@ class Client:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
                 try:
-                    await self.misdeed(reader, writer)
+                    await self.misbehave(reader, writer)
                 finally:
                     writer.transport.abort()
             await asyncio.sleep(AGAIN)
 
 
 def post(body: bytes, query: str = "", kind: str = "image/png", size: int | None = None) -> bytes:
-    """Return a request with a picture, which announces its size or another one."""
+    """Return a request with a picture; its Content-Length is the size of the body, or `size`."""
     size = len(body) if size is None else size
     head = f"POST /api/predict{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n"
     return head.encode() + body
@@ -59,8 +57,8 @@ async def response(reader: asyncio.StreamReader) -> int:
     return int(head[9:12])
 
 
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
-    """Send a request on and on, as soon as the last one is answered."""
+async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+    """Send a request again and again, each time after the response to the last one."""
     while True:
         writer.write(request)
         await writer.drain()
@@ -148,39 +146,39 @@ async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def errors(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await ask(reader, writer, b"GET /" + os.urandom(8).hex().encode() * 500 + GET[12:])
+    await repeat(reader, writer, b"GET /" + os.urandom(8).hex().encode() * 500 + GET[12:])
 
 
 async def pages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await ask(reader, writer, post(blocks(), "?many=true"))
+    await repeat(reader, writer, post(blocks(), "?many=true"))
 
 
 async def slow_jpegs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await ask(reader, writer, post(scans(), kind="image/jpeg"))
+    await repeat(reader, writer, post(scans(), kind="image/jpeg"))
 
 
 async def large_pictures(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await ask(reader, writer, post(blank()))
+    await repeat(reader, writer, post(blank()))
 
 
 async def specks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await ask(reader, writer, post(squares()))
+    await repeat(reader, writer, post(squares()))
 
 
 async def forms(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n'
-    await ask(
+    await repeat(
         reader, writer, post((part + digit() + b"\r\n") * 100 + b"--b--\r\n", kind="multipart/form-data; boundary=b")
     )
 
 
 async def boundaries(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n' + b"\r\n--\r\n-" * 2_000_000
-    await ask(reader, writer, post(part + b"\r\n--b--\r\n", kind="multipart/form-data; boundary=b"))
+    await repeat(reader, writer, post(part + b"\r\n--b--\r\n", kind="multipart/form-data; boundary=b"))
 
 
 async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await ask(reader, writer, post(digit()))
+    await repeat(reader, writer, post(digit()))
 
 
 CLIENTS = [

@@ -1,4 +1,4 @@
-"""Two containers that share a folder: programs with one process id that write the same file at once."""
+"""Two containers that share a folder: programs with the same process id that write the same file at once."""
 
 import os
 import random
@@ -17,11 +17,11 @@ from torture.program import start
 
 SIZES = (0, 1, 4_096, 70_000, 3_000_000)
 SECONDS = 0.3  # of writing in a trial
-PROCESS_ID = 7  # in every container the first programs have the same few
+PROCESS_ID = 7  # the first programs of every container have the same ids
 
 
 def in_container(work: Callable[[], None]) -> Callable[[], None]:
-    """Return `work` done by a process that takes itself for the same one as the other."""
+    """Return `work` for a process whose `os.getpid` returns the same id as in the other container."""
 
     def run() -> None:
         os.getpid = lambda: PROCESS_ID
@@ -31,19 +31,19 @@ def in_container(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def whole(generator: random.Random) -> bytes:
-    """Return a file that tells its length and is of one byte, so that a mixture of two can be told."""
+    """Return a file with its length and one repeated byte, so that a mixture of two files can be detected."""
     size = generator.choice(SIZES)
     return struct.pack(">IB", size, fill := generator.randrange(256)) + bytes([fill]) * size
 
 
 def is_whole(content: bytes) -> bool:
-    """Return whether a file is one of these."""
+    """Return whether a file was made by `whole`."""
     size, fill = struct.unpack_from(">IB", content)
     return content[5:] == bytes([fill]) * size
 
 
 def replaced(place: Path, seed: str) -> str | None:
-    """Replace one file from two containers, and read it all the while."""
+    """Replace one file from two containers while it is read."""
     path = place / "file"
     path.write_bytes(whole(random.Random(seed)))
 

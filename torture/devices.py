@@ -1,4 +1,4 @@
-"""What is no file, or one without an end, in each place where the program reads a file."""
+"""Pipes, devices, folders, sockets and endless files wherever the program reads a file."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ SPARSE_BYTES = 4 << 40
 
 
 def sparse(path: Path) -> None:
-    """Make a file of four terabytes that takes no room; where the disk has no such files it is a smaller one."""
+    """Make a sparse file of four terabytes, or a smaller one if the file system does not support that size."""
     with path.open("wb") as file:
         for size in (SPARSE_BYTES, SPARSE_BYTES >> 8):
             try:
@@ -33,7 +33,7 @@ def bind(path: Path) -> None:
     """Make a socket."""
     with socket.socket(socket.AF_UNIX) as ours:
         directory = os.open(path.parent, os.O_RDONLY)
-        ours.bind(f"/proc/self/fd/{directory}/{path.name}")  # a whole path may be too long for one
+        ours.bind(f"/proc/self/fd/{directory}/{path.name}")  # the whole path may be too long for a socket
         os.close(directory)
 
 
@@ -59,7 +59,7 @@ def in_table(path: Path) -> object:
 
 
 def as_mnist(path: Path) -> object:
-    """Use the folder of a file as MNIST's, which has to leave it as it is."""
+    """Use the file as one of MNIST's; it must not be changed."""
     data_dir = path.parent
     raw = mnist_files.raw_dir(data_dir)
     raw.mkdir(parents=True)
@@ -82,7 +82,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
         lambda path: mnist_files.install_from_folder(mnist_files.VAL_LABELS, path.parent / "data", path.parent),
     ),
 }
-# Where these do no harm: what is not there, or empty, is made anew.
+# Not errors: a missing or empty file is created.
 HARMLESS = {
     ("a configuration", "an empty file"),
     ("a table to write to", "an empty file"),
@@ -93,7 +93,7 @@ CASES = [(reader, made) for reader in READERS for made in MADE]
 
 
 def check_case(seed: int, number: int, folder: Path) -> str | None:
-    """Read one of these where another file should be: it is refused in a sentence, and is there as it was."""
+    """Read one of MADE instead of a file: it is refused in one sentence."""
     reader, made = CASES[number % len(CASES)]
     name, read = READERS[reader]
     place = Path(tempfile.mkdtemp(dir=folder))
@@ -107,5 +107,5 @@ def check_case(seed: int, number: int, folder: Path) -> str | None:
 
 
 def devices(count: int, seed: int, folder: Path) -> Outcomes:
-    """Pipes, devices, folders and sparse files as what else is read."""
+    """Pipes, devices, folders and sparse files as tables, pictures, configurations and models."""
     yield from check_all(check_case, min(count, len(CASES)), seed, folder, FILE)

@@ -1,4 +1,4 @@
-"""Trying things in a fresh interpreter, whose environment is another: what Python reads only once, when it starts."""
+"""Run trials in a new interpreter with other environment variables, which Python reads only when it starts."""
 
 import importlib
 import json
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(kind: str, count: int, seed: int, folder: Path, environment: Mapping[str, str]) -> Outcomes:
-    """Yield the outcomes of `kind`, a function named as `module:function`, tried with these variables beside the others."""
+    """Yield the outcomes of `kind`, named as `module:function`, with these environment variables in addition."""
     command = [sys.executable, "-m", "torture.elsewhere", kind, str(count), str(seed), str(folder)]
     values = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=values, start_new_session=True) as process:
@@ -31,13 +31,13 @@ def run(kind: str, count: int, seed: int, folder: Path, environment: Mapping[str
 
 
 def main() -> None:
-    """Print an outcome a line, as JSON in ASCII whatever the encoding of the stream is."""
+    """Print one outcome per line, as ASCII JSON, independent of the encoding of the stream."""
     kind, count, seed, folder = sys.argv[1:]
     module, _, name = kind.partition(":")
-    answers = os.fdopen(os.dup(1), "wb")
+    stream = os.fdopen(os.dup(1), "wb")
     for outcome in getattr(importlib.import_module(module), name)(int(count), int(seed), Path(folder)):
-        answers.write(json.dumps(outcome).encode() + b"\n")
-        answers.flush()
+        stream.write(json.dumps(outcome).encode() + b"\n")
+        stream.flush()
 
 
 if __name__ == "__main__":

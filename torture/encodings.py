@@ -1,4 +1,4 @@
-"""Names that are no text, or steer a terminal, through every command that prints or writes names, in odd encodings."""
+"""File names that are not valid text or have control characters, in every command that prints them, in odd encodings."""
 
 import csv
 import io
@@ -39,8 +39,8 @@ PIECES = [
     "\u202e".encode(), "\u2066".encode(), "\u200f".encode(), "\u200b".encode(), "\u2028".encode(), "\ufeff".encode(), "\ufffe".encode(),
 ]  # fmt: skip
 MAX_NAME_BYTES = 120  # so that endings and numbers can be added
-# What moves a cursor, sets a title or turns text around; of escapes, a terminal is sent colours and those of a bar.
-STEERING = re.compile(
+# Characters that move the cursor, set the title or reverse text; allowed escapes are colours and those of a progress bar.
+CONTROL = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]|\x1b(?!\\[[0-9;?]*[mKAhlG])"
 )
 
@@ -151,11 +151,11 @@ def redirected(folder: Path, arguments: list[object]) -> tuple[int, bytes]:
 
 
 def find_fault(arguments: list[object], shown: bytes, encoding: str, is_terminal: bool, name: str) -> str | None:
-    """Say what is wrong with what a command wrote."""
+    """Return what is wrong with the output of a command, or None."""
     text = shown.decode(encoding, "replace")
     if "Traceback" in text or "Exception ignored" in text:
         return "it ended in a traceback"
-    if is_terminal and (found := STEERING.search(text.replace("\r\n", "\n"))):
+    if is_terminal and (found := CONTROL.search(text.replace("\r\n", "\n"))):
         return f"the terminal got {text[max(0, found.start() - 20) : found.end() + 9]!r}"
     if arguments[0] == "predict" and "--json" in arguments:
         paths = [json.loads(line)["path"] for line in text.splitlines() if line.startswith("{")]
@@ -171,7 +171,7 @@ def here(count: int, seed: int, folder: Path) -> Outcomes:
         generator = random.Random(f"{seed}/{number}")
         name = draw_name(generator)
         prepare, _, statuses = generator.choices(COMMANDS, [weight for _, weight, _ in COMMANDS])[0]
-        is_terminal = generator.random() < 0.5 and encoding != "utf-16"  # which no terminal shows
+        is_terminal = generator.random() < 0.5 and encoding != "utf-16"  # terminals do not support it
         with tempfile.TemporaryDirectory(dir=folder) as place:
             arguments = prepare(Path(place), name, generator)
             status, shown = (on_terminal if is_terminal else redirected)(Path(place), arguments)

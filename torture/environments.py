@@ -128,7 +128,7 @@ def _run_in_folder(name: str, folder: Path, data_dir: Path) -> str | None:
 
 
 def _clock_runs_backwards(folder: Path, data_dir: Path) -> str | None:
-    """Train while every look at the clock shows an hour earlier."""
+    """Train while each call of `time.time` returns an hour less."""
 
     def work() -> None:
         now = time.time()

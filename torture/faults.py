@@ -1,4 +1,4 @@
-"""Signals, and programs that work in one folder at the same time."""
+"""Signals, and several programs in the same folder at the same time."""
 
 import random
 import signal

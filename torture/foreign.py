@@ -1,4 +1,4 @@
-"""Folders of somebody's own data that are named as MNIST's: nothing in them is changed, and none of it is taken for MNIST."""
+"""Folders of the user's own data under the file names of MNIST: they are never changed, and never used as MNIST."""
 
 import gzip
 import hashlib
@@ -20,12 +20,12 @@ from torture.program import mnist
 from torture.workers import check_all
 
 VAL = mnist_files.SPLITS["val"]
-WHOLE_BYTES = 20_000_000  # a larger file is told by its size and time alone
+WHOLE_BYTES = 20_000_000  # a larger file is compared by its size and time only
 Fill = Callable[[Path, random.Random], object]
 
 
 def published(file: IdxFile) -> bytes:
-    """Return the file as it is published."""
+    """Return the content of the published file."""
     if file not in _published:
         _published[file] = mnist_files.read_bundled(file)
     return _published[file]
@@ -44,14 +44,14 @@ def idx(*shape: int, generator: random.Random) -> bytes:
 
 
 def corrected(content: bytes, generator: random.Random) -> bytes:
-    """Return a file with a few bytes that somebody has corrected."""
+    """Return a file in which the user has corrected a few bytes."""
     changed = bytearray(content)
     for _ in range(generator.choice((1, 10, 1_000))):
         changed[generator.randrange(16, len(changed))] ^= generator.randrange(1, 10)
     return bytes(changed)
 
 
-# What is in the place of one of MNIST's files and is somebody's own, so that it must not be replaced.
+# The user's own data under the name of one of MNIST's files, which must not be replaced.
 OWN: dict[str, Callable[[IdxFile, random.Random], bytes]] = {
     "inverted": lambda file, _: published(file)[:16] + bytes(255 - byte for byte in published(file)[16:]),
     "another of its shape": lambda file, generator: published(file)[:16] + generator.randbytes(file.size - 16),
@@ -64,7 +64,7 @@ OWN: dict[str, Callable[[IdxFile, random.Random], bytes]] = {
     "packed": lambda _, generator: gzip.compress(idx(9, 28, 28, generator=generator)),
     "a part, inverted": lambda file, _: published(file)[:16] + bytes(255 - byte for byte in published(file)[16:5_000]),
 }
-# What is provably a damaged copy of MNIST, and is replaced.
+# Corrupted copies of MNIST, which are replaced.
 DAMAGED: dict[str, Callable[[IdxFile, random.Random], bytes]] = {
     "cut off": lambda file, generator: published(file)[: generator.randrange(file.size)],
     "empty": lambda *_: b"",
@@ -76,7 +76,7 @@ DAMAGED: dict[str, Callable[[IdxFile, random.Random], bytes]] = {
 
 
 def layout(place: Path, file: IdxFile, generator: random.Random) -> Path:
-    """Return where a file lies: as torchvision has it, as Fashion-MNIST has it there, or in the folder itself."""
+    """Return a path for a file: in torchvision's layout, in that of Fashion-MNIST, or in the folder itself."""
     return generator.choice(
         (
             mnist_files.raw_dir(place) / file.name,
@@ -89,7 +89,7 @@ def layout(place: Path, file: IdxFile, generator: random.Random) -> Path:
 
 
 def fill(place: Path, generator: random.Random) -> bool:
-    """Fill a folder with somebody's data, and return whether it may be used: then it holds MNIST alone, or damaged."""
+    """Fill a folder, and return whether it may be used: it may if it has corrupted copies of MNIST and nothing else."""
     if generator.random() < 0.15:
         _fill_with_other_things(place, generator)
         return False
@@ -123,7 +123,7 @@ def _fill_with_other_things(place: Path, generator: random.Random) -> None:
 
 
 def snapshot(place: Path) -> dict[str, object]:
-    """Return all that is in a folder: names, kinds, times and content."""
+    """Return the content of a folder: names, kinds, times and hashes."""
     return {str(path.relative_to(place)): _facts(path) for path in sorted(place.rglob("*"))}
 
 
@@ -138,7 +138,7 @@ def _facts(path: Path) -> object:
 
 
 def check_folder(seed: int, number: int, folder: Path) -> str | None:
-    """Use such a folder as MNIST's: it is left as it was unless it is a damaged MNIST, which is mended."""
+    """Use such a folder as `data_dir`: a corrupted MNIST is repaired, and any other folder is not changed."""
     generator = random.Random(f"{seed}/{number}")
     place = Path(tempfile.mkdtemp(dir=folder))
     may_be_used = fill(place, generator)

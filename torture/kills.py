@@ -33,7 +33,7 @@ def kill(started: Started, generator: random.Random, whole: float) -> None:
 
 
 def timed(work: Callable[[], Started]) -> float:
-    """Return how many seconds a command takes without a kill."""
+    """Return the seconds that a command takes when it is not killed."""
     begin = time.perf_counter()
     if fault := work().fault(0):
         raise RuntimeError(fault)
@@ -59,7 +59,7 @@ def training(count: int, seed: int, folder: Path) -> Outcomes:
         if fault is None:
             reached = checkpoints.load(last).model.state_dict()
             same = all(torch.equal(reached[key], tensor) for key, tensor in expected.items())
-            fault = None if same else "it went on to other weights"
+            fault = None if same else "its final weights differ"
         yield fault and f"kill {number} of seed {seed}: {fault}"
 
 
@@ -112,12 +112,12 @@ def downloads(count: int, seed: int, folder: Path) -> Outcomes:
             server.ranges.clear()
             begun = [path for path in (mnist_files.part_path(target, file) for file in files) if path.exists()]
             for path in target.rglob(".*.tmp"):
-                os.utime(path, (0, 0))  # as if an hour had gone by, after which it is surely nobody's
+                os.utime(path, (0, 0))  # as if it were old, so that it is removed as abandoned
             sizes = {file.archive_size for file in files}
             is_begun = any(path.stat().st_size > 0 and path.stat().st_size not in sizes for path in begun)
             fault = _torn(target, files) or download(target).fault(0)
             if fault is None and is_begun and not any(server.ranges):
-                fault = "it began anew"
+                fault = "it started from the beginning"
             if fault is None and (left := [path.name for path in target.rglob("*") if "." in path.name]):
                 fault = f"it left {left}"
             yield fault and f"kill {number} of seed {seed}: {fault}"

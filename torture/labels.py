@@ -1,4 +1,4 @@
-"""Tables of labelled pictures: `labels.csv` as spreadsheets and editors write it, and as nobody should."""
+"""Tables of labelled pictures: `labels.csv` as spreadsheets and editors write it, and with invalid content."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from torture.pictures import drawn
 from torture.workers import check_all
 
 PICTURES = ("a.png", "b c.png", "数字.png", "sub/d.png", "comma,semi;colon.png", 'quo"te.png', "=1+1.png", "e.txt")
-# Rows that cannot be used, whatever stands around them.
+# Rows for which a table is refused.
 REFUSED: list[tuple[str, ...]] = [
     ("../outside.png", "7"), ("sub/../../outside.png", "7"), ("/etc/passwd", "1"), ("gone.png", "1"), ("a.png", "10"), ("a.png", "-1"),
     ("a.png", ""), ("a.png",), ("a.png", "7", "x"), ("a.png", "\u0667"), ("a.png", "7.0"), ("a.png", "seven"), ("7", "a.png"), ("", "7"),
@@ -29,7 +29,7 @@ HUGE_BYTES = 9_000_000
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of pictures, with things in it that are none, and a picture outside of it."""
+    """Make a folder with pictures and with files that are not, and a picture outside it."""
     for name in PICTURES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         drawn("RGB").save(folder / name, "PNG")
@@ -40,7 +40,7 @@ def make_folder(folder: Path) -> None:
 
 
 def draw_table(generator: random.Random) -> tuple[bytes, list[int] | None]:
-    """Return a table in one of the ways to write it, and its digits, or None when it has a row that cannot be used."""
+    """Return a table in a random dialect, and its digits, or None when it has a row for which it is refused."""
     rows: list[tuple[str, ...]] = [
         (generator.choice(PICTURES), str(generator.randrange(10))) for _ in range(generator.randrange(7))
     ]
@@ -85,7 +85,7 @@ def check_table(seed: int, number: int, folder: Path) -> str | None:
 
 
 def _load(place: Path) -> list[int] | str | None:
-    """Return the digits of a table, None when it is refused in a sentence, or what is wrong with the sentence."""
+    """Return the digits of a table, None when it is refused in one sentence, or what is wrong with the sentence."""
     try:
         frames, digits = labelled_pictures.load(place)
     except DataError as error:
@@ -96,18 +96,21 @@ def _load(place: Path) -> list[int] | str | None:
 
 
 def _add(place: Path, before: list[int] | None, content: bytes, is_whole: bool) -> str | None:
-    """Add a row, and see that those of before are there and that a table of another kind is as it was."""
+    """Add a row: the earlier rows are kept, and a table that is refused is not changed."""
     try:
         corrections = labelled_pictures.Corrections(place)
         added = corrections.add(decode.read(place / "a.png"), 3)
     except DataError:
         is_same = (place / "labels.csv").read_bytes() == content
-        return None if is_same and before is None else f"{content[:300]!r} was refused, and now read or another"
+        return (
+            None
+            if is_same and before is None
+            else f"{content[:300]!r} was refused, but is not the same any more or was readable before"
+        )
     after = _load(place)
     added.unlink()
-    if (
-        before is not None and after != [*before, 3] and (is_whole or after != [*before[:-1], 3])
-    ):  # half a row is cut off
+    # A row that is incomplete at the end of a corrupted table may be removed.
+    if before is not None and after != [*before, 3] and (is_whole or after != [*before[:-1], 3]):
         return f"{content[:300]!r} with a row more was read as {after}, expected {[*before, 3]}"
     return after if isinstance(after, str) else None
 

@@ -1,4 +1,4 @@
-"""Machines with few cores: affinity, quotas of containers, and what people set OMP_NUM_THREADS to."""
+"""Machines with few cores: affinity, CPU quotas of containers, and odd values of OMP_NUM_THREADS."""
 
 import math
 import os
@@ -20,19 +20,19 @@ ASKED = (
     None, "", " ", "1", "2", "3", "0", "-1", "1,2", ",", "4,4,4", "999999", "99999999999999999999", "9" * 5_000, "1.5", "1e3", "0x2", "x",
     "\u0662", "\u00b2", "\uff12", " 2 ", "2;3", "true", "$(nproc)", "1 2",
 )  # fmt: skip
-MEANT = {"1": 1, "2": 2, "3": 3, "1,2": 1, "4,4,4": 4, " 2 ": 2}  # the others limit nothing
-# A program that takes the cores that it is told and becomes the one behind them.
+MEANT = {"1": 1, "2": 2, "3": 3, "1,2": 1, "4,4,4": 4, " 2 ": 2}  # the others set no limit
+# A program that sets its affinity to the cores in its first argument and executes the others.
 ON_CORES = (
     "import os, sys; os.sched_setaffinity(0, map(int, sys.argv[1].split(','))); "
     "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
 )
 PERIODS = (100_000, 50_000, 1_000)
 ODD = ("", "max", "max max", "-1", "x y", "0 0", "100000 0", "9" * 5_000 + " 1", "200000", "\0", "1e5 1e5", "nan 1")
-MORE_THREADS = 40  # than the cores to use: those of the libraries that are no workers
+MORE_THREADS = 40  # in addition to those that compute: other threads of the libraries
 
 
 def draw_tree(root: Path, generator: random.Random) -> float:
-    """Write control groups of version 1 or 2 below a folder, and return the tightest quota that they state, in cores."""
+    """Write control groups of version 1 or 2 below a folder, and return the lowest of their quotas, in cores."""
     depth = generator.randrange(4)
     group = "/".join(f"g{level}" for level in range(depth))
     is_second = generator.random() < 0.6
@@ -63,7 +63,7 @@ def draw_tree(root: Path, generator: random.Random) -> float:
 
 
 def check_cores(seed: int, number: int, folder: Path) -> str | None:
-    """Count the cores of a machine: at least 1, and what the tightest limit leaves."""
+    """Count the cores of a machine: the lowest of the limits, but at least 1."""
     generator = random.Random(f"{seed}/{number}")
     root = Path(tempfile.mkdtemp(dir=folder))
     quota = draw_tree(root, generator)
@@ -86,7 +86,7 @@ def counted(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def programs(count: int, seed: int, folder: Path) -> Outcomes:
-    """Start the program with odd numbers of threads and on some of the cores: it ends, and starts no thread too many."""
+    """Run the program with odd OMP_NUM_THREADS and on some of the cores: it succeeds, with no more threads than allowed."""
     drawn("RGB").save(folder / "seven.png")
     for number in range(count):
         generator = random.Random(f"{seed}/{number}")
@@ -102,7 +102,7 @@ def programs(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def _watch(command: list[str], environment: dict[str, str], folder: Path, allowed: int) -> str | None:
-    """Run a command on as many cores as are `allowed` and say what was wrong with it."""
+    """Run a command that may use `allowed` cores, and return what was wrong with it."""
     most = 0
     with subprocess.Popen(
         command,

@@ -15,14 +15,13 @@ from typing import Any, Self
 from mnist_cli.datasets import mirrors, mnist_files
 from torture import Outcomes, spread
 
-TIMEOUT = 1.0  # seconds, as `mirrors` has 10 of
-PATIENCE = 2.0  # seconds, as `mirrors` has 20 of
+TIMEOUT = 1.0  # seconds, instead of the 10 of `mirrors.TIMEOUT_SECONDS`
+GRACE = 2.0  # seconds, instead of the 20 of `mirrors.GRACE_SECONDS`
 SLOW_CHUNK, SLOW_PAUSE = 100_000, 0.01  # bytes, and seconds between them
-TRIES = 2  # with nothing there yet, and with half an archive
 
 
 class Server(ThreadingHTTPServer):
-    """Answers every request as `answer` says."""
+    """Responds to every request by calling `answer`."""
 
     daemon_threads = True
 
@@ -44,7 +43,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent: clients leave."""
+        """Print nothing: clients may disconnect."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -55,11 +54,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.answer(self)
 
     def log_message(self, *_: object) -> None:
-        """Stay silent."""
+        """Print nothing."""
 
     @property
     def start(self) -> int:
-        """The byte from which the client wants the rest."""
+        """The first byte of the requested range."""
         return int((self.headers["Range"] or "bytes=0-")[6:-1])
 
     def send(self, body: bytes, status: int = 200, **headers: object) -> None:
@@ -108,7 +107,7 @@ ARCHIVES: dict[str, bytes] = {}
 
 
 def archives(folder: Path) -> list[mnist_files.IdxFile]:
-    """Return the two val files as if the archives packed here were the published ones."""
+    """Pack the two val files, and return them with the sizes and checksums of these archives."""
     files = []
     for file in (mnist_files.VAL_IMAGES, mnist_files.VAL_LABELS):
         mnist_files.install_bundled(file, folder / "source")
@@ -214,16 +213,16 @@ WORKING = {
 
 
 def hostile(count: int, seed: int, folder: Path) -> Outcomes:
-    """Download from every one of them, with nothing there and with half an archive, and end in time."""
+    """Download from mirrors with each of FAULTS, from nothing and from half an archive: it ends in time."""
     shortened = {
         "TIMEOUT_SECONDS": TIMEOUT,
-        "GRACE_SECONDS": PATIENCE,
+        "GRACE_SECONDS": GRACE,
         "FIRST_PAUSE_SECONDS": 0.01,
         "MAX_PAUSE_SECONDS": 1.0,
     }
     before = {name: getattr(mirrors, name) for name in shortened}
     vars(mirrors).update(shortened)
-    longest = mirrors.ATTEMPTS * (PATIENCE + TIMEOUT + 1) + 5
+    longest = mirrors.ATTEMPTS * (GRACE + TIMEOUT + 1) + 5
     file = archives(folder)[1]
     try:
         trials = [(name, half) for name in FAULTS for half in (False, True)]

@@ -13,7 +13,7 @@ from torture import Outcomes
 from torture.pictures import drawn
 from torture.program import mnist, unpacked
 
-# The extremes of what has no choices, as far as they end in time; the others come from the program itself.
+# Extreme values of the options without choices, if they do not take too long; the choices come from the program itself.
 VALUES: dict[str, list[str]] = {
     "--hidden": ["1", "16", "3,5", "8,8,8,8,8,8,8,8"],
     "--dropout": ["0", "0.999999"],
@@ -43,7 +43,7 @@ CHOICES = {
     f"--{field.name.replace('_', '-')}": get_args(field.type) for field in fields(TrainConfig) if field.name != "hidden"
 }
 CHOICES["--preset"] = get_args(Preset)
-# What needs minutes, another machine, or a network, and what is the same for every combination.
+# Options that take minutes or need another machine or a network, and those that are the same for all combinations.
 LEFT_OUT = {
     "--compile",
     "--data-dir",
@@ -77,7 +77,7 @@ def draw(name: str, generator: random.Random) -> list[str]:
 
 
 def files(name: str, generator: random.Random) -> list[str]:
-    """Return what a command is about, where that has to be named."""
+    """Return the arguments of a command that are not options."""
     return {
         "predict": ["seven.png", "seven.png"],
         "evaluate": ["pretrained"] * generator.choice((1, 2)),

@@ -24,7 +24,7 @@ from torture.mutations import mutate
 from torture.workers import check_all
 
 SUFFIXES = (".png", ".jpg", ".gif", ".tif", ".webp", ".bmp", ".ppm", "", ".txt")
-MANY = 4  # of so many pictures one is read for all its digits
+MANY = 4  # one in so many pictures is searched for all its digits
 
 # The supported formats, in the modes and with the options in which they are commonly written.
 WRITTEN: list[tuple[str, str, dict[str, Any]]] = [
@@ -98,7 +98,9 @@ def read(path: Path, many: bool) -> str | None:
         return None if all(x >= 0 and y >= 0 for x, y in corners) else f"there are digits at {corners}"
     (prediction,) = classification.classify(model(), [picture])
     right = abs(sum(prediction.probabilities) - 1) < 1e-3
-    return None if right and (prediction.digit is None) == bool(prediction.reason) else f"it says {prediction}"
+    return (
+        None if right and (prediction.digit is None) == bool(prediction.reason) else f"its prediction is {prediction}"
+    )
 
 
 def check_damaged(seed: int, number: int, folder: Path) -> str | None:

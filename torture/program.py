@@ -1,4 +1,4 @@
-"""Running the program, each time in a process of its own that begins with everything imported."""
+"""Run the program in new processes, forked from this one so that everything is imported already."""
 
 import multiprocessing
 import os
@@ -22,14 +22,14 @@ TINY = ("--model", "mlp", "--hidden", "16", "--train-size", "2000", "--device", 
 
 @dataclass
 class Started:
-    """A process and what it says."""
+    """A process and its output."""
 
     process: ForkProcess
     said: Path  # both streams
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        assert self.process.pid  # of nobody, os.kill would mean ourselves
+        assert self.process.pid  # os.kill(0, ...) would signal our own process group
         os.kill(self.process.pid, number)
 
     def end(self) -> int:
@@ -42,7 +42,7 @@ class Started:
         return self.process.exitcode
 
     def fault(self, *expected: int) -> str | None:
-        """Wait for the end and say what was wrong with it."""
+        """Wait for the end and return what was wrong with it, or None."""
         status, text = self.end(), self.said.read_text(errors="replace")
         if status not in expected or "Traceback" in text:
             return f"exit status {status}, expected {' or '.join(map(str, expected))}: {text[-600:]!r}"
@@ -56,9 +56,9 @@ def start(work: Callable[[], object], folder: Path, said: Path | None = None) ->
 
 
 def fork(work: Callable[..., object], *arguments: object) -> ForkProcess:
-    """Run `work` in a copy of this process, which has everything imported."""
+    """Run `work` in a fork of this process, which has everything imported."""
     process = multiprocessing.get_context("fork").Process(target=work, args=arguments, daemon=True)
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # that threads are not copied
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # about threads, which are not copied
         process.start()
     return process
 
@@ -78,7 +78,7 @@ def _run(work: Callable[[], object], folder: Path, said: Path) -> None:
     output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    # As Python opened them: with the encoding that the environment asks for, and what is done where that has no character.
+    # As Python opened them: with the encoding and the error handler of the environment.
     for number, name in ((1, "stdout"), (2, "stderr")):
         before = getattr(sys, f"__{name}__")
         setattr(sys, name, os.fdopen(number, "w", encoding=before.encoding, errors=before.errors, closefd=False))

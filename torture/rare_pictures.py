@@ -1,4 +1,4 @@
-"""HEIC and AVIF of odd sizes, lying about them, and damaged."""
+"""HEIC and AVIF files: of odd sizes, with false sizes in their headers, and corrupted."""
 
 import functools
 import importlib
@@ -32,7 +32,7 @@ def written(name: Name, mode: str, width: int, height: int) -> bytes:
 
 
 def check_picture(seed: int, number: int, folder: Path) -> str | None:
-    """Read such a picture, as it is, with other numbers for its size, or damaged."""
+    """Read such a picture: unchanged, with a false size in its header, or corrupted."""
     generator = random.Random(f"{seed}/{number}")
     name = generator.choice([name for name in NAMES if rare_formats.is_readable(name)])
     width, height = generator.choice(SIDES), generator.choice(SIDES)

@@ -1,6 +1,6 @@
-/* Loaded before all other libraries (LD_PRELOAD), it writes down whom a process and its children ask for or connect to,
-   also from native code, and refuses whatever is not this machine. A line of the file that RECORDER_LOG names is
-   `look-up NAME` or `connection ADDRESS`. What calls the kernel without the C library is not seen. */
+/* Loaded before all other libraries (LD_PRELOAD), it records the host names and addresses that a process and its children
+   look up or connect to, also from native code, and blocks them unless they are of this machine. A line of the file
+   RECORDER_LOG is `look-up NAME` or `connection ADDRESS`. System calls without the C library are not seen. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,7 +24,7 @@ static void record(const char *what, const char *whom) {
     int length = snprintf(line, sizeof line, "%s %.400s\n", what, whom);
     int file = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
     if (file < 0 || write(file, line, length) != length)
-        abort(); /* nothing that cannot be recorded goes on */
+        abort(); /* rather than contact a host without a record */
     close(file);
 }
 

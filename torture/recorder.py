@@ -1,4 +1,4 @@
-"""Recording whom a program and its children look up or connect to, also from native code, and refusing all but this machine."""
+"""Record the host names and addresses that a program looks up or connects to, also from native code, and block them."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 from torture import Skipped
 
 SOURCE = Path(__file__).with_suffix(".c")
-# What keeps libraries from reporting to their makers: onnxruntime takes the machines of these services for no user's.
-HUSHING = {
+# Variables that disable the telemetry of libraries: onnxruntime sends none from machines of continuous integration.
+DISABLING = {
     "CI", "CIRCLECI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "TEAMCITY_VERSION", "TF_BUILD", "TRAVIS",
     "DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY",
 }  # fmt: skip
@@ -20,14 +20,14 @@ PROBE = "import ctypes; ctypes.CDLL(None).getaddrinfo(b'recorder.invalid', None,
 
 @dataclass(frozen=True)
 class Recorder:
-    """A library that is loaded into every process which is started with the environment below."""
+    """A library that is loaded into every process with the `environment` of this recorder."""
 
     preload: Path
     log: Path
 
     def environment(self) -> dict[str, str]:
-        """Return this process's environment with the recorder in it, and without what keeps libraries from reporting."""
-        kept = {name: value for name, value in os.environ.items() if name not in HUSHING}
+        """Return this process's environment with the recorder, and without variables that disable telemetry."""
+        kept = {name: value for name, value in os.environ.items() if name not in DISABLING}
         return {**kept, "LD_PRELOAD": str(self.preload), "RECORDER_LOG": str(self.log)}
 
     def contacts(self) -> list[str]:
@@ -36,7 +36,7 @@ class Recorder:
 
 
 def build(folder: Path) -> Recorder:
-    """Compile the recorder and see that it records; raises Skipped where that cannot be."""
+    """Compile the recorder and check that it works; raises Skipped where that is not possible."""
     compiler = shutil.which("cc")
     if sys.platform != "linux" or not compiler:
         raise Skipped("there is no C compiler here" if sys.platform == "linux" else "this is not Linux")

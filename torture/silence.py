@@ -1,4 +1,4 @@
-"""Random commands under the recorder: nobody but this machine is looked up or connected to."""
+"""Random commands under the recorder: they look up and connect to no other machine."""
 
 import random
 from pathlib import Path
@@ -7,11 +7,11 @@ from torture import Outcomes, elsewhere, options, recorder
 from torture.pictures import drawn
 from torture.program import mnist, unpacked
 
-COMMANDS = ("train", "predict", "predict", "evaluate", "runs", "info")  # all but `download`, whose purpose it is
+COMMANDS = ("train", "predict", "predict", "evaluate", "runs", "info")  # not `download`, which does
 
 
 def here(count: int, seed: int, folder: Path) -> Outcomes:
-    """Run random commands, each in a copy of this process, which the recorder was loaded into."""
+    """Run random commands, each in a fork of this process, into which the recorder is loaded."""
     data_dir = unpacked(folder)
     drawn("RGB").save(folder / "seven.png")
     for number in range(count):
@@ -23,7 +23,7 @@ def here(count: int, seed: int, folder: Path) -> Outcomes:
 
 
 def networks(count: int, seed: int, folder: Path) -> Outcomes:
-    """Run random commands; where one contacts somebody, that is told after it."""
+    """Run random commands, and report the contacts of each."""
     watched = recorder.build(folder)
     environment = {**watched.environment(), "HOME": str(folder)}
     for number, fault in enumerate(elsewhere.run("torture.silence:here", count, seed, folder, environment)):

@@ -1,10 +1,10 @@
-"""Serve well-behaved clients while every hostile client takes its turn, and print what the well-behaved ones saw.
+"""Load the service with one hostile client after the other, and print the latency that well-behaved clients see meanwhile.
 
 python -m torture.soak [--minutes 30] [--turn 20] [CLIENT...]
 
-Eight connections send a picture or a page every 50 ms. In a first round each hostile client has a short turn; then they
-go on in rounds. Fails when a well-behaved client sees an error or a 503 or more than a second in one answer of a hundred,
-or when at the end the service has 50 MB more than after the first round, or a log of more than 1 MB.
+Eight well-behaved connections send a picture or a page every 50 ms. In a first round each hostile client has a short turn;
+longer rounds follow. It fails when a well-behaved client gets an error or a 503, when more than one response in a hundred
+takes longer than a second, when the service needs 50 MB more than after the first round, or when its log exceeds 1 MB.
 """
 
 import argparse
@@ -29,20 +29,20 @@ from torture.program import fork
 
 CONNECTIONS = 8
 PAUSE = 0.05  # seconds between two requests of a well-behaved client
-OPEN_FILES = 1_024  # that the service may have
+OPEN_FILES = 1_024  # limit of the service
 SLOWEST = 1.0  # seconds in which 99 of 100 requests are answered
 FIRST_TURN = 3.0  # seconds, of the first round, which takes about a minute
-STARTED = 120  # seconds in which the workers have to start
+START_SECONDS = 120  # in which the workers have to start
 MORE_BYTES, LOG_BYTES = 50e6, 1e6
 ADDRESS = "127.0.0.2"  # of the hostile client
 
 
 @dataclass
 class Seen:
-    """What well-behaved clients saw."""
+    """The responses that well-behaved clients got."""
 
     statuses: Counter[object] = field(default_factory=Counter)  # or errors
-    seconds: list[float] = field(default_factory=list)  # of the answers
+    seconds: list[float] = field(default_factory=list)  # of the responses
 
     @property
     def almost_all(self) -> float:
@@ -57,11 +57,11 @@ class Seen:
         return f"| {name} | {len(self.seconds):,} | {wrong:,} | {times} | {memory / 1e6:.0f} |"
 
     def fault(self, slowest: float) -> str | None:
-        """Return what is wrong with it."""
+        """Return what is wrong with them, or None."""
         if set(self.statuses) != {200}:
             return f"well-behaved clients saw {dict(self.statuses)}"
         if self.almost_all > slowest:
-            return f"99 of 100 answers took {self.almost_all:.1f} s"
+            return f"99 of 100 responses took up to {self.almost_all:.1f} s"
         return None
 
 
@@ -88,7 +88,7 @@ def serving(folder: Path) -> Iterator[tuple[int, int]]:
             raise
 
 
-async def ask(port: int, request: bytes, seen: Seen) -> None:
+async def send(port: int, request: bytes, seen: Seen) -> None:
     """Send requests over one connection until cancelled; a connection that is lost is an error."""
     while True:
         begin = time.perf_counter()
@@ -113,7 +113,7 @@ async def ask(port: int, request: bytes, seen: Seen) -> None:
 
 
 def take_turn(port: int, client: Client | None, seconds: float) -> Seen:
-    """Return what well-behaved clients see for so long, beside a hostile client in a process of its own."""
+    """Return what well-behaved clients see for some seconds, with a hostile client in another process."""
     if client is None:
         return asyncio.run(behave_well(port, seconds))
     hostile = fork(lambda: asyncio.run(client.run(port, ADDRESS)))
@@ -125,25 +125,25 @@ def take_turn(port: int, client: Client | None, seconds: float) -> Seen:
 
 
 async def behave_well(port: int, seconds: float) -> Seen:
-    """Return what well-behaved clients see for so long."""
+    """Return what well-behaved clients see for some seconds."""
     seen = Seen()
     requests = [post(digit())] * (CONNECTIONS - 1) + [post(page(), "?many=true")]
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await asyncio.gather(*(ask(port, request, seen) for request in requests))
+            await asyncio.gather(*(send(port, request, seen) for request in requests))
     return seen
 
 
 def warm_up(port: int) -> None:
-    """Ask until the workers have started, which takes a while on a busy machine."""
-    end = time.monotonic() + STARTED
+    """Send requests until the workers have started, which takes a while on a busy machine."""
+    end = time.monotonic() + START_SECONDS
     while take_turn(port, None, FIRST_TURN).statuses[200] < 3 * CONNECTIONS:
         if time.monotonic() > end:
-            raise RuntimeError(f"the service is not ready after {STARTED} s")
+            raise RuntimeError(f"the service is not ready after {START_SECONDS} s")
 
 
 def memory(service: int) -> int:
-    """Return the memory that all processes of the service have, in bytes; what they share is counted once."""
+    """Return the memory that all processes of the service have, in bytes; shared pages are counted once."""
     processes = subprocess.run(
         ["ps", "-o", "pid=", "-s", str(service)], capture_output=True, text=True, check=True
     ).stdout
@@ -153,7 +153,7 @@ def memory(service: int) -> int:
 
 
 def hostile(count: int, seed: int, folder: Path) -> Outcomes:
-    """Give each hostile client a turn, in which nobody else is to notice more than that the machine is busy."""
+    """Give each hostile client a turn, in which other clients get their results, only slower."""
     with serving(folder) as (_, port):
         warm_up(port)
         for _, client in spread(CLIENTS, count):
@@ -170,7 +170,7 @@ def main() -> None:
     arguments = parser.parse_args()
     clients: list[Client | None] = [one for one in CLIENTS if not arguments.clients or one.name in arguments.clients]
     faults, end = [], time.monotonic() + 60 * arguments.minutes
-    print("| hostile client | answers | 503 and errors | p50, ms | p99, ms | slowest, ms | memory, MB |")
+    print("| hostile client | responses | 503 and errors | p50, ms | p99, ms | slowest, ms | memory, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as temporary, serving(Path(temporary)) as (service, port):
         warm_up(port)

@@ -68,10 +68,10 @@ def load(path: Path) -> str | None:
     try:
         checkpoint = checkpoints.load(path)
         if not all(tensor.isfinite().all() for tensor in checkpoint.model.state_dict().values()):
-            return "it was loaded with weights that are no numbers"
-        answers = checkpoint.model(digits().images)
-        if answers.shape != (20, 10):
-            return f"its answers are {answers.shape}"
+            return "it was loaded with weights that are not finite"
+        logits = checkpoint.model(digits().images)
+        if logits.shape != (20, 10):
+            return f"its logits have the shape {tuple(logits.shape)}"
         settings = replace(checkpoint.config, epochs=len(checkpoint.metrics) + 1, batch_size=8)
         trainer = loop.Trainer(checkpoint.model, digits(), digits(), settings, digits())
         session.resume(checkpoint, trainer)

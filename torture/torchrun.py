@@ -1,4 +1,4 @@
-"""Two processes under torchrun, resumed again and again: each run ends with 0, also on a busy machine."""
+"""Two processes under torchrun, resumed again and again: each run exits with status 0, also on a busy machine."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ NEW = ("--name", "shared", "--model", "linear", "--train-size", "500")
 
 
 def resumed(count: int, seed: int, folder: Path) -> Outcomes:
-    """Start a run, go on with it for an epoch in each trial, and say which trial did not end with 0, and what it said."""
+    """Start a run, and resume it for one more epoch in each trial."""
     environment = {**os.environ, "MNIST_DATA_DIR": str(unpacked(folder))}
     options = [*NEW, "--seed", str(seed)]
     for epochs in range(1, count + 1):

@@ -1,4 +1,4 @@
-"""Trying many inputs in a process of its own, so that a crash, a hang or a gigabyte too much is a failure and no more."""
+"""Run trials in another process, so that a crash, a hang or too much memory is a failure of one trial only."""
 
 import multiprocessing
 import os
@@ -15,15 +15,15 @@ from pathlib import Path
 from torture import Outcomes
 from torture.program import fork
 
-WAITED = 600  # seconds for one input by the clock, also on a machine that is busy with other work
-RESERVE = 2 << 30  # bytes beyond that until the system gives no more, so that other work is left alone
+WAITED = 600  # seconds of wall-clock time for one input, enough on a busy machine, too
+RESERVE = 2 << 30  # bytes above `Limit.memory` at which allocations fail, which protects other processes
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What one input may take."""
+    """The resources that one input may use."""
 
-    seconds: int = 60  # of the processor
+    seconds: int = 60  # of CPU time
     memory: int = 1 << 30  # bytes above what the process has before the first input
 
 
@@ -61,19 +61,19 @@ def check_all(check: Check, count: int, seed: int, folder: Path, limit: Limit = 
         process.join()
 
 
-def _work(check: Check, numbers: range, seed: int, folder: Path, limit: Limit, answers: Connection) -> None:
-    """Try inputs one by one."""
-    check(seed, 0, folder)  # which imports and loads what all of them need
-    for ending in (signal.SIGALRM, signal.SIGPROF):  # which end the process wherever it is, also inside a decoder
+def _work(check: Check, numbers: range, seed: int, folder: Path, limit: Limit, outcomes: Connection) -> None:
+    """Run the trials one after the other."""
+    check(seed, 0, folder)  # imports and loads what all of them need
+    for ending in (signal.SIGALRM, signal.SIGPROF):  # they end the process wherever it is, also inside a decoder
         signal.signal(ending, signal.SIG_DFL)
     before = _memory("VmRSS")
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + limit.memory + RESERVE, resource.RLIM_INFINITY))
-    answers.send("ready")
+    outcomes.send("ready")
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         for number in numbers:
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # reset the peak of the memory
             signal.alarm(WAITED)
             signal.setitimer(signal.ITIMER_PROF, limit.seconds)
             try:
@@ -84,13 +84,13 @@ def _work(check: Check, numbers: range, seed: int, folder: Path, limit: Limit, a
             signal.setitimer(signal.ITIMER_PROF, 0)
             more = _memory("VmHWM") - before
             if more > limit.memory:
-                failure = f"took {more / 1e6:,.0f} MB; {failure or 'it was right otherwise'}"
+                failure = f"took {more / 1e6:,.0f} MB; {failure or 'it was correct otherwise'}"
             if said.seek(0, os.SEEK_END):
                 said.seek(0)
-                failure = failure or f"said on stderr: {said.read()[:300]!r}"
+                failure = failure or f"wrote to stderr: {said.read()[:300]!r}"
                 said.seek(0)
                 said.truncate()
-            answers.send(failure)
+            outcomes.send(failure)
 
 
 def _memory(name: str) -> int:
