@@ -60,7 +60,7 @@ def test_a_rotation_is_torchvisions(val, monkeypatch):
     assert (turned - theirs).abs().max() <= 1  # of 255, from rounding
 
 
-def test_no_strength_ever_mirrors_or_shrinks_to_nothing():
+def test_no_augmentation_mirrors_or_collapses_an_image():
     for kind in STRENGTHS:
         augmenter = Augmenter(kind, CPU)
         amounts = augmenter._draw(10_000, torch.Generator().manual_seed(0))

@@ -137,7 +137,7 @@ def saying(key, value):
         (saying("parameters", "9" * 5000), "invalid metadata"),
     ],
 )
-def test_a_stranger_s_onnx_file_is_refused_in_a_sentence(tmp_path, change, why):
+def test_an_untrusted_onnx_file_is_refused_in_one_sentence(tmp_path, change, why):
     model = onnx.load(pretrained.ONNX)
     change(model)
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())

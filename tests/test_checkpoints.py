@@ -290,7 +290,7 @@ def test_a_checkpoint_that_cannot_be_resumed_is_an_error(trained, val, tmp_path,
         session.resume(checkpoint, Trainer(checkpoint.model, val[:70], val[:10], checkpoint.config))
 
 
-def test_a_pickle_that_would_allocate_gigabytes_is_refused_first(trained, tmp_path):
+def test_a_pickle_that_would_allocate_gigabytes_is_refused_early(trained, tmp_path):
     with zipfile.ZipFile(trained) as good, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:
         for name in good.namelist():
             content = good.read(name)

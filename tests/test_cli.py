@@ -194,7 +194,7 @@ def test_a_stream_takes_names_that_its_encoding_does_not_have(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudoterminals")
 @pytest.mark.parametrize("options", [[], ["--csv"], ["--json"]])
-def test_no_name_steers_a_terminal(tmp_path, options):
+def test_no_name_sends_control_characters_to_a_terminal(tmp_path, options):
     import pty
 
     name = b"\x1b]0;title\x07\xc2\x9b2J\xe2\x80\xae\x9b.png"  # ESC, C1 in UTF-8, bidi override, a byte that is C1 alone

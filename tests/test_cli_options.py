@@ -31,7 +31,7 @@ def test_the_help_shows_the_groups_in_order_and_the_default_of_each_model(mnist)
 
 
 @pytest.mark.parametrize("flag", ["compile", "deterministic"])
-def test_a_flag_of_a_file_can_be_taken_back(mnist, tmp_path, flag):
+def test_a_flag_of_a_file_can_be_overridden(mnist, tmp_path, flag):
     (tmp_path / "run.toml").write_text(f"{flag} = true\nmodel = 'linear'\n")
     assert mnist("train", *QUICK, "--config", "run.toml", f"--no-{flag}").exit_code == 0
     config = checkpoint_info.read(tmp_path / "checkpoints/one/last.pt").config

@@ -135,7 +135,7 @@ def test_more_files_than_a_batch_keep_their_order(mnist, trained, tmp_path):
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == names
 
 
-def test_a_bad_file_has_its_place_in_json_and_csv(mnist, trained, seven):
+def test_a_file_that_cannot_be_read_has_a_row_in_json_and_csv(mnist, trained, seven):
     done = mnist("predict", "none.png", seven, "--json", "--checkpoint", trained)
     assert done.exit_code == 1
     bad, good = map(json.loads, done.stdout.splitlines())
@@ -247,7 +247,7 @@ def test_many_digits_are_shown_with_the_likeliest_and_explained(mnist, trained, 
     assert answer["lines"][0]["numbers"][0]["digits"][0]["top"][0][0] == 7
 
 
-def test_explanations_are_saved_and_never_over_another_file(mnist, trained, seven, tmp_path):
+def test_explanations_are_saved_and_overwrite_no_other_file(mnist, trained, seven, tmp_path):
     (tmp_path / "other").mkdir()
     for name in ("other/seven.png", "eight.png"):
         shutil.copy(tmp_path / seven, tmp_path / name)

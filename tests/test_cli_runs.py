@@ -78,7 +78,7 @@ def test_a_narrow_terminal_gets_the_names_and_scores_whole(two, tmp_path):
     assert "size" not in table
 
 
-def test_a_damaged_checkpoint_is_named_and_the_others_are_listed(two, tmp_path):
+def test_a_corrupted_checkpoint_is_named_and_the_others_are_listed(two, tmp_path):
     path = tmp_path / "checkpoints/second/last.pt"
     path.write_bytes(path.read_bytes()[:1000])
     done = two("runs")
@@ -184,7 +184,7 @@ def test_json_has_the_settings_of_each_run(three):
         ("seconds", ["plain", "squared", "slow"]),
     ],
 )
-def test_the_runs_are_sorted_as_asked(three, order, names):
+def test_the_runs_are_sorted_by_the_column_of_sort(three, order, names):
     assert listed(three("runs", "--sort", order, "--json")) == names
 
 
@@ -193,7 +193,7 @@ def test_the_best_run_is_that_with_the_lowest_held_out_loss(three):
     assert listed(three("runs", "plain", "squared", "--best", "--json")) == ["plain"]
 
 
-def test_the_val_images_choose_no_best_run(three):
+def test_no_best_run_is_chosen_by_the_val_images(three):
     done = three("runs", "squared", "--best")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "held out images" in done.stderr

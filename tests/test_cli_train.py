@@ -127,7 +127,7 @@ def test_the_model_that_ships_cannot_be_resumed(mnist):
 
 
 @pytest.mark.parametrize("wrong", [("--lr", "1"), ("--model", "CNN"), ("--name", "a/b"), ("--warmup", "2")])
-def test_of_the_processes_on_a_machine_one_tells_what_is_wrong_with_the_command(mnist, monkeypatch, wrong):
+def test_only_one_of_the_processes_on_a_machine_reports_a_usage_error(mnist, monkeypatch, wrong):
     told = mnist("train", *wrong)
     monkeypatch.setenv("LOCAL_RANK", "1")  # as torchrun does
     silent = mnist("train", *wrong)
@@ -137,7 +137,7 @@ def test_of_the_processes_on_a_machine_one_tells_what_is_wrong_with_the_command(
 
 
 @pytest.mark.slow
-def test_a_corrupted_tiff_among_extra_pictures_is_told_in_one_line_and_not_by_libtiff(tmp_path, data_dir):
+def test_a_corrupted_tiff_among_extra_pictures_is_reported_in_one_line_and_not_by_libtiff(tmp_path, data_dir):
     draw_seven().save(tmp_path / "seven.tiff", compression="tiff_lzw")
     content = bytearray((tmp_path / "seven.tiff").read_bytes())
     content[20:200] = bytes(180)
@@ -238,7 +238,7 @@ def test_a_bad_option_is_one_sentence(mnist, options, status, message):
 
 
 @pytest.mark.slow
-def test_a_run_without_a_checkpoint_gives_its_name_back(mnist, tmp_path):
+def test_the_name_of_a_run_without_a_checkpoint_is_free_again(mnist, tmp_path):
     assert mnist("train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e11", "--name", "one").exit_code == 1
     assert not (tmp_path / "checkpoints/one").exists()
     assert mnist("train", *QUICK, "--name", "one").exit_code == 0

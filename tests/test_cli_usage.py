@@ -69,7 +69,7 @@ def test_a_default_in_words_is_shown_without_parentheses(mnist):
 @pytest.mark.parametrize(
     "typed", [["train", "--\u202ex"], ["train", "--epochs", "\x9b2J"], ["runs", "diff", "a", "b", "\x1b[2J"]]
 )
-def test_what_was_typed_wrong_does_not_steer_the_terminal(mnist, typed):
+def test_an_error_sends_no_control_characters_to_the_terminal(mnist, typed):
     result = mnist(*typed)
     assert result.exit_code == 2
     assert all(line.isprintable() for line in result.output.splitlines())

@@ -215,7 +215,7 @@ def test_without_options_the_configuration_is_the_dataclass():
     assert resolve(None, None, {}) == TrainConfig()
 
 
-def test_what_a_declaration_depends_on_are_choices_of_others():
+def test_a_declaration_depends_only_on_choices_of_other_hyperparameters():
     for it in HYPERPARAMETERS.values():
         for other, choices in [*it.defaults.items(), *it.applies_to.items()]:
             assert set(choices) <= set(HYPERPARAMETERS[other].choices), it.name

@@ -77,7 +77,7 @@ def test_without_a_writable_cache_the_copy_in_memory_is_used(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_what_is_named_may_be_new_or_empty(cache, tmp_path, is_there):
+def test_a_named_folder_may_be_new_or_empty(cache, tmp_path, is_there):
     named = tmp_path / "named"
     if is_there:
         mnist_files.raw_dir(named).mkdir(parents=True)

@@ -60,7 +60,7 @@ def test_split_off_is_stratified_and_returns_the_rest(val, count):
     assert torch.equal(both, val.images.flatten(1).long().sum(dim=1).sort().values)
 
 
-def test_the_seed_chooses_what_is_split_off(val):
+def test_the_split_is_determined_by_the_seed(val):
     one, two, other = (dataset.split_off(val, 500, seed)[0].images for seed in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)

@@ -160,7 +160,7 @@ def test_printed_digits_with_commas_and_a_letter(model):
     assert text == "12350?"
 
 
-def test_a_reason_stands_for_what_is_unclear(model, val, rng):
+def test_a_digit_below_min_confidence_has_a_reason_and_is_a_question_mark(model, val, rng):
     page, _ = row(val, rng, 5)
     found = detection.find_digits(model, (255 - 255 * page)[:, :, None], min_confidence=1.1)
     assert {one.prediction.reason for one in found} == {"unclear"}

@@ -184,7 +184,7 @@ print(trained.path, len(trained.results), round(trained.val_accuracy, 6))
     assert checkpoints.load(run / "last.pt").config.train_size == 500
 
 
-def test_when_a_process_is_killed_the_other_one_says_how_to_go_on(pair, tmp_path):
+def test_when_a_process_is_killed_the_other_one_prints_how_to_resume(pair, tmp_path):
     killing = """
 import os, signal
 from mnist_cli.cli import app

@@ -103,6 +103,6 @@ def test_another_model_is_not_exported(checkpoint, val):
         (12, 0.5, 0.9889, False, False),
     ],
 )
-def test_what_is_as_good(different, distance, accuracy, is_same, is_as_good):
+def test_an_export_is_compared_by_predictions_logits_and_accuracy(different, distance, accuracy, is_same, is_as_good):
     found = Comparison(10_000, distance, different, accuracy, accuracy_before=0.99)
     assert (found.is_same, found.is_as_good) == (is_same, is_as_good)

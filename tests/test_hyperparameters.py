@@ -26,7 +26,7 @@ def test_the_first_default_is_that_of_the_dataclass():
     assert Cake() == Cake("small", 0.5, 0, (3, 2))
 
 
-def test_a_declaration_knows_its_name_its_option_and_its_choices():
+def test_a_declaration_has_a_name_an_option_and_choices():
     assert (CAKE["size"].name, CAKE["size"].option) == ("size", "--size")
     assert CAKE["size"].choices == ("small", "large_round")
     assert CAKE["layers"].choices == ()

@@ -34,7 +34,7 @@ def test_shapes_and_parameters_are_those_of_the_network_as_torch_runs_it(name):
         assert layer.parameters == sum(weights.numel() for weights in model.layers[number].parameters())
 
 
-def test_a_layer_has_a_name_that_a_student_knows():
+def test_a_layer_is_named_by_its_kind_and_size():
     assert [layer.name for layer in described(MODELS["cnn"])] == [
         "1 conv 5x5, 4",
         "1 batch norm, 4",

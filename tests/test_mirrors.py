@@ -268,7 +268,7 @@ def test_a_full_disk_is_not_an_error_of_the_mirror(start, archive, file, tmp_pat
     assert len(server.requests) == 1
 
 
-def test_when_no_mirror_answers_the_files_are_given_back_as_missing(start, file, tmp_path):
+def test_files_that_no_mirror_delivers_are_returned_as_missing(start, file, tmp_path):
     bad = start(lambda request, count: request.send(b"", 404))
     missing, failures = download(file, tmp_path, bad)
     assert missing == [file]

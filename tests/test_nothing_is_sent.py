@@ -87,17 +87,17 @@ def program(tmp_path_factory, data_dir):
     ],
     ids=" ".join,
 )
-def test_a_command_contacts_nobody(program, command):
+def test_a_command_contacts_no_other_machine(program, command):
     program.run("-m", "mnist_cli", *command)
     program.assert_silent()
 
 
-def test_the_package_contacts_nobody_from_python(program):
+def test_the_package_contacts_no_other_machine_from_python(program):
     assert program.run("-c", FROM_PYTHON).strip().endswith("7")
     program.assert_silent()
 
 
-def test_the_service_contacts_nobody_while_it_serves(program):
+def test_the_service_contacts_no_other_machine(program):
     begin = time.monotonic()
     service = program.start("-m", "mnist_cli", "serve", "--port", "0", "--checkpoint", "pretrained")
     try:

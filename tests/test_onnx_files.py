@@ -178,6 +178,6 @@ def message(number, content):
         (b"\x9a\x01\x00", "field 19 in a ModelProto"),
     ],
 )
-def test_what_protobuf_would_make_much_of_is_refused_before(content, why):
+def test_a_file_that_exhausts_protobuf_is_refused_first(content, why):
     with pytest.raises(ValueError, match=why):
         onnx_files.check(content)

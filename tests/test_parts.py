@@ -18,7 +18,7 @@ def test_parts_are_connected_ink_and_where_it_is():
 
 
 @pytest.mark.parametrize(("gap", "count"), [(0, 3), (2, 3), (4, 2), (10, 1)])
-def test_a_gap_does_not_part_what_is_nearer(gap, count):
+def test_parts_are_connected_across_gaps_up_to_the_given_width(gap, count):
     assert len(parts.connected(draw((5, 10, 20, 4), (28, 10, 20, 4), (5, 22, 43, 4)), gap)) == count
 
 

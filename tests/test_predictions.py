@@ -63,7 +63,7 @@ def test_pictures_have_the_same_result_alone_and_in_a_batch(shipped, val):
         assert np.array_equal(alone.frame, answer.frame)
 
 
-def test_a_picture_of_mnist_is_taken_as_it_is(shipped, val):
+def test_an_mnist_image_is_used_unchanged(shipped, val):
     picture = decode.to_array(Image.fromarray(val.images[0, 0].numpy()))
     answer = classification.classify(shipped, [picture])[0]
     assert np.array_equal(answer.frame, val.images[0].numpy())
@@ -81,7 +81,7 @@ def test_a_picture_of_mnist_is_taken_as_it_is(shipped, val):
     ],
     ids=["white", "transparent", "one pixel", "a column"],
 )
-def test_a_picture_of_nothing_has_no_ink(shipped, picture):
+def test_a_blank_picture_has_no_ink(shipped, picture):
     answer = classification.classify(shipped, [decode.to_array(picture)])[0]
     assert (answer.digit, answer.reason, answer.frame) == (None, "no ink", None)
 

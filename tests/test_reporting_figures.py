@@ -59,7 +59,7 @@ def test_the_epoch_with_the_lowest_held_out_loss_is_marked():
     assert "Val accuracy 90.00 % after epoch 1" in texts(figures.accuracies(HELD_OUT))
 
 
-def test_the_val_images_mark_no_epoch():
+def test_no_epoch_is_marked_by_the_val_images():
     for draw in (figures.losses, figures.accuracies):
         assert not [text for text in texts(draw(RESULTS)) if "lowest" in text or "highest" in text]
 

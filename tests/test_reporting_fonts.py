@@ -6,7 +6,7 @@ from mnist_cli.reporting import fonts
 NOBODYS = "\U0010fffd"  # a character that no font has
 
 
-def test_letters_that_a_font_has_stay_and_others_are_spelled_out():
+def test_characters_that_no_font_has_are_escaped():
     assert fonts.spell_out(f"{NOBODYS}\nseven.png · é → Ω") == "\\U0010fffd\nseven.png · é → Ω"
     file, text = fonts.fit(f"é{NOBODYS}")
     assert text == "é\\U0010fffd"
@@ -14,7 +14,7 @@ def test_letters_that_a_font_has_stay_and_others_are_spelled_out():
 
 
 @pytest.mark.parametrize("name", ["seven.png", "数字.png"])
-def test_what_is_drawn_is_a_name_or_its_spelling(name):
+def test_a_name_is_drawn_as_it_is_or_with_escapes(name):
     file, text = fonts.fit(name)
     assert text in {name, "\\u6570\\u5b57.png"}
     assert (ImageFont.truetype(file).getname()[0] == "DejaVu Sans") == text.isascii()

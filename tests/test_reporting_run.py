@@ -56,7 +56,7 @@ def test_a_run_without_an_epoch_has_no_pictures(tmp_path, finished):
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_the_end_says_on_a_terminal_what_is_being_done(tmp_path, capsys, monkeypatch, finished):
+def test_the_last_steps_are_shown_on_a_terminal(tmp_path, capsys, monkeypatch, finished):
     monkeypatch.setenv("FORCE_COLOR", "1")
     make_report(tmp_path, finished)
     output = capsys.readouterr().err

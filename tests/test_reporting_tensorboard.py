@@ -78,7 +78,7 @@ def test_the_graph_of_the_network_is_written_without_warnings_of_torch(tmp_path,
     assert read(tmp_path).Graph().node
 
 
-def test_one_line_says_why_there_is_no_drawing_of_the_network(tmp_path, finished, capfd, monkeypatch):
+def test_one_line_has_the_reason_when_there_is_no_graph_of_the_network(tmp_path, finished, capfd, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("no such operator\nand 200 lines more")
 

@@ -91,7 +91,7 @@ def test_curves_without_a_checkpoint_are_kept():
             runs.create(name, CONFIG)
 
 
-def test_a_run_that_is_going_on_can_be_neither_replaced_nor_resumed_elsewhere():
+def test_a_run_in_progress_can_be_neither_replaced_nor_resumed():
     run = runs.create("one", CONFIG)
     with pytest.raises(ConfigError, match="another program is training the run"):
         runs.create("one", CONFIG, overwrite=True)
@@ -136,7 +136,7 @@ def test_a_file_of_the_same_name_wins(first):
         assert runs.find_checkpoint(name) == Path(name)
 
 
-def test_pretrained_stays_what_it_is(first):
+def test_pretrained_is_the_model_that_ships_and_cannot_be_resumed(first):
     assert runs.find_checkpoint("pretrained") == PRETRAINED
     with pytest.raises(ConfigError, match="no run to resume"):
         runs.find_checkpoint("pretrained", to_resume=True)

@@ -216,7 +216,7 @@ def test_pictures_that_arrive_together_are_classified_together(fresh, monkeypatc
     assert sizes == [4]
 
 
-def test_when_all_places_are_taken_the_next_is_told_to_come_back(fresh, monkeypatch):
+def test_without_a_free_slot_a_request_gets_a_503_with_retry_after(fresh, monkeypatch):
     is_asked, may_go = threading.Event(), threading.Event()
 
     def classify(model, pictures, min_confidence):
@@ -295,7 +295,7 @@ def test_the_pages_of_one_client_do_not_keep_those_of_another_from_being_read(fr
         assert [done.result().json()["text"] for done in asked] == ["77"] * 4
 
 
-def test_what_takes_long_is_read_beside_the_others(fresh, monkeypatch):
+def test_pictures_that_may_take_long_are_kept_out_of_batches(fresh, monkeypatch):
     def refuse(*_):
         raise AssertionError("it was put into a batch")
 
@@ -314,7 +314,7 @@ def test_a_picture_whose_batch_ends_the_worker_is_read_alone(fresh, monkeypatch)
 
 
 @pytest.mark.slow
-def test_several_workers_answer_as_one_does_and_are_replaced_when_they_end(client, loaded, tmp_path):
+def test_several_workers_give_the_results_of_one_and_are_replaced_when_they_end(client, loaded, tmp_path):
     app_ = app.build(loaded, tmp_path, workers=2)
     others = multiprocessing.active_children()
     with TestClient(app_, base_url="http://localhost", raise_server_exceptions=False) as several:
@@ -341,7 +341,7 @@ def test_an_upload_that_does_not_arrive_is_aborted(fresh, monkeypatch):
     assert (answer.status_code, "did not arrive" in answer.json()["reason"]) == (408, True)
 
 
-def test_a_sender_who_leaves_does_not_disturb_the_service(client, monkeypatch, caplog):
+def test_a_client_that_disconnects_does_not_disturb_the_service(client, monkeypatch, caplog):
     async def broken(request, take):
         yield b""
         raise ClientDisconnect
@@ -360,7 +360,7 @@ def test_the_model_is_described(client, loaded):
     assert re.match(r"torch|onnxruntime", told["runtime"])
 
 
-def test_the_service_says_that_it_runs(client):
+def test_the_health_of_the_service_is_ok(client):
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
@@ -381,7 +381,7 @@ def test_the_documentation_names_all_routes_and_fields(client):
         assert word in text
 
 
-def test_every_answer_has_a_strict_content_security_policy(client):
+def test_every_response_has_a_strict_content_security_policy(client):
     for answer in (
         client.get("/"),
         client.get("/docs"),
@@ -411,7 +411,7 @@ def test_corrections_are_refused_without_collect(client):
     assert (answer.status_code, "--collect" in answer.json()["reason"]) == (403, True)
 
 
-def test_corrections_are_collected_without_what_the_camera_wrote(fresh, tmp_path):
+def test_corrections_are_collected_without_the_metadata_of_the_camera(fresh, tmp_path):
     client = fresh(collect=tmp_path / "mine")
     exif = Image.Exif()
     exif[271] = "a camera"

@@ -164,7 +164,7 @@ def drained(client):
     return content
 
 
-def test_who_waits_for_a_response_is_not_ended():
+def test_a_connection_that_waits_for_a_response_is_not_ended():
     with serving(head_seconds=SOON, body_seconds=SOON) as connect:
         client = connect(b"POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
         time.sleep(2 * SOON)
@@ -215,7 +215,7 @@ def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_read():
         assert response(client)[2] == b"64000"
 
 
-def test_what_is_no_http_is_refused():
+def test_a_connection_that_does_not_speak_http_is_refused():
     with serving() as connect:
         assert response(connect(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))[0] == 400
 
@@ -259,7 +259,7 @@ def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch):
         assert Connections(SharedPool(1), Limits()).most == most
 
 
-def test_a_request_without_a_place_is_refused_before_it_is_read_and_the_connection_is_kept(monkeypatch):
+def test_without_a_free_slot_a_request_is_refused_before_it_is_read_and_the_connection_is_kept(monkeypatch):
     monkeypatch.setattr(connections, "PAUSE_SECONDS", 0.1)
     with serving(requests=1) as connect:
         first = connect(b"POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")

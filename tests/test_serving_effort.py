@@ -19,7 +19,7 @@ def test_a_drawing_is_quick(kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_many_pixels_are_not_however_small_the_file(kind):
+def test_a_small_file_with_many_pixels_is_not_quick(kind):
     body = encoded(kind, (4_000, 4_000))
     assert len(body) < 1_000_000
     assert not effort.is_quick(body)
@@ -44,17 +44,17 @@ def test_a_large_file_is_read_alone():
 @pytest.mark.parametrize(
     "body", [b"", b"milk, eggs", encoded("PNG")[:20], encoded("JPEG")[:20], b"\xff\xd8" + b"\xff\xe0\0\2" * 100]
 )
-def test_what_has_no_size_is_read_alone(body):
+def test_a_file_without_a_size_in_its_header_is_not_quick(body):
     assert not effort.is_quick(body)
 
 
-def test_a_second_size_in_a_png_makes_it_none_to_wait_for():
+def test_a_png_with_two_sizes_is_not_quick():
     body = encoded("PNG")
     again = struct.pack(">I", 13) + b"IHDR" + struct.pack(">IIBBBBB", 9_000, 4_000, 8, 0, 0, 0, 0) + bytes(4)
     assert not effort.is_quick(body[:33] + again + body[33:])
 
 
 @pytest.mark.parametrize("filler", [b"\xff", b"\0", b"\xff\xd0", b"\xff\xe0\0\0"])
-def test_segments_that_decoders_read_differently_make_a_jpeg_none_to_wait_for(filler):
+def test_a_jpeg_that_decoders_read_differently_is_not_quick(filler):
     body = encoded("JPEG")
     assert not effort.is_quick(body[:2] + filler + body[2:])

@@ -15,7 +15,7 @@ def test_an_address_alone_has_half_and_leaves_the_other_half_to_others():
             take_other(1)
 
 
-def test_an_address_that_has_nothing_may_take_what_is_free():
+def test_an_address_that_holds_nothing_may_take_the_last_free_slot():
     pool = SharedPool(1)
     with pool.reserve("a") as take:
         take(1)
@@ -23,7 +23,7 @@ def test_an_address_that_has_nothing_may_take_what_is_free():
     assert pool.has_room("b")
 
 
-def test_what_is_taken_is_given_back_also_after_an_error():
+def test_a_reservation_is_released_also_after_an_error():
     pool = SharedPool(100)
     with pytest.raises(ZeroDivisionError), pool.reserve("a") as take:
         take(50 // 0)

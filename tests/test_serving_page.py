@@ -276,7 +276,7 @@ def test_a_finger_draws_and_a_phone_takes_a_photo(visit, tmp_path):
     expect_digit(page, 7)
 
 
-def test_one_can_draw_with_the_keyboard_alone(page):
+def test_the_keyboard_is_enough_to_draw(page):
     page.locator("#canvas").focus()
     page.keyboard.press("ArrowLeft")
     for _ in range(7):

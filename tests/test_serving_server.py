@@ -32,7 +32,7 @@ def write(limit, second):
 
 
 @pytest.mark.slow
-def test_clients_that_announce_much_and_send_nothing_keep_nobody_from_an_answer(tmp_path):
+def test_clients_that_announce_large_bodies_and_send_nothing_do_not_block_others(tmp_path):
     service = app.build(backends.load(PRETRAINED, "cpu"), limits=Limits(requests=2, memory_bytes=100_000))
     draw_seven().save(tmp_path / "seven.png")
     body = (tmp_path / "seven.png").read_bytes()

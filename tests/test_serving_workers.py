@@ -74,7 +74,7 @@ def test_an_overdue_worker_is_ended_and_replaced(make):
 
 
 @pytest.mark.slow
-def test_a_worker_that_ends_is_told_and_replaced(make):
+def test_a_worker_that_ends_raises_an_error_and_is_replaced(make):
     workers = make()
     before = run(workers, os.getpid)
     with pytest.raises(WorkerEnded):
@@ -83,7 +83,7 @@ def test_a_worker_that_ends_is_told_and_replaced(make):
 
 
 @pytest.mark.slow
-def test_an_idle_worker_that_ended_is_replaced_without_a_word(make):
+def test_an_idle_worker_that_ended_is_replaced_without_an_error(make):
     workers = make()
     before = run(workers, os.getpid)
     os.kill(before, 9)
@@ -92,7 +92,7 @@ def test_an_idle_worker_that_ended_is_replaced_without_a_word(make):
 
 
 @pytest.mark.slow
-def test_who_stops_waiting_does_not_free_the_worker(make):
+def test_a_cancelled_caller_does_not_free_the_worker(make):
     workers = make()
 
     async def ask():

@@ -9,7 +9,7 @@ from mnist_cli.training.losses import loss_of
 from mnist_cli.training.steps import TrainingStep
 
 
-def test_a_step_moves_the_weights_along_the_gradient_and_sums_up_what_it_saw(train):
+def test_a_step_updates_the_weights_by_the_gradient_and_sums_up_loss_and_errors(train):
     config = TrainConfig(model="linear", hidden=(), optimizer="sgd", momentum=0.0, weight_decay=0.0)
     model, batch = architectures.build_from(config), train[:50]
     logits = model(batch.images)
@@ -37,7 +37,7 @@ def weights_after(count, digits, **config):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-def test_what_is_written_out_learns_what_autograd_learns(train, monkeypatch, optimizer):
+def test_explicit_backpropagation_learns_what_autograd_learns(train, monkeypatch, optimizer):
     weights, step = weights_after(20, train, optimizer=optimizer)
     monkeypatch.setattr(steps, "FULLY_CONNECTED", set())
     by_autograd, plain = weights_after(20, train, optimizer=optimizer)
