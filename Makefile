@@ -45,10 +45,10 @@ model: .venv/installed-pretraining  ## Make the model that ships, in less than a
 onnx: .venv/installed-export  ## Write the model that ships once more, for onnxruntime
 	$(BIN)/mnist export pretrained --output mnist_cli/bundled/pretrained.onnx
 
-torture: .venv/installed-dev  ## Kill, starve, fool and flood the program, and print what it survived
+torture: .venv/installed-dev  ## Test the program with kills, full disks and hostile files, and print a table
 	$(BIN)/python -m torture
 
-audit: .venv/installed-dev  ## Look up known holes in what is installed
+audit: .venv/installed-dev  ## Look up known vulnerabilities of the installed packages
 	$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 lessons: .venv/installed  ## Draw the pictures of docs/lessons.md again, in less than 15 minutes on two cores

@@ -1,6 +1,6 @@
-"""Write into cli.md what the program says of its commands: `make reference` does so, and a test asks whether it was done.
+"""Write the help of the commands into cli.md: `make reference` runs it, and a test fails when cli.md is out of date.
 
-A command's part stands between `<!-- mnist COMMAND -->` and `<!-- end -->`; what is around it is written by hand.
+The generated part of a command is between `<!-- mnist COMMAND -->` and `<!-- end -->`; the rest is written by hand.
 """
 
 import re
@@ -19,7 +19,7 @@ NOTES = re.compile(r"  \[([^\[\]]*)\]$")  # of Typer, at the end of a help text:
 
 
 def updated(page: str) -> str:
-    """Return the page with the part of each command as the program has it now."""
+    """Return the page with the current help of each command."""
     return PART.sub(lambda part: f"{part[1]}\n{reference(part[2])}\n{part[3]}", page)
 
 
@@ -42,7 +42,7 @@ def reference(name: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """Return a paragraph of a help text; lines behind a backspace are commands to try."""
+    """Return a paragraph of a help text as Markdown; one that begins with a backspace has example commands."""
     if text.startswith("\b\n"):
         return "```console\n" + "\n".join(f"$ {line.strip()}" for line in text.splitlines()[1:]) + "\n```"
     return text.replace("\n", " ")

@@ -1,6 +1,6 @@
-"""What mkdocs is told beyond mkdocs.yml: the texts at the top of the repository are pages of the site, too.
+"""Hooks of mkdocs: the texts in the root of the repository are pages of the site, too.
 
-README is the first page, so the site needs no second introduction, and every link leads where it does on a code host.
+README is the first page, so the site needs no other introduction, and every link has the same target as on a code host.
 """
 
 import re
@@ -33,11 +33,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let each link lead to where its target is in the site, and no line end be a gap in a Chinese sentence."""
+    """Rewrite each link to its target in the site, and join the lines of Chinese sentences without a space."""
     markdown = re.sub(rf"(?<={CHINESE})\n(?={CHINESE}|(?<=[{PUNCTUATION}]\n)\w)", "", markdown)
     return re.sub(r"(?<=\]\()(?:\.\./|docs/)?([^)#]+)", lambda link: PAGES.get(link[1], link[1]), markdown)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Name the language of a Chinese page, by which a browser chooses fonts and offers to translate."""
+    """Set the language of a Chinese page, by which browsers choose fonts and offer a translation."""
     return output.replace('<html lang="en"', '<html lang="zh"', 1) if page.file.src_uri.endswith(".zh.md") else output

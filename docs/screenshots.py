@@ -1,4 +1,4 @@
-"""Take the pictures of the page of `mnist serve` again: page-light.png in English, page-dark.png in Chinese.
+"""Take the screenshots of the page of `mnist serve`: page-light.png in English, page-dark.png in Chinese.
 
     python docs/screenshots.py
 
@@ -19,8 +19,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 FOLDER = Path(__file__).parent
 SIZE = {"width": 1240, "height": 888}  # px of the window
 SCALE = 1.5  # px of the picture for each
-COLOURS = 256  # of the picture, which is smaller with a palette
-ONE = [[(0.354, 0.35), (0.52, 0.205), (0.5, 0.82)]]  # a 1 that may be a 7; fractions of the drawing area
+COLOURS = 256  # of the palette, which makes the file smaller
+ONE = [[(0.354, 0.35), (0.52, 0.205), (0.5, 0.82)]]  # a 1 that looks like a 7; fractions of the drawing area
 
 
 def arc(x: float, y: float, across: float, down: float, start: float, end: float) -> list[tuple[float, float]]:

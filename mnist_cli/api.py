@@ -218,14 +218,14 @@ def train(
     if resume is not None and (preset or config or name or overwrite or options.keys() - {"epochs"}):
         raise ConfigError("resume continues with the configuration of the run; only epochs can be combined with it")
     settings = _resolve(preset, config, options) if resume is None else None
-    place = devices.choose(device)
+    torch_device = devices.choose(device)
     data = _prepared(data_dir, mnist_files.FILES).path
-    with distributed.joined(place) as group:
+    with distributed.joined(torch_device) as group:
         if settings:
-            run, trainer = session.begin(settings, name, overwrite, place, data, group)
+            run, trainer = session.begin(settings, name, overwrite, torch_device, data, group)
         else:
             path = runs.find_checkpoint(Path(resume or ""), to_resume=True)
-            run, trainer = session.take_up(path, options.get("epochs"), place, data, group)
+            run, trainer = session.take_up(path, options.get("epochs"), torch_device, data, group)
         with (
             devices.deterministic_operations(trainer.config.deterministic),
             devices.computing_threads(trainer.config.threads),

@@ -1,7 +1,7 @@
 """Simulated photos and scans of a symbol on a page, with various pens, papers and lighting.
 
 Each condition takes the mask of a symbol, such as an MNIST image divided by 255, and returns a picture of it. `CONDITIONS`
-names them all.
+has all of them by name.
 """
 
 import io
@@ -78,7 +78,7 @@ def compress(image: Image.Image, quality: int) -> Image.Image:
 
 
 def slope(shape: tuple[int, int], rng: Rng, least: float) -> Mask:
-    """Return illumination that falls off from 1 to `least` across a page, in a random direction."""
+    """Return illumination that decreases from 1 to `least` across a page, in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     along = (np.cos(angle) * x + np.sin(angle) * y) / np.sqrt(2)
@@ -136,7 +136,7 @@ def inverted(mask: Mask, rng: Rng) -> Image.Image:
 
 
 def sloping_light(mask: Mask, rng: Rng) -> Image.Image:
-    """A phone photo by a window: the light falls off across the page."""
+    """A phone photo by a window: the light decreases across the page."""
     symbol = _page(mask, rng)
     page = paint(symbol, _dark(rng), _pale(rng)) * slope(symbol.shape, rng, rng.uniform(0.35, 0.8))[:, :, None]
     return photograph(page, rng, rng.uniform(0, 1.5), 4, int(rng.integers(50, 95)))
@@ -181,7 +181,7 @@ def pencil(mask: Mask, rng: Rng) -> Image.Image:
 
 
 def whiteboard(mask: Mask, rng: Rng) -> Image.Image:
-    """A coloured marker on a whiteboard that shines."""
+    """A coloured marker on a whiteboard with a reflection."""
     symbol = _page(mask, rng, 80, 220)
     ink = ((30, 40, 60), (30, 70, 170), (190, 30, 40), (20, 130, 70))[rng.integers(4)]
     page = paint(symbol * rng.uniform(0.75, 1), ink, (rng.uniform(195, 225),) * 3)
@@ -192,7 +192,7 @@ def whiteboard(mask: Mask, rng: Rng) -> Image.Image:
 
 
 def coloured_background(mask: Mask, rng: Rng) -> Image.Image:
-    """On a coloured background, also in an ink as bright as that."""
+    """On a coloured background, also in ink of the same brightness."""
     backgrounds = ((60, 150, 70), (230, 130, 40), (240, 200, 60), (110, 160, 210))
     symbol, background = _page(mask, rng), backgrounds[rng.integers(4)]
     ink = ((25, 25, 25), (240, 240, 235), (200, 30, 40), (40, 40, 160))[rng.integers(4)]
@@ -325,7 +325,7 @@ def few_colours(mask: Mask, rng: Rng) -> Image.Image:
 
 
 def blocky_jpeg(mask: Mask, rng: Rng) -> Image.Image:
-    """32x32 pixels of JPEG blocks."""
+    """32x32 pixels with strong JPEG artefacts."""
     small = _fitted(mask, 32, int(rng.integers(20, 30)), rng)
     light = rng.random() < 0.5
     page = paint(small, (235,) * 3, (20,) * 3) if light else paint(small, (20,) * 3, (235,) * 3)
@@ -385,7 +385,7 @@ def _grown(symbol: Mask, reach: float) -> Mask:
 
 
 def broken_strokes(mask: Mask, rng: Rng) -> Image.Image:
-    """Black and white by a threshold that broke the strokes."""
+    """Black and white after a threshold that broke the strokes."""
     symbol = enlarge(mask, int(rng.integers(60, 180)))
     thin = with_pen(symbol, rng.uniform(0.04, 0.1) * len(symbol) + 1) if rng.random() < 0.5 else symbol
     grain = max(3.0, 0.06 * len(symbol))

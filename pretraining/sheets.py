@@ -1,7 +1,7 @@
 """Simulated pages of several digits: rows, forms, tables, a sheet photographed on a table, a display.
 
-Each condition takes lines of masks of digits and returns a picture of them. `CONDITIONS` names them all. `pages` has the
-conditions for a single digit.
+Each condition takes lines of digits, as masks, and returns a picture of them. `CONDITIONS` has all of them by name. The
+conditions for a single digit are in `pages`.
 """
 
 from collections.abc import Callable, Sequence
@@ -157,7 +157,7 @@ def on_a_table(lines: Lines, rng: Rng) -> Image.Image:
 
 
 def frame_line(lines: Lines, rng: Rng) -> Image.Image:
-    """With a frame at the outermost pixels."""
+    """With a frame drawn along the edges of the picture."""
     levels = (BLACK_ON_WHITE, WHITE_ON_BLACK)[rng.integers(2)]
     image = np.asarray(in_grey(write(lines, rng), rng, levels, noise=0)).copy()
     thick = int(rng.integers(1, 4))
@@ -194,7 +194,7 @@ def _turned(page: Mask, degrees: float) -> Mask:
 
 
 def _homography(corners: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Return the eight coefficients that take each of four corners to its source, as Pillow expects them."""
+    """Return the eight coefficients, as Pillow expects them, of the homography that maps four corners to their sources."""
     rows, values = [], []
     for (x, y), (u, v) in zip(corners, source, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]

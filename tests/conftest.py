@@ -1,4 +1,4 @@
-"""What the tests share: the real data, unpacked once, a small checkpoint, and drawings of digits."""
+"""Fixtures of several test files: the real data, unpacked once, a small checkpoint, and drawings of digits."""
 
 import os
 from collections.abc import Callable

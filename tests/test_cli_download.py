@@ -5,7 +5,7 @@ from mnist_cli.datasets import mirrors, mnist_files
 
 @pytest.fixture
 def unreachable(monkeypatch):
-    """Mirrors that nobody serves: a port of loopback on which nothing listens."""
+    """Mirrors that cannot be reached: a port of loopback on which nothing listens."""
     monkeypatch.setattr(mirrors, "known_mirrors", lambda: ["http://127.0.0.1:9/a", "http://127.0.0.1:9/b"])
     monkeypatch.setattr(mirrors, "FIRST_PAUSE_SECONDS", 0.001)
 

@@ -321,7 +321,7 @@ class TestOnATerminal:
             try:
                 while some := os.read(ours, 65536):
                     shown += some
-            except OSError:  # how Linux says that nobody writes any more
+            except OSError:  # Linux raises it when the other end is closed
                 pass
         os.close(ours)
         return shown.decode()

@@ -57,7 +57,7 @@ def in_the_way(tmp_path, monkeypatch):
 
 
 def no_home(tmp_path, monkeypatch):
-    """As for a user whom the system does not know, in a container."""
+    """As in a container whose user has no entry in the system's user database."""
     for name in ("XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)

@@ -10,7 +10,7 @@ from mnist_cli.errors import ConfigError
 
 @pytest.fixture
 def ten():
-    """Ten images that can be told apart by their label."""
+    """Ten images, each with its own label."""
     labels = torch.arange(10)
     return Digits(labels.to(torch.uint8).reshape(10, 1, 1, 1).expand(10, 1, 28, 28), labels)
 

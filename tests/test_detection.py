@@ -47,7 +47,7 @@ def sign(image, height=HEIGHT):
 
 
 def row(val, rng, count, height=HEIGHT, gaps=(0.2, 0.5)):
-    """Return a page with a row of digits, and what it says."""
+    """Return a page with a row of digits, and its text."""
     chosen = rng.integers(0, len(val), count)
     parts = []
     for index in chosen:
@@ -57,7 +57,7 @@ def row(val, rng, count, height=HEIGHT, gaps=(0.2, 0.5)):
 
 
 def touching(val, rng, height=HEIGHT):
-    """Return a page with two digits that touch, and what it says."""
+    """Return a page with two digits that touch, and its text."""
     chosen = rng.integers(0, len(val), 2)
     left, right = (sign(val.images[index, 0].numpy(), height) for index in chosen)
     page = np.zeros((height, left.shape[1] + right.shape[1]), np.float32)
@@ -68,7 +68,7 @@ def touching(val, rng, height=HEIGHT):
 
 
 def share_read(model, samples, **colours):
-    """Return the share of pages that are read without a mistake."""
+    """Return the fraction of pages whose text is recognized correctly."""
     return np.mean([read(model, page, **colours) == text for page, text in samples])
 
 

@@ -19,7 +19,7 @@ from mnist_cli.files import lock
 
 
 class Mirror(ThreadingHTTPServer):
-    """A mirror on loopback that answers as its `answer` says."""
+    """A mirror on loopback that responds by calling its `answer`."""
 
     daemon_threads = True
 

@@ -19,7 +19,7 @@ def labels(data_dir):
 
 @pytest.fixture
 def copy(data_dir, tmp_path):
-    """A data folder that may be damaged."""
+    """A data folder for tests that corrupt its files."""
     return shutil.copytree(data_dir, tmp_path / "copy")
 
 

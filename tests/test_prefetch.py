@@ -21,7 +21,7 @@ def test_one_item_is_worked_on_ahead_and_no_more():
 
     results = one_ahead(work, iter(range(10)))
     assert next(results) == 0
-    assert second.wait(timeout=60)  # although nobody has asked for it
+    assert second.wait(timeout=60)  # although it was not requested yet
     assert begun == [0, 1]
     results.close()
     assert begun == [0, 1]

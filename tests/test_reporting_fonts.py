@@ -3,12 +3,12 @@ from PIL import ImageFont
 
 from mnist_cli.reporting import fonts
 
-NOBODYS = "\U0010fffd"  # a character that no font has
+UNSUPPORTED = "\U0010fffd"  # a character that no font has
 
 
 def test_characters_that_no_font_has_are_escaped():
-    assert fonts.spell_out(f"{NOBODYS}\nseven.png · é → Ω") == "\\U0010fffd\nseven.png · é → Ω"
-    file, text = fonts.fit(f"é{NOBODYS}")
+    assert fonts.spell_out(f"{UNSUPPORTED}\nseven.png · é → Ω") == "\\U0010fffd\nseven.png · é → Ω"
+    file, text = fonts.fit(f"é{UNSUPPORTED}")
     assert text == "é\\U0010fffd"
     assert ImageFont.truetype(file).getname()[0] == fonts.families()[0] == "DejaVu Sans"
 

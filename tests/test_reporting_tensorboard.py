@@ -15,7 +15,7 @@ from test_reporting_run import make_report
 from mnist_cli.reporting.run import RunReport
 from mnist_cli.reporting.tensorboard import Board
 
-HYPERPARAMETERS = {  # the question that the page of hyperparameters asks
+HYPERPARAMETERS = {  # the request that the page of hyperparameters sends
     "experimentName": "",
     "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
     "colParams": [{"hparam": "model", "order": "ORDER_UNSPECIFIED"}],
@@ -110,7 +110,7 @@ def test_the_hyperparameters_are_kept_with_the_final_scores(tmp_path, finished):
 
 @pytest.fixture
 def ask(tmp_path, finished):
-    """The real TensorBoard, started on a finished run; asks it for the JSON at a path."""
+    """The real TensorBoard, started on a finished run: a function that returns the JSON at a path."""
     make_report(tmp_path / "runs" / "one", finished)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -100,7 +100,7 @@ def response(client):
 
 
 def is_ended(client):
-    """Return whether the service ends a connection, after whatever it still says."""
+    """Return whether the service ends a connection, after any bytes that it still sends."""
     try:
         while client.recv(1 << 16):
             pass
@@ -278,7 +278,7 @@ def test_without_a_free_slot_a_request_is_refused_before_it_is_read_and_the_conn
         assert time.monotonic() - begin > 0.05  # who does not wait is made to
         client.sendall(GET)
         assert response(client)[0] == 200
-        # A page of another origin has to be told who may read it, which the application knows.
+        # For a page of another origin the response needs CORS headers, which only the application can add.
         page = connect(POST.replace(b"Host", b"Origin: http://localhost\r\nHost") % (1, b"a"))
         assert response(page)[0] == 200
         connect.may_go.set()

@@ -37,7 +37,7 @@ def arc(x, y, across, down, start, end):
     return [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
 
 
-# The strokes of each digit, in shares of the sheet, in the order and direction in which people draw them.
+# The strokes of each digit, in fractions of the sheet, in the order and direction in which people draw them.
 STROKES = {
     0: [arc(0.5, 0.5, 0.2, 0.3, -90, -450)],
     1: [[(0.42, 0.3), (0.52, 0.2), (0.52, 0.8)]],
@@ -100,7 +100,7 @@ def browser():
 
 @pytest.fixture
 def visit(server, browser):
-    """Open the page; whatever it complains about, or asks of another server, fails the test at its end."""
+    """Open the page; an error in its console, or a request to another server, fails the test at its end."""
     contexts, problems = [], []
 
     def visit(size=DESKTOP, locale="en-US", scheme="light", touch=False):

@@ -68,14 +68,14 @@ def _split(line: "list[Detection]") -> "list[list[Detection]]":
     A number ends where a pattern has a separator, or without one at a gap that is large for the digits and for the line.
     """
     if line[0].before is not None:
-        starts = [place for place, digit in enumerate(line) if place == 0 or digit.before]
+        starts = [index for index, digit in enumerate(line) if index == 0 or digit.before]
     else:
         gaps = [_gap(left, right) for left, right in pairwise(line)]
         height = median(digit.box[3] for digit in line)
         # The end of the smallest third, since in a line of short numbers more than half of the gaps are between them.
         usual = sorted(gaps)[(len(gaps) - 1) // 3] if len(gaps) > 1 else 0.0
         widest = min(max(LEAST_GAP * height, UNUSUAL * usual), LARGEST_GAP * height)
-        starts = [0, *(place for place, gap in enumerate(gaps, 1) if gap > widest)]
+        starts = [0, *(index for index, gap in enumerate(gaps, 1) if gap > widest)]
     return [line[start:end] for start, end in pairwise([*starts, len(line)])]
 
 

@@ -65,12 +65,12 @@ def best_fit(worth: Mapping["Candidate", float], pattern: Pattern, best_worth: f
     best: dict[tuple[int, int], tuple[float, list[Candidate]]] = {(0, 0): (0.0, [])}  # up to each piece and symbol
     last = max((candidate.stop for candidate in worth), default=0)
     for candidate, value in worth.items():
-        for place in range(len(pattern.symbols) + 1):
-            if (candidate.start, place) not in best:
+        for index in range(len(pattern.symbols) + 1):
+            if (candidate.start, index) not in best:
                 continue
-            total, path = best[candidate.start, place]
-            for next_place, change, digits in _moves(candidate, value, pattern.symbols[place : place + 2]):
-                state = candidate.stop, place + next_place
+            total, path = best[candidate.start, index]
+            for count, change, digits in _moves(candidate, value, pattern.symbols[index : index + 2]):
+                state = candidate.stop, index + count
                 if state not in best or total + change > best[state][0]:
                     best[state] = total + change, path + digits
     total, path = best.get((last, len(pattern.symbols)), (-math.inf, []))

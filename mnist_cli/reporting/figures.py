@@ -225,8 +225,8 @@ def gallery(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
     mosaic = np.zeros((rows * tall, columns * wide, 2), np.uint8)  # grey and opacity: transparent between the images
     figure, (axes,) = draw(size=(columns * 0.98, rows * 1.36 + 0.4))
     axes.set_axis_off()
-    for place, index in enumerate(worst):
-        top, left = place // columns * tall + 11, place % columns * wide + 4
+    for number, index in enumerate(worst):
+        top, left = number // columns * tall + 11, number % columns * wide + 4
         mosaic[top : top + 28, left : left + 28] = np.stack([255 - images[index], np.full((28, 28), 255)], axis=2)
         verdict = f"{predictions.labels[index]} as {predictions.digits[index]}"
         axes.text(left + 14, top - 2, verdict, ha="center", va="bottom", color=TEXT)

@@ -157,13 +157,13 @@ class Board:
         with torch.inference_mode():
             features = self.trainer.model.eval().features(some.images)
         sprites = 1 - some.images.float().cpu() / 255
-        place = f"{epoch:05}/last_hidden_layer"
-        folder = self.log_dir / place
+        subfolder = f"{epoch:05}/last_hidden_layer"
+        folder = self.log_dir / subfolder
         folder.mkdir(parents=True, exist_ok=True)
         embedding.make_tsv(some.labels.tolist(), str(folder))
         embedding.make_sprite(sprites, str(folder))
         embedding.make_mat(features.float().cpu().numpy(), str(folder))
-        embedding.append_pbtxt(some.labels, sprites, str(self.log_dir), place, epoch, "last_hidden_layer")
+        embedding.append_pbtxt(some.labels, sprites, str(self.log_dir), subfolder, epoch, "last_hidden_layer")
 
     def _graph(self) -> str | None:
         """Add the graph of the network; returns the reason when that is not possible.
