@@ -8,7 +8,8 @@ The letters used for shapes throughout:
 An image is always uint8 (1, 28, 28) with 0 = paper and 255 = ink, the way MNIST stores it; several are (N, 1, 28, 28).
 Only a model's `forward` turns them into floats.
 
-From Python, `load(...).predict(picture)`, `train` and `evaluate` are what the commands of these names do.
+From Python, `load(...).predict(picture)`, `train` and `evaluate` are what the commands of these names do;
+`predict_batches` is for tables of pictures in Spark, Ray and other engines.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from mnist_cli.version import __version__
 
 if TYPE_CHECKING:
-    from mnist_cli.api import evaluate, load, train
+    from mnist_cli.api import evaluate, load, predict_batches, train
 
-__all__ = ["__version__", "evaluate", "load", "train"]
+__all__ = ["__version__", "evaluate", "load", "predict_batches", "train"]
 
 
 def __getattr__(name: str) -> Any:

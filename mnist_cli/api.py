@@ -7,8 +7,9 @@
 """
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cli import config as configuration
+from mnist_cli.bulk import batches
 from mnist_cli.config import PRETRAINED, TrainConfig, TrainOptions
 from mnist_cli.datasets import data_folder, mnist_files
 from mnist_cli.datasets.data_folder import DataFolder
@@ -38,6 +40,8 @@ from mnist_cli.training import runs
 from mnist_cli.training.runs import Run
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mnist_cli.training.loop import Trainer
     from mnist_cli.training.session import Reporter
 
@@ -187,6 +191,29 @@ def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Reco
     """
     decode.silence_libraries()
     return Recognizer(**vars(backends.load(runs.find_checkpoint(Path(checkpoint)), device)))
+
+
+def predict_batches(
+    tables: "Iterable[pa.RecordBatch]",
+    *,
+    checkpoint: AnyPath = PRETRAINED,
+    many: bool = False,
+    min_confidence: float = 0.0,
+) -> "Iterator[pa.RecordBatch]":
+    """Yield, for each batch of a table with pictures, its other columns and those of `mnist predict --json`, without the path.
+
+    The pictures are in a column of encoded bytes, binary or a struct with `bytes`; where several columns hold bytes, in
+    `image`. A picture that cannot be read has the reason. A process loads the model once, and computes on the CPU.
+
+    Raises DataError for a table without such a column, or one that has a column of the results already.
+    """
+    model = _loaded(str(checkpoint)).model
+    return batches.predict(model, tables, Options(many, min_confidence))
+
+
+@lru_cache(1)
+def _loaded(checkpoint: str) -> Recognizer:
+    return load(checkpoint, device="cpu")
 
 
 def train(

@@ -277,6 +277,12 @@ def test_nothing_is_drawn_in_a_pipe(mnist, trained, seven):
     [
         (["--json", "--csv"], "--json and --csv"),
         (["--csv", "--top-k", "2"], "--csv"),
+        (["--format", "csv"], "--format goes with"),
+        (["--cluster", "tcp://127.0.0.1:1"], "--cluster goes with"),
+        (["--output", "out", "--json"], "--json does not go with --output; choose"),
+        (["--output", "out", "--top-k", "2"], "--top-k does not go"),
+        (["--output", "out", "--explain", "why"], "--explain does not go"),
+        (["--output", "out", "-"], r"standard input \(-\) does not go"),
     ],
 )
 def test_options_that_contradict_are_refused_before_anything_is_read(mnist, options, named, tmp_path):
@@ -284,6 +290,32 @@ def test_options_that_contradict_are_refused_before_anything_is_read(mnist, opti
     assert done.exit_code == 2
     assert re.fullmatch(f"Error: {named} .+\n", done.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_with_output_results_are_files_and_only_the_folder_is_printed(mnist, trained, tmp_path):
+    for number in range(3):
+        draw_seven(40).save(tmp_path / f"{number}.png")
+    (tmp_path / "bad.png").write_text("no picture")
+    arguments = ["predict", "*.png", "none.png", "--output", "out", "--format", "jsonl", "--checkpoint", trained]
+    done = mnist(*arguments)
+    assert (done.exit_code, done.stdout) == (0, "out\n")
+    assert done.stderr.endswith("5 pictures, of which 2 could not be read.\n")
+    rows = list(map(json.loads, (tmp_path / "out" / "part-00000.jsonl").read_text().splitlines()))
+    assert [row["path"] for row in rows] == ["0.png", "1.png", "2.png", "bad.png", "none.png"]
+    assert list(rows[0]) == ["path", "digit", "confidence", "probabilities", "reason"]
+    assert rows[4]["reason"] == "there is no such file"
+    assert mnist(*arguments).exit_code == 0
+    done = mnist(*arguments, "--min-confidence", "0.9")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[1].startswith("Error: out was begun with other options; ")
+
+
+def test_a_truncated_archive_is_one_error(mnist, trained, tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"neither this nor that")
+    done = mnist("predict", "a.tar", "--checkpoint", trained)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: a\.tar: .+", done.stderr.splitlines()[1])
 
 
 def test_a_checkpoint_of_the_users_own_that_is_called_pretrained_is_not_the_model_that_ships(mnist, trained, seven):

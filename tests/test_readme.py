@@ -100,7 +100,17 @@ def test_every_module_is_in_the_map():
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for module in modules("."):
         assert re.search(rf"(^|\s){re.escape(module.name)}\s", contributing), module
-    for room in ("datasets", "evaluation", "models", "pictures", "recognition", "serving", "training", "tuning"):
+    for room in (
+        "bulk",
+        "datasets",
+        "evaluation",
+        "models",
+        "pictures",
+        "recognition",
+        "serving",
+        "training",
+        "tuning",
+    ):
         for module in modules(room):
             assert re.search(rf"\b{module.stem}\b", contributing.split(f"  {room}/ ")[1]), module
 
@@ -119,8 +129,17 @@ def test_every_module_has_its_test():
         assert f"test_tuning_{module.stem}" in tested, module
     for module in modules("cli"):
         assert module.stem == "console" or f"test_cli_{module.stem}" in tested, module
+    for module in modules("bulk"):
+        assert BULK_TESTED_WITH_OTHERS.get(module.stem, f"test_bulk_{module.stem}") in tested, module
 
 
+BULK_TESTED_WITH_OTHERS = {
+    "places": "test_bulk_plan",
+    "retries": "test_bulk_output",
+    "shards": "test_bulk_plan",
+    "tables": "test_bulk_parts",
+    "work": "test_bulk_output",
+}
 # Tested through what they were parted from, which has one test module.
 TESTED_WITH_OTHERS = {
     "arrays": "test_architectures",

@@ -20,9 +20,9 @@ pytest.importorskip("fastapi")
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
+from mnist_cli.processes import WorkerEnded
 from mnist_cli.serving import app, engine, reading, uploads
 from mnist_cli.serving.limits import Limits
-from mnist_cli.serving.workers import WorkerEnded
 
 
 @pytest.fixture(scope="session")

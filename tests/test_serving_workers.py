@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from mnist_cli.serving.workers import Overdue, WorkerEnded, Workers, limit_memory
+from mnist_cli.processes import Overdue, WorkerEnded
+from mnist_cli.serving.workers import Workers, limit_memory
 
 SECONDS = 60  # more than any worker needs here
 

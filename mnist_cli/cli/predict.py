@@ -2,14 +2,16 @@
 
 import os
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import Device, ModelToUse, describe_model, find_model, say, show_error
+from mnist_cli.cli.console import Device, ModelToUse, describe_model, find_model, print_answer, say, show_error
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.errors import ConfigError
 from mnist_cli.names import printable
@@ -17,15 +19,23 @@ from mnist_cli.recognition import patterns
 from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.result import Result
 
+if TYPE_CHECKING:
+    from mnist_cli.bulk.parts import Counts, Format
+    from mnist_cli.bulk.shards import Shard
+    from mnist_cli.models.backends import LoadedModel
+    from mnist_cli.recognition.pipeline import Options
+
 MIN_FILES_FOR_BAR = 50  # a progress bar is shown for more files than this
 MAX_NAME_CHARACTERS = 50  # of an explanation; with a number and a temporary suffix the file system must still allow it
 
 
 def predict(
-    files: Annotated[
-        list[Path],
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE...", readable=False, help="Pictures, folders of pictures, or - for standard input."
+            metavar="SOURCE...",
+            help="Pictures, folders of pictures, or - for standard input; also tar archives, Parquet and IDX files of "
+            "pictures, text files of paths, URLs of all these, wildcards, and ranges such as shard-{000..999}.tar.",
         ),
     ],
     many: Annotated[
@@ -73,6 +83,27 @@ def predict(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a CSV table: path, digit, confidence, reason, p0 to p9.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            readable=False,
+            help="Write the results of many pictures to files in this folder, on all cores; the same command goes on "
+            "where an earlier one was stopped.",
+        ),
+    ] = None,
+    output_format: Annotated[
+        Literal["parquet", "csv", "jsonl"] | None,
+        typer.Option("--format", help="Format of these files.", show_default="parquet"),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Compute on the Dask cluster whose scheduler has this address, such as tcp://scheduler:8786.",
+            show_default="this machine",
+        ),
+    ] = None,
     checkpoint: ModelToUse = None,
     device: Device = None,
 ) -> None:
@@ -81,7 +112,8 @@ def predict(
     A picture may have any size and be dark on light or light on dark: it is redrawn the way MNIST draws digits. A
     picture without a digit gets `?` and the reason. Folders are searched for pictures, hidden ones left out.
 
-    A file that cannot be read is named on stderr; the others are still recognized, and the exit status is 1.
+    A file that cannot be read is named on stderr; the others are still recognized, and the exit status is 1. With
+    --output its row has the reason, and the exit status is 0 when every picture has its row.
 
     \b
       mnist predict seven.png
@@ -89,27 +121,37 @@ def predict(
       mnist predict --pattern dd/dd/dddd date.png
       mnist predict photos/ --min-confidence 0.9 --csv > digits.csv
       mnist predict seven.png --top-k 3 --show --explain why/
+      mnist predict 'shard-{000..999}.tar' --output digits/
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     _refuse_contradictions(top_k, as_json, as_csv)
     form = _form_of(digits, pattern)
     many = many or form is not None
+    if output is not None:
+        _refuse_with_output(
+            sources, {"--top-k": top_k, "--show": show, "--explain": explain, "--json": as_json, "--csv": as_csv}
+        )
+    elif output_format or cluster:
+        raise ConfigError(f"{'--format' if output_format else '--cluster'} goes with --output only")
 
+    from mnist_cli.bulk import streams
     from mnist_cli.models import backends
-    from mnist_cli.pictures import decode, folders
-    from mnist_cli.recognition import pipeline, sources
+    from mnist_cli.pictures import decode
+    from mnist_cli.recognition import pipeline
 
     decode.silence_libraries()
+    options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None, pattern=form)
+    if output is not None:
+        device = device or "cpu"  # of which each process needs one
     loaded = backends.load(find_model(checkpoint), device)
     say(describe_model(loaded, is_named=checkpoint is not None))
+    if output is not None:
+        _write_parts(sources, loaded, options, output, output_format or "parquet", cluster)
+        return
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
-    names = list(sources.expand(map(str, files)))  # not Path objects, which take five times the memory
-    left_out = sum((folders.count_left_out(file) for file in files if os.path.isdir(file)), Counter[str]())
-    if line := folders.describe_left_out(left_out, names):
-        say(line)
+    shards, names = _split(sources, streams.PAGES if many else streams.SHARD)
     writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
-    options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None, pattern=form)
-    results = _with_bar(pipeline.recognize(loaded.model, names, options), len(names))
+    results = _with_bar(streams.recognize(loaded, shards, options), len(names))
     if not _write(results, writer, explain, loaded.path):
         raise typer.Exit(1)
 
@@ -129,6 +171,88 @@ def _form_of(digits: int | None, pattern: str | None) -> Pattern | None:
     if digits:
         return Pattern(patterns.DIGIT * digits)
     return None if pattern is None else Pattern(pattern)
+
+
+def _refuse_with_output(sources: list[str], options: dict[str, object]) -> None:
+    """Raise ConfigError for what is for results that are printed."""
+    for option, value in options.items():
+        if value:
+            hint = "; choose --format jsonl or --format csv" if option in {"--json", "--csv"} else ""
+            raise ConfigError(f"{option} does not go with --output{hint}")
+    if "-" in sources:
+        raise ConfigError("standard input (-) does not go with --output; name files")
+
+
+def _split(sources: list[str], size: int) -> "tuple[list[Shard], list[str]]":
+    """Return the shards of the sources and the names of their pictures, as far as they are known; tell what is left out."""
+    from mnist_cli.bulk import plan
+    from mnist_cli.bulk.shards import Files
+
+    shards = list(plan.split(map(_normalized, sources), size))
+    # Not Path objects, which take five times the memory.
+    names = [name for shard in shards for name in (shard.names if isinstance(shard, Files) else [shard.source])]
+    _tell_left_out(sources, names)
+    return shards, names
+
+
+def _write_parts(
+    sources: list[str], loaded: "LoadedModel", options: "Options", folder: Path, form: "Format", address: str | None
+) -> None:
+    """Write the results to files in a folder, and print the folder."""
+    from mnist_cli.bulk import executors, output, parts, plan, work
+    from mnist_cli.bulk.shards import Files
+
+    parts.check_format(form)
+    shards = list(plan.split(map(_normalized, sources), plan.PAGES if options.many else plan.SHARD))
+    _tell_left_out(sources, (name for shard in shards if isinstance(shard, Files) for name in shard.names))
+    job = work.job_of(loaded, options, form)
+    with executors.cluster(address) if address else executors.local() as crew, _bar_of_parts(len(shards)) as advance:
+        counts = output.write(job, shards, folder, crew, advance)
+    unreadable = f", of which {counts.unreadable:,} could not be read" if counts.unreadable else ""
+    say(f"{counts.pictures:,} {'picture' if counts.pictures == 1 else 'pictures'}{unreadable}.")
+    print_answer(str(folder))
+
+
+def _normalized(source: str) -> str:
+    from mnist_cli.bulk import places
+
+    return source if places.is_url(source) else str(Path(source))
+
+
+def _tell_left_out(sources: list[str], names: Iterable[str]) -> None:
+    from mnist_cli.pictures import folders
+
+    left_out = sum((folders.count_left_out(source) for source in sources if os.path.isdir(source)), Counter[str]())
+    if line := folders.describe_left_out(left_out, names):
+        say(line)
+
+
+@contextmanager
+def _bar_of_parts(count: int) -> "Iterator[Callable[[Counts], None]]":
+    """Yield a function that advances a progress bar by a part, and shows how many pictures are recognized in a second."""
+    if not sys.stderr.isatty():
+        yield lambda counts: None
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        MofNCompleteColumn(),
+        TextColumn("parts"),
+        BarColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task, begin, pictures = bar.add_task("parts", total=count, speed=""), time.monotonic(), 0
+
+        def advance(counts: "Counts") -> None:
+            nonlocal pictures
+            pictures += counts.pictures
+            bar.update(task, advance=1, speed=f"{pictures / (time.monotonic() - begin):,.0f} pictures/s")
+
+        yield advance
 
 
 def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None, model: Path) -> bool:
@@ -180,7 +304,7 @@ def _explain(result: Result, folder: Path, saved: "Counter[str]", model: Path) -
     from mnist_cli.reporting import explanations
 
     if result.path and result.picture is not None:
-        with replacing(_free_path(folder, result.path, saved)) as file:
+        with replacing(_free_path(folder, Path(result.path), saved)) as file:
             source = printable(f"{result.path} · {model}")
             explanations.explain(result.picture, result.prediction, result.digits, source).save(file, "PNG")
 

@@ -11,7 +11,7 @@ from mnist_cli.cli import tables
 from mnist_cli.cli.console import print_answer
 from mnist_cli.cli.tables import GAP
 from mnist_cli.names import one_line, printable
-from mnist_cli.recognition.result import Result, likeliest
+from mnist_cli.recognition.result import CSV_COLUMNS, Result, csv_cells, likeliest
 from mnist_cli.results import percent
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from mnist_cli.recognition.predictions import Prediction
 
-COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 BOX = ("x", "y", "width", "height")  # px in the picture, where it may have several digits
 DIGIT_COLUMNS = {"digit": 5, "confidence": 14}  # with their widths in characters
 MIN_NAME_WIDTH = 12  # characters for the names of files, however narrow the terminal is
@@ -71,16 +70,16 @@ class CsvWriter:
     def __init__(self, many: bool) -> None:
         """Print the header, which with `many` has the box of each digit."""
         self.many = many
-        _print_row((*COLUMNS, *BOX) if many else COLUMNS)
+        _print_row((*CSV_COLUMNS, *BOX) if many else CSV_COLUMNS)
 
     def write(self, results: list[Result]) -> None:
         """Print the results."""
         for result in results:
             for digit in result.digits:
-                _print_row([result.path, *_csv_cells(digit.prediction, digit.prediction.reason), *digit.box])
+                _print_row([result.path, *csv_cells(digit.prediction, digit.prediction.reason), *digit.box])
             if not result.digits:
                 box = [None] * len(BOX) if self.many else []
-                _print_row([result.path, *_csv_cells(result.prediction, result.reason), *box])
+                _print_row([result.path, *csv_cells(result.prediction, result.reason), *box])
 
 
 class TableWriter:
@@ -167,9 +166,3 @@ def _print_row(cells: Iterable[object]) -> None:
     row = io.StringIO()
     csv.writer(row, lineterminator="\n").writerow(cells)
     print_answer(row.getvalue(), end="")
-
-
-def _csv_cells(prediction: "Prediction | None", reason: str | None) -> list[object]:
-    if prediction is None:
-        return [None, None, reason, *[None] * 10]
-    return [prediction.digit, prediction.confidence, reason, *prediction.probabilities]

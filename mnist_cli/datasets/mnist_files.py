@@ -202,7 +202,7 @@ def check_replaceable(data_dir: Path, files: Sequence[IdxFile]) -> None:
 def _describe(content: bytes) -> str:
     """Return what kind of file has this content, which is not MNIST."""
     try:
-        shape, _ = _parse_header(content, "")
+        shape, _ = parse_header(content, "")
     except DataError:
         return "is neither MNIST nor another IDX file of unsigned bytes"
     return f"is an IDX file of {' x '.join(f'{size:,}' for size in shape)} bytes other than MNIST's"
@@ -294,14 +294,14 @@ def parse(raw: bytes, source: str) -> "NDArray[np.uint8]":
     """
     import numpy as np
 
-    shape, header = _parse_header(raw, source)
+    shape, header = parse_header(raw, source)
     if len(raw) - header != math.prod(shape):
         raise DataError(f"{source} has {len(raw) - header:,} values, its header says {math.prod(shape):,}")
     # A bytearray, because tensors that share this memory have to be writable.
     return np.frombuffer(bytearray(raw), dtype=np.uint8, offset=header).reshape(shape)
 
 
-def _parse_header(raw: bytes, source: str) -> tuple[tuple[int, ...], int]:
+def parse_header(raw: bytes, source: str) -> tuple[tuple[int, ...], int]:
     """Return the shape in the header of an IDX file, and the size of the header in bytes."""
     if len(raw) < 4 or raw[:3] != bytes([0, 0, UINT8]):
         raise DataError(f"{source} is not an IDX file of unsigned bytes")

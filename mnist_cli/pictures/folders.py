@@ -30,14 +30,14 @@ def find(folder: str | PathLike[str]) -> list[str]:
     readable = decode.SUFFIXES | rare_formats.suffixes()
     unreadable: list[str] = []
     # Names, because as paths they would take five times the memory.
-    names = [name for name in _walk(folder, unreadable) if _suffix(name) in readable]
+    names = [name for name in _walk(folder, unreadable) if suffix(name) in readable]
     return sorted(names + unreadable)
 
 
 def count_left_out(folder: str | PathLike[str]) -> Counter[str]:
     """Return how many files below a folder are pictures in formats that this installation does not read, by format."""
     names = _walk(folder, [])
-    return Counter(kind for name in names if (kind := rare_formats.left_out(name) or OTHER_FORMATS.get(_suffix(name))))
+    return Counter(kind for name in names if (kind := rare_formats.left_out(name) or OTHER_FORMATS.get(suffix(name))))
 
 
 def _walk(folder: str | PathLike[str], unreadable: list[str]) -> Iterator[str]:
@@ -47,7 +47,8 @@ def _walk(folder: str | PathLike[str], unreadable: list[str]) -> Iterator[str]:
         yield from (os.path.join(parent, name) for name in files if not name.startswith("."))
 
 
-def _suffix(name: str) -> str:
+def suffix(name: str) -> str:
+    """Return the suffix of a name in small letters, with its dot."""
     return os.path.splitext(name)[1].lower()
 
 

@@ -30,11 +30,11 @@ class Options:
     pattern: Pattern | None = None  # the form of the line to find, if `many`
 
 
-def recognize(model: Model, pictures: Iterable[Source], options: Options) -> Iterator[list[Result]]:
+def recognize(model: Model, pictures: Iterable[Source | ImageError], options: Options) -> Iterator[list[Result]]:
     """Yield the results of the pictures in batches, in the order of the pictures.
 
     While a batch is recognized, a thread reads the next one. The result of a picture that cannot be read has an `error`,
-    whose message does not name the file.
+    whose message does not name the file; a picture that is an ImageError itself could not be read before.
     """
     size = 1 if options.many else BATCH
     remaining = iter(pictures)
@@ -46,8 +46,10 @@ def recognize(model: Model, pictures: Iterable[Source], options: Options) -> Ite
         del results  # so that at most two batches are in memory
 
 
-def _read(source: Source, options: Options) -> Result:
+def _read(source: Source | ImageError, options: Options) -> Result:
     """Return a result with the picture of a source, or with the error of reading it."""
+    if isinstance(source, ImageError):
+        return Result(error=source)
     path = Path(source) if isinstance(source, str | PathLike) else None
     longest = None if options.many else decode.WORKING_SIZE  # a digit on a page is small
     try:

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from mnist_cli.recognition.predictions import Prediction
 
 
+CSV_COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """What was recognized in a picture: its single digit, or all its digits, or the reason why there is none."""
 
-    path: Path | None = None  # None when the picture is not from a file
+    path: Path | str | None = None  # a str for a URL; None when the picture is not from a file
     prediction: "Prediction | None" = None  # of the single digit; None for no digit, several digits, or an `error`
     digits: "Sequence[Detection]" = ()  # in reading order, when a picture may have several
     error: MnistError | None = None  # why the picture could not be read
@@ -106,6 +109,13 @@ class Result:
 def likeliest(prediction: "Prediction", top_k: int) -> list[tuple[int, float]]:
     """Return the `top_k` likeliest digits and their probabilities, the likeliest first."""
     return sorted(enumerate(prediction.probabilities), key=lambda pair: -pair[1])[:top_k]
+
+
+def csv_cells(prediction: "Prediction | None", reason: str | None) -> list[object]:
+    """Return the cells of CSV_COLUMNS behind the path."""
+    if prediction is None:
+        return [None, None, reason, *[None] * 10]
+    return [prediction.digit, prediction.confidence, reason, *prediction.probabilities]
 
 
 def _number_values(number: Number, top_k: int) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from fastapi import HTTPException
 from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import FormatError, ImageError, MnistError, TooLargeError
 from mnist_cli.models.backends import LoadedModel
+from mnist_cli.processes import Overdue, WorkerEnded
 from mnist_cli.recognition.result import Result
 from mnist_cli.serving import effort, reading, uploads
 from mnist_cli.serving.batching import Batcher
 from mnist_cli.serving.limits import Limits
 from mnist_cli.serving.uploads import Upload
-from mnist_cli.serving.workers import Overdue, WorkerEnded, Workers
+from mnist_cli.serving.workers import Workers
 
 BATCH = 8  # pictures; more are not faster
 BATCH_WAIT = 0.002  # seconds that the first picture of a batch waits for others
