@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from mnist_cli.bulk import tables
+from mnist_cli.bulk.shards import NamedResult
 from mnist_cli.errors import DataError, first_line, missing
 from mnist_cli.recognition.predictions import Reason
 from mnist_cli.recognition.result import CSV_COLUMNS, Result, csv_cells
 
 Format = Literal["parquet", "csv", "jsonl"]
 Row = dict[str, Any]
-Named = tuple[str, Result]  # a result with the name of its picture
 OF_READ_PICTURES = {*get_args(Reason), "no digit"}  # other reasons are those of pictures that could not be read
 OF_PATTERNS = "nothing like "  # begins another one of them
 MANY_COLUMNS = ("text", "digits")  # of CSV, the second one as JSON
@@ -59,7 +59,7 @@ class Part:
     counts: Counts
 
 
-def encode(results: Iterable[Named], form: Format, many: bool) -> Part:
+def encode(results: Iterable[NamedResult], form: Format, many: bool) -> Part:
     """Return the part that these results make."""
     counts = Counts()
 

@@ -11,18 +11,19 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cli.bulk import places, tables
-from mnist_cli.datasets import mnist_files
 from mnist_cli.errors import DataError, ImageError, first_line, missing
 from mnist_cli.pictures import decode, rare_formats
+from mnist_cli.recognition.result import Result
 from mnist_cli.recognition.sources import Source
 
 Named = tuple[str, Source | ImageError]  # a picture and its name
+NamedResult = tuple[str, Result]
 BATCH_ROWS = 64  # of a Parquet file that are in memory at a time
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}  # the first bytes of packed files, and the modules
 
@@ -118,7 +119,10 @@ class Archive:
         readable = decode.SUFFIXES | rare_formats.suffixes()
         with places.open_file(self.source, self.root) as file, _unpacked(file) as unpacked:
             stream = _Stream(unpacked)
-            with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|") as archive:
+            mode: Literal["r:", "r|"] = (
+                "r:" if unpacked is file else "r|"
+            )  # the second one only goes forward, and is slow
+            with tarfile.open(fileobj=cast("BinaryIO", stream), mode=mode) as archive:
                 while (member := archive.next()) is not None:
                     archive.members = []  # type: ignore[attr-defined]  # which would grow with each file
                     hidden = os.path.basename(member.name).startswith(".")
@@ -131,10 +135,11 @@ class Archive:
 
 
 class _Stream:
-    """A file that is read once, and that remembers whether anything was read at its end."""
+    """A file that remembers whether anything was read at its end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.seek, self.tell = file.seek, file.tell
         self.has_ended = False
 
     def read(self, size: int) -> bytes:
@@ -242,6 +247,8 @@ def split_images(source: str, root: str, size: int) -> Iterator[Images]:
 
 
 def _idx_header(file: BinaryIO) -> tuple[tuple[int, ...], int]:
+    from mnist_cli.datasets import mnist_files  # which the pictures of files do not need
+
     shape, header = mnist_files.parse_header(file.read(16), "the file")
     if len(shape) != 3 or not all(shape):
         raise DataError("an IDX file of images has three axes, and this one has the shape " + str(shape))

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mnist_cli.bulk import parts, places, shards
-from mnist_cli.bulk.parts import Format, Part
-from mnist_cli.bulk.shards import Named, Shard
+from mnist_cli.bulk import places, shards
+from mnist_cli.bulk.shards import Named, NamedResult, Shard
 from mnist_cli.errors import CheckpointError, ImageError
 from mnist_cli.models import backends, pretrained
 from mnist_cli.models.backends import LoadedModel
@@ -24,6 +24,9 @@ from mnist_cli.recognition import pipeline
 from mnist_cli.recognition.pipeline import Options
 from mnist_cli.recognition.result import Result
 from mnist_cli.recognition.sources import Source
+
+if TYPE_CHECKING:
+    from mnist_cli.bulk.parts import Format, Part
 
 MODULE = __name__  # to be imported before processes are started
 BATCH_SECONDS = 60.0  # for reading and recognizing a batch; a process that takes longer ends
@@ -40,21 +43,23 @@ class Job:
     sha256: str  # of the file that is run
     runtime: str  # the library that runs it, and the device
     options: Options = Options()  # noqa: RUF009  (frozen)
-    format: Format = "parquet"
+    format: "Format" = "parquet"
     seconds: float = BATCH_SECONDS
 
 
-def job_of(loaded: LoadedModel, options: Options, form: Format = "parquet") -> Job:
+def job_of(loaded: LoadedModel, options: Options, form: "Format" = "parquet") -> Job:
     """Return the job of a model."""
     path = loaded.path if loaded.is_pretrained else loaded.path.absolute()
     return Job(path, _sha256(loaded), loaded.runtime, options, form)
 
 
-def make_part(job: Job, shard: Shard, bad: Container[int] = ()) -> Part:
+def make_part(job: Job, shard: Shard, bad: Container[int] = ()) -> "Part":
     """Return the part of a shard; the pictures at the indices `bad` are not read.
 
     Raises DataError when the shard cannot be read, CheckpointError when the model differs from that of the job.
     """
+    from mnist_cli.bulk import parts
+
     with _turn:
         batches = _recognize_in_time(job, _without(bad, shards.read(shard)))
         return parts.encode(chain.from_iterable(batches), job.format, job.options.many)
@@ -72,7 +77,7 @@ def recognize_shard(job: Job, shard: Shard, bad: Container[int] = ()) -> list[Re
         return with_paths(chain.from_iterable(_recognize_in_time(job, _without(bad, shards.read(shard)))))
 
 
-def recognize(model: Model, pictures: Iterable[Named], options: Options) -> Iterator[list[parts.Named]]:
+def recognize(model: Model, pictures: Iterable[Named], options: Options) -> Iterator[list[NamedResult]]:
     """Yield the results of named pictures in batches, each with its name."""
     names: deque[str] = deque()
 
@@ -85,7 +90,7 @@ def recognize(model: Model, pictures: Iterable[Named], options: Options) -> Iter
         yield [(names.popleft(), result) for result in results]
 
 
-def with_paths(results: Iterable[parts.Named]) -> list[Result]:
+def with_paths(results: Iterable[NamedResult]) -> list[Result]:
     """Return results that have their names as paths."""
     return [replace(result, path=name if places.is_url(name) else Path(name)) for name, result in results]
 
@@ -95,7 +100,7 @@ def prepare() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _recognize_in_time(job: Job, pictures: Iterator[Named]) -> Iterator[list[parts.Named]]:
+def _recognize_in_time(job: Job, pictures: Iterator[Named]) -> Iterator[list[NamedResult]]:
     """Yield the results in batches; the process ends when one of them takes longer than the job allows.
 
     The limit also holds for a decoder that never gives back control, which no exception could end.
