@@ -62,7 +62,7 @@ def test_a_cluster_writes_what_one_machine_writes_also_when_a_worker_or_the_sche
         Image.fromarray(image).save(content, "PNG")
     for number in range(10):
         write_archive(f"{number}.tar", [content.getvalue() for content in files[number:]])
-    shards = list(plan.split(["*.tar"]))
+    shards = plan.split_evenly(["*.tar"])
     job = work.job_of(backends.load(PRETRAINED, "cpu"), Options(), "csv")
     alone = Crew(ThreadPoolExecutor(1), 1)
     output.write(job, shards, tmp_path / "alone", alone, lambda counts: None)

@@ -64,7 +64,7 @@ def shards(tmp_path, monkeypatch, pngs):
     for index, content in enumerate(pngs[90:]):
         (tmp_path / "folder").mkdir(exist_ok=True)
         (tmp_path / "folder" / f"{index}.png").write_bytes(content)
-    return list(plan.split(["0.tar", "1.tar", "folder"]))
+    return plan.split_evenly(["0.tar", "1.tar", "folder"])
 
 
 def write_archive(path, pictures):
@@ -212,7 +212,7 @@ def test_a_full_disk_ends_the_run_and_the_finished_parts_stay(job, shards, tmp_p
 @pytest.mark.slow
 def test_a_picture_that_ends_its_process_or_takes_for_ever_is_a_row_with_a_reason(job, shards, tmp_path, pngs):
     write_archive("bad.tar", [pngs[0], b"kill", pngs[1], b"hang"])
-    (bad,) = plan.split(["bad.tar"])
+    (bad,) = plan.split_evenly(["bad.tar"])
     with executors.local(2, prepare_with_faults) as crew:
         output.write(replace(job, seconds=SECONDS), [shards[0], bad, shards[1]], tmp_path / "out", crew, print)
     rows = list(parts._read_csv(tmp_path / "out" / "part-00001.csv"))

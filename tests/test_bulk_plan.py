@@ -30,8 +30,8 @@ def seven():
     return file.getvalue()
 
 
-def split(*sources, **options):
-    return list(plan.split(sources, **options))
+def split(*sources, size=4_096):
+    return list(plan.split(sources, size))
 
 
 def names(*sources, **options):
@@ -59,6 +59,23 @@ def test_files_are_grouped_across_folders_and_names_in_order(folder):
     found = split("z.png", "photos", "y.png", size=2)
     assert [shard.names for shard in found] == [["z.png", "photos/a.jpg"], ["photos/b.png", "y.png"]]
     assert [source for _, source in shards.read(found[0])] == [str(folder / "z.png"), str(folder / "photos/a.jpg")]
+
+
+def test_there_are_many_shards_also_of_few_pictures_and_shards_have_few_pages():
+    def sizes(count, **options):
+        return [len(shard.names) for shard in plan.split_evenly(map(str, range(count)), **options)]
+
+    assert sizes(130) == [64, 64, 2]
+    assert sizes(64 * 64 + 1) == [128] * 32 + [1]
+    assert (max(sizes(300_000)), len(sizes(300_000))) == (4_096, 74)
+    assert sizes(130, many=True) == [4] * 32 + [2]
+    assert max(sizes(10_000, many=True)) == 64
+
+
+def test_files_are_not_joined_across_other_sources(folder):
+    (folder / "some.tar").touch()
+    found = plan.split_evenly(["some.tar", *map(str, range(9_000)), "some.tar", "x"])
+    assert [type(shard) for shard in found] == [Archive, *[Files] * 47, Archive, Files]
 
 
 def test_ranges_and_wildcards_stand_for_names_unless_a_file_has_just_this_name(folder):

@@ -4,14 +4,15 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import product
+from itertools import groupby, product
 
 from mnist_cli.bulk import places
 from mnist_cli.bulk.shards import Archive, Files, Shard, described, split_images, split_table
 from mnist_cli.pictures import decode, folders, rare_formats
 from mnist_cli.recognition import sources
 
-SHARD, PAGES = 4_096, 64  # pictures of a part, and with many digits each
+SIZES, SIZES_OF_PAGES = (64, 4_096), (4, 64)  # pictures of a shard, at least and at most; pages have many digits each
+SHARDS = 64  # that there are before they grow, so that all cores have some to work on
 ARCHIVES = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 TABLES = re.compile(r"\.(parquet|pq)$", re.IGNORECASE)
 IDX_IMAGES = re.compile(r"[.-]idx3-ubyte(\.gz|\.xz)?$")
@@ -20,8 +21,27 @@ RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")  # such as {000..999}
 WILDCARDS = re.compile(r"[*?\[]")
 
 
-def split(named: Iterable[str], size: int = SHARD) -> Iterator[Shard]:
-    """Yield the shards of the sources: picture files are grouped, `size` a shard, and other sources are split as they are.
+def split_evenly(named: Iterable[str], many: bool = False) -> list[Shard]:
+    """Return the shards of the sources as `split` does, the files in as many shards as suit their number.
+
+    Which these are does not depend on the machine, so that another one can go on with the work.
+    """
+    least, most = SIZES_OF_PAGES if many else SIZES
+    shards = list(split(named, least, most))
+    together = min(most // least, -(-sum(isinstance(shard, Files) for shard in shards) // SHARDS))
+    grouped: list[Shard] = []
+    for is_files, some in groupby(shards, lambda shard: isinstance(shard, Files)):
+        if is_files and together > 1:
+            files = [shard for shard in some if isinstance(shard, Files)]
+            starts = range(0, len(files), together)
+            grouped += [Files.joined(files[start : start + together]) for start in starts]
+        else:
+            grouped += some
+    return grouped
+
+
+def split(named: Iterable[str], size: int, most: int | None = None) -> Iterator[Shard]:
+    """Yield the shards of the sources: picture files are grouped, `size` a shard, and tables are split, `most` a shard.
 
     A source is a picture, a folder of pictures, a text file of paths, a tar archive, a Parquet file, an IDX file of images,
     or a URL of one of these; it may have wildcards and ranges such as {000..999}. The order is that of the sources, with
@@ -33,7 +53,7 @@ def split(named: Iterable[str], size: int = SHARD) -> Iterator[Shard]:
     waiting: list[str] = []
     for source in named:
         for name in _expand(source):
-            for found in _find(name, root, size):
+            for found in _find(name, root, most or size):
                 if isinstance(found, str):
                     waiting.append(found)
                 if len(waiting) == size or (waiting and not isinstance(found, str)):

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol, cast
@@ -78,6 +78,11 @@ class Files:
     def of(cls, names: list[str], root: str) -> "Files":
         """Return the shard of these files."""
         return cls(root, zlib.compress(json.dumps(names).encode(), 1))
+
+    @classmethod
+    def joined(cls, shards: "Sequence[Files]") -> "Files":
+        """Return one shard of the files of several."""
+        return cls.of([name for shard in shards for name in shard.names], shards[0].root)
 
     @property
     def names(self) -> list[str]:

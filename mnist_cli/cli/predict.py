@@ -203,7 +203,7 @@ def _write_parts(
     from mnist_cli.bulk.shards import Files
 
     parts.check_format(form)
-    shards = list(plan.split(map(_normalized, sources), plan.PAGES if options.many else plan.SHARD))
+    shards = plan.split_evenly(map(_normalized, sources), options.many)
     _tell_left_out(sources, (name for shard in shards if isinstance(shard, Files) for name in shard.names))
     job = work.job_of(loaded, options, form)
     with executors.cluster(address) if address else executors.local() as crew, _bar_of_parts(len(shards)) as advance:
