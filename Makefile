@@ -35,6 +35,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/recipes.py
 	$(BIN)/python benchmarks/handwriting.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/bulk.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/growth.py
 

@@ -1,6 +1,6 @@
-"""Processes that are given one piece of work after the other, and that can be ended wherever they are.
+"""Worker processes: each does one piece of work at a time, and can be killed whatever it is doing.
 
-Not the executors of concurrent.futures: a thread cannot be ended, and when one process of a pool is, all of it is lost.
+Executors of concurrent.futures will not do: a thread cannot be killed, and a pool breaks when one of its processes is.
 Standard library only.
 """
 
@@ -13,28 +13,34 @@ from concurrent.futures import BrokenExecutor
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-START_SECONDS = 120  # in which a process has to start, also on a busy machine
+START_SECONDS = 120  # in which a process must start, even on a busy machine
 
 T = TypeVar("T")
 
 
 class WorkerEnded(BrokenExecutor):
-    """A worker ended before it was done."""
+    """A worker process ended before its work was done."""
 
 
 class Overdue(WorkerEnded):
-    """A worker took too long and was ended."""
+    """A worker took too long and was killed."""
 
 
 class Worker:
-    """A process, and what is said to it and back."""
+    """A worker process and the pipe to it."""
 
     def __init__(self, modules: Sequence[str], prepare: Callable[..., object], *given: Any) -> None:
-        """Start a process that begins with these modules imported, and first calls `prepare`."""
+        """Start a process that begins with these modules imported, and first calls `prepare`.
+
+        Raises WorkerEnded when the process that it is forked from has ended; the next worker starts another one.
+        """
         context = _context(modules)
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, prepare, given), daemon=True)
-        self._process.start()
+        try:
+            self._process.start()
+        except (EOFError, ConnectionError) as ended:
+            raise WorkerEnded from ended
         theirs.close()
         self._is_ready = False
 
@@ -63,7 +69,7 @@ class Worker:
         return result
 
     def end(self) -> None:
-        """End the process wherever it is."""
+        """Kill the process."""
         self._process.kill()
         self._process.join()
 
@@ -76,9 +82,9 @@ class Worker:
 
 
 def _context(modules: Sequence[str]) -> Any:
-    """Return how processes are started: as copies of one that has imported these modules, which takes a fifth of the time.
+    """Return the context that forks processes from one that has imported `modules`, which takes a fifth of the time.
 
-    They are no copies of this program: that would copy the locks of its threads, but not the threads.
+    They are not forked from this program: that would copy the locks of its threads, but not the threads.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -88,7 +94,7 @@ def _context(modules: Sequence[str]) -> Any:
 
 
 def _work(connection: Connection, prepare: Callable[..., object], given: tuple[Any, ...]) -> None:
-    """Do in a process of its own what is asked for, until the program ends; Ctrl-C is for the program."""
+    """Run pieces of work in a process of its own until the program ends; Ctrl-C is left to the program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -103,7 +109,7 @@ def _work(connection: Connection, prepare: Callable[..., object], given: tuple[A
         value = failure = None
         try:
             value = work(*given)
-        except Exception as error:  # noqa: BLE001  (who asked raises it)
+        except Exception as error:  # noqa: BLE001  (the caller raises it)
             failure = error
         connection.send((value, failure))
 

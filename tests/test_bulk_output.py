@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -17,8 +17,9 @@ from PIL import Image
 from mnist_cli.bulk import executors, output, parts, plan, work
 from mnist_cli.bulk.executors import Crew
 from mnist_cli.config import PRETRAINED
-from mnist_cli.errors import ConfigError, DataError
+from mnist_cli.errors import ConfigError, DataError, MnistError
 from mnist_cli.models import backends
+from mnist_cli.processes import WorkerEnded
 from mnist_cli.recognition import sources
 from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.pipeline import Options
@@ -219,6 +220,17 @@ def test_a_picture_that_ends_its_process_or_takes_for_ever_is_a_row_with_a_reaso
     assert [row["reason"] for row in rows] == [None, work.ENDED, None, work.ENDED]
     summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
     assert (summary["pictures"], summary["reasons"][work.ENDED]) == (70 + 4 + 11, 2)
+
+
+def test_when_every_process_ends_it_is_one_sentence(job, shards, tmp_path):
+    class Ending(ThreadPoolExecutor):
+        def submit(self, *given):
+            future = Future()
+            future.set_exception(WorkerEnded())
+            return future
+
+    with pytest.raises(MnistError, match=r"every process ends while it reads 0\.tar; is there enough memory"):
+        output.write(job, shards, tmp_path / "out", Crew(Ending(1), 1), print)
 
 
 @pytest.mark.slow

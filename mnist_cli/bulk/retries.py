@@ -8,6 +8,7 @@ from mnist_cli.bulk import work
 from mnist_cli.bulk.executors import Crew, has_died
 from mnist_cli.bulk.shards import Shard
 from mnist_cli.bulk.work import Job
+from mnist_cli.errors import MnistError
 from mnist_cli.recognition.pipeline import BATCH
 
 T = TypeVar("T")
@@ -33,14 +34,17 @@ def _result(crew: Crew, job: Job, shard: Shard, do: Work[T], future: Future[T]) 
 def _bad_pictures(crew: Crew, job: Job, shard: Shard) -> Iterator[int]:
     """Yield the indices of the pictures of a shard whose reading ends a process, or takes too long.
 
-    There are none when the process was ended for another reason.
+    There are none when the process was ended for another reason. Raises MnistError when processes end with any picture.
     """
     start = 0
     while True:
         tried = _try(crew, job, shard, start, start + BATCH)
         if tried is None:
             singles = range(start, start + BATCH)
-            yield from (one for one in singles if all(_try(crew, job, shard, one, one + 1) is None for _ in range(2)))
+            bad = [one for one in singles if all(_try(crew, job, shard, one, one + 1) is None for _ in range(2))]
+            if len(bad) == BATCH:
+                raise MnistError(f"every process ends while it reads {shard.source}; is there enough memory?")
+            yield from bad
         elif tried < BATCH:
             return
         start += BATCH
