@@ -82,6 +82,7 @@ def test_ranges_and_wildcards_stand_for_names_unless_a_file_has_just_this_name(f
     for name in ("b-2.png", "b-1.png", "[x].png", "{1..2}.png"):
         (folder / name).touch()
     assert names("a-{08..11}.png") == ["a-08.png", "a-09.png", "a-10.png", "a-11.png"]
+    assert names("a-{2..1}.png") == ["a-{2..1}.png"]
     assert names("b-*.png") == ["b-1.png", "b-2.png"]
     assert names("[x].png", "{1..2}.png", "none-*.png") == ["[x].png", "{1..2}.png", "none-*.png"]
 

@@ -79,10 +79,13 @@ def _expand(source: str) -> Iterator[str]:
 
 
 def _ranges(source: str) -> Iterator[str]:
-    """Yield the names for each number of the ranges, written with as many digits as the first one has."""
+    """Yield the names for each number of the ranges, with as many digits as the first one has; an empty one is no range."""
     texts = RANGE.split(source)  # text, first, last, text ...
     pairs = zip(texts[1::3], texts[2::3], strict=True)
     numbers = [[f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)] for first, last in pairs]
+    if not all(numbers):
+        yield source
+        return
     for chosen in product(*numbers):
         yield texts[0] + "".join(number + text for number, text in zip(chosen, texts[3::3], strict=True))
 

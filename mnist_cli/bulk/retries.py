@@ -1,7 +1,7 @@
 """What is done when a process ends while it works on a shard: the shard is tried again, without the picture that did it."""
 
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from typing import TypeVar
 
 from mnist_cli.bulk import work
@@ -41,7 +41,7 @@ def _bad_pictures(crew: Crew, job: Job, shard: Shard) -> Iterator[int]:
         tried = _try(crew, job, shard, start, start + BATCH)
         if tried is None:
             singles = range(start, start + BATCH)
-            bad = [one for one in singles if all(_try(crew, job, shard, one, one + 1) is None for _ in range(2))]
+            bad = [one for one in singles if _try(crew, job, shard, one, one + 1) is None]
             if len(bad) == BATCH:
                 raise MnistError(f"every process ends while it reads {shard.source}; is there enough memory?")
             yield from bad
@@ -50,11 +50,16 @@ def _bad_pictures(crew: Crew, job: Job, shard: Shard) -> Iterator[int]:
         start += BATCH
 
 
-def _try(crew: Crew, job: Job, shard: Shard, start: int, stop: int) -> int | None:
-    """Return how many pictures a process recognized, of those from the index `start` to `stop`; None when it ended."""
+def _try(crew: Crew, job: Job, shard: Shard, start: int, stop: int, tries: int = 2) -> int | None:
+    """Return how many pictures a process recognized, of those from the index `start` to `stop`; None when it ended.
+
+    For a single picture it has to end twice: once may have had another reason. A cluster has tried more often before.
+    """
     try:
         return crew.executor.submit(work.try_pictures, job, shard, start, stop).result()
     except Exception as error:
         if not has_died(error):
             raise
+        if isinstance(error, BrokenExecutor) and stop - start == 1 and tries > 1:
+            return _try(crew, job, shard, start, stop, tries - 1)
         return None

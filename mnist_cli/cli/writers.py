@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mnist_cli.cli import tables
@@ -97,7 +96,7 @@ class TableWriter:
         if show:
             widths["model input"] = 28
         room = console.width - sum(widths.values()) - GAP * (len(widths) + 1)
-        longest = max(cell_len(printable(Path(name))) for name in names)
+        longest = max((cell_len(printable(name)) for name in names), default=0)
         self.widths = {"file": max(MIN_NAME_WIDTH, min(longest, room)), **widths}
 
     def write(self, results: list[Result]) -> None:
