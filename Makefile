@@ -38,6 +38,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/bulk.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/search.py
 
 model: .venv/installed-pretraining  ## Make the model that ships, in less than an hour on two cores
 	$(BIN)/python -m pretraining

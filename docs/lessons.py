@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from PIL import Image
 from torch import Tensor, nn
 
@@ -27,6 +29,7 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import DivergenceError
+from mnist_cli.evaluation import metrics
 from mnist_cli.models import architectures
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.interface import logits_of
@@ -40,6 +43,7 @@ FOLDER = Path(__file__).with_suffix("")
 NOTES = config.resolve("original", None, {"epochs": 5})  # the notes' network and recipe: Adam at 0.001, batches of 64
 SHADES = 128  # colours in a picture, which make it a third as large
 FEW: dict[str, Any] = {"train_size": 1_000, "epochs": 60}  # which is overfitted within seconds
+TRIALS = 40  # of a search that has nothing to find
 SECONDS = 8.0  # of computing on one core, for each batch size
 Results = list[EpochResult]
 
@@ -248,6 +252,61 @@ def first_layer(laboratory: Laboratory) -> Figure:
     return figure
 
 
+def search_on_the_test_set(laboratory: Laboratory) -> Figure:
+    """Choose the best of runs that differ in their seed alone by some test images, and measure it on the others."""
+    few = Laboratory(laboratory.train[:1_000], laboratory.val)
+    right = []  # for each run whether each image was classified correctly
+    for seed in range(TRIALS):
+        trainer = few.prepare(seed=seed)
+        few.learn(f"seed {seed}", trainer)
+        right.append(metrics.predict(trainer.model, *few.val.arrays()).right)
+    table = np.array(right, dtype=float)
+    mean = float(table.mean())
+    figure, (left, right_plot) = figures.draw(columns=2, size=(10, 4.4))
+    trials = [count for count in (1, 2, 3, 5, 10, 20, 40) if count <= TRIALS]
+    _draw_chosen(left, trials, [_chosen(table[:count], len(few.val) // 20) for count in trials], mean, "trials")
+    left.set_title(f"Chosen by {len(few.val) // 20:,} images")
+    images = [len(few.val) // part for part in (100, 50, 20, 10, 5, 2)]
+    chosen = [_chosen(table, count) for count in images]
+    _draw_chosen(right_plot, images, chosen, mean, "images that choose, log scale")
+    right_plot.set_xscale("log")
+    right_plot.xaxis.set_major_formatter("{x:,.0f}")
+    right_plot.xaxis.set_minor_formatter(NullFormatter())
+    right_plot.set_title(f"The best of {TRIALS} trials")
+    for count, (on_these, on_others) in zip(images, chosen, strict=True):
+        print(
+            f"  best of {TRIALS} by {count:,} images: {100 * on_these:.2f} % on these, {100 * on_others:.2f} % on the others"
+        )
+    print(f"  mean of all runs {100 * mean:.2f} %")
+    figures.share_legend(figure)
+    return figure
+
+
+def _chosen(right: np.ndarray[Any, Any], count: int) -> tuple[float, float]:
+    """Return the accuracy of the run that `count` images choose on these and on the others, as a mean over random choices.
+
+    `right` (runs, images) says which images each run classifies correctly.
+    """
+    generator = np.random.default_rng(0)
+    scores = []
+    for _ in range(200):
+        order = generator.permutation(right.shape[1])
+        these, others = right[:, order[:count]].mean(axis=1), right[:, order[count:]].mean(axis=1)
+        scores.append((these.max(), others[these.argmax()]))
+    on_these, on_others = np.mean(scores, axis=0)
+    return float(on_these), float(on_others)
+
+
+def _draw_chosen(axes: Axes, along: list[int], chosen: list[tuple[float, float]], mean: float, x: str) -> None:
+    """Draw what a search believes and what is true."""
+    curves = {
+        "the best run on the images that chose it": (along, [these for these, _ in chosen]),
+        "the same run on the other images": (along, [others for _, others in chosen]),
+        "mean of all runs": (along, [mean] * len(along)),
+    }
+    figures.plot(axes, curves, x, "accuracy", percent=True)
+
+
 def _pictures(model: Classifier, count: int) -> np.ndarray[Any, Any]:
     """Return the first weights of `count` units, (count, side, side)."""
     weights = next(parameter for parameter in model.parameters() if parameter.ndim > 1).detach()[:count]
@@ -347,6 +406,7 @@ LESSONS: dict[str, Callable[[Laboratory], Figure]] = {
     "softmax-twice": softmax_twice,
     "first-layer": first_layer,
     "backpropagation": backpropagation,
+    "search-on-the-test-set": search_on_the_test_set,
 }
 
 

@@ -17,6 +17,7 @@ def laboratory(train, val, monkeypatch):
     """A laboratory for lessons of a moment."""
     monkeypatch.setattr(lessons, "FEW", {"train_size": 100, "epochs": 2, "holdout": 50})
     monkeypatch.setattr(lessons, "SECONDS", 0.05)
+    monkeypatch.setattr(lessons, "TRIALS", 3)
     return lessons.Laboratory(train[:300], val[:100])
 
 

@@ -84,6 +84,7 @@ def program(tmp_path_factory, data_dir):
         ["runs", "--plot", "runs.png"],
         ["download", "--offline"],
         ["train", "--resume", "tiny", "--epochs", "2"],
+        ["tune", "--model", "linear", "--train-size", "100", "--epochs", "1", "--trials", "1", "--jobs", "1"],
     ],
     ids=" ".join,
 )

@@ -1,8 +1,8 @@
 """`mnist tune`: a search for hyperparameters, which many machines can join."""
 
+import logging
 import math
 import shlex
-from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,7 @@ from mnist_cli import cores
 from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say, status
 from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.config import RUNS_DIR, TrainConfig, to_toml
-from mnist_cli.errors import ConfigError
+from mnist_cli.errors import ConfigError, first_line
 from mnist_cli.files import replacing
 from mnist_cli.training import runs
 from mnist_cli.tuning import space as search_space
@@ -164,17 +164,18 @@ def tune(
         resolve,
         space,
         storage or str(folder / "journal.log"),
-        trials or (math.inf if minutes else TRIALS),
-        minutes or math.inf,
+        trials or (TRIALS if minutes is None else math.inf),
+        math.inf if minutes is None else minutes,
         sampler,
         pruner,
         device,
         data_dir if cluster else prepare_data(data_dir, "train", "val", extra=base.extra).path,
     )
     pool = _pool(cluster, jobs, plan)
-    with ExitStack() as stack:
-        stack.callback(pool.stop)
+    try:
         _run(plan, pool, folder)
+    finally:
+        pool.stop()
 
 
 def _resolve(preset: str | None, file: Path | None, options: dict[str, Any], values: dict[str, Any]) -> TrainConfig:
@@ -192,8 +193,17 @@ def _pool(cluster: str | None, jobs: int | None, plan: "Plan") -> "Pool":
 
     if cluster:
         return pools.ClusterPool(cluster)
-    on_cpu = plan.device in {None, "cpu"}
+    from mnist_cli.models import devices
+
+    on_cpu = devices.choose(plan.device).type == "cpu"
     return pools.LocalPool(jobs or (max(1, cores.available() // plan.base.threads) if on_cpu else 1))
+
+
+class _Saying(logging.Handler):
+    """Says on stderr what Optuna logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(first_line(Exception(record.getMessage())))
 
 
 def _run(plan: "Plan", pool: "Pool", folder: Path) -> None:
@@ -202,6 +212,7 @@ def _run(plan: "Plan", pool: "Pool", folder: Path) -> None:
     from mnist_cli.training import session
     from mnist_cli.tuning import studies, tuner
 
+    studies.log_to(_Saying(logging.WARNING))
     with studies.naming_storage(plan.storage):
         tuning = tuner.Tuner(plan, pool)
         say(f"Searching as {plan.name}, with up to {pool.capacity()} trials at once.")

@@ -1,5 +1,6 @@
 """Where trials are trained: in processes of this machine, or on a Dask cluster, through one interface of concurrent.futures."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from mnist_cli.errors import MnistError, first_line, missing
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10  # for the scheduler of a cluster to answer
+CLOSE_SECONDS = 3  # for it to be told that a search has ended
 
 
 class Pool(Protocol):
@@ -102,11 +104,19 @@ class ClusterPool:
             self.client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise MnistError(f"there is no Dask scheduler at {address}: {first_line(error)}") from error
+        for library in ("distributed", "distributed.client", "tornado.application"):  # which log tracebacks
+            logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+        self.address = address
         self.executor: Executor = self.client.get_executor(pure=False)
 
     def capacity(self) -> int:
         """Return the number of workers that the cluster has now; each trains one trial at a time."""
-        return len(self.client.nthreads())
+        try:
+            return len(self.client.nthreads())
+        except (OSError, RuntimeError) as error:
+            raise MnistError(
+                f"the Dask cluster at {self.address} ended; on a new one the same command goes on"
+            ) from error
 
     def submit(self, work: Callable[..., T], /, *given: Any) -> "Future[T]":
         """Return the future of some work."""
@@ -115,7 +125,7 @@ class ClusterPool:
     def stop(self) -> None:
         """Cancel the work and leave the cluster as it was."""
         self.executor.shutdown(wait=False)
-        self.client.close()
+        self.client.close(timeout=CLOSE_SECONDS)
 
 
 def _begin(pipe: Connection) -> None:

@@ -116,6 +116,9 @@ class Search:
 
     def _settle(self, job: Job, future: "Future[Trained]") -> None:
         """Note what came of a part; go on with the trial, stop it, or begin the part again."""
+        if future.cancelled():  # by a cluster that has ended, which the next look at its capacity tells
+            self.study.put_back(job.trial)
+            return
         error = future.exception()
         if error is not None:
             self._settle_error(job, error)

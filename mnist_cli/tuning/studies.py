@@ -5,6 +5,7 @@ it is gone, it goes back into the queue with its values, so that it is run again
 """
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -33,6 +34,7 @@ BEAT_SECONDS = 10.0  # between two signs of life of a search
 LOST_SECONDS = 60.0  # without one, after which the trials of a search on another machine are taken over
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
+MADE_BY_ANOTHER = re.compile("already exists|duplicate|unique", re.IGNORECASE)
 STATES: dict[TrialState, State] = {
     TrialState.WAITING: "waiting",
     TrialState.RUNNING: "running",
@@ -180,25 +182,39 @@ class Study:
         return time.monotonic() > since + LOST_SECONDS
 
 
+def log_to(handler: logging.Handler) -> None:
+    """Let `handler` have what Optuna logs."""
+    logging.getLogger("optuna").handlers[:] = [handler]
+
+
 def open_storage(place: str) -> optuna.storages.BaseStorage:
     """Return the storage at a database URL, or in a journal file at a path; raises MnistError when it cannot be used."""
-    optuna.logging.disable_default_handler()  # the program's own streams get its warnings
-    optuna.logging.enable_propagation()
+    optuna.logging.disable_default_handler()  # which writes every trial to stderr
     with naming_storage(place):
         if "://" in place:
-            try:
-                return optuna.storages.get_storage(place)
-            except ImportError as error:
-                package = error.name or "a driver"
-                raise MnistError(
-                    f"the storage {without_password(place)} needs {package}, which is not installed; "
-                    f"type: pip install {package}"
-                ) from error
+            return _open_database(place)
         path = Path(place)
         path.parent.mkdir(parents=True, exist_ok=True)
         journal_lock = JournalLock(path)
         _remove_partial_line(path, journal_lock)
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), journal_lock))
+
+
+def _open_database(url: str) -> optuna.storages.BaseStorage:
+    """Return the storage at a URL, in which the first search makes the tables."""
+    for is_last in (False, False, False, True):
+        try:
+            return optuna.storages.get_storage(url)
+        except ImportError as error:
+            package = error.name or "a driver"
+            raise MnistError(
+                f"the storage {without_password(url)} needs {package}, which is not installed; type: pip install {package}"
+            ) from error
+        except Exception as error:
+            if is_last or not MADE_BY_ANOTHER.search(str(error)):
+                raise
+            time.sleep(1)  # for another search, which makes the tables in the same moment
+    raise AssertionError("unreachable")
 
 
 @contextmanager
