@@ -24,12 +24,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mnist_cli import config
-from mnist_cli.arrays import CLASSES
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import DivergenceError
 from mnist_cli.evaluation import metrics
+from mnist_cli.labels import DIGITS
 from mnist_cli.models import architectures
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.interface import logits_of
@@ -222,7 +222,7 @@ def softmax_twice(laboratory: Laboratory) -> Figure:
     logits = torch.from_numpy(logits_of(twice.model, laboratory.val.arrays()[0]))
     print(f"  the second softmax gives at most {100 * logits.softmax(dim=1).max():.1f} %")
     figure = figures.comparison(runs, "The input of cross-entropy")
-    floor = float(np.log(np.e + CLASSES - 1) - 1)  # of -log(e / (e + 9)), when the first softmax is sure and right
+    floor = float(np.log(np.e + len(DIGITS) - 1) - 1)  # of -log(e / (e + 9)), when the first softmax is sure and right
     figure.axes[0].axhline(floor, color=figures.LINE, linewidth=1)
     figure.axes[0].annotate(f"minimum after a softmax: {floor:.2f}", (1, floor * 0.97), va="top", color=figures.TEXT)
     return figure

@@ -8,7 +8,7 @@
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from os import PathLike
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cli import config as configuration
 from mnist_cli.bulk import batches
 from mnist_cli.config import PRETRAINED, TrainConfig, TrainOptions
-from mnist_cli.datasets import data_folder, mnist_files
+from mnist_cli.datasets import data_folder, data_sources, labelled_images, mnist_files
 from mnist_cli.datasets.data_folder import DataFolder
+from mnist_cli.datasets.labelled_images import DataSet
 from mnist_cli.errors import ConfigError, StoppedError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
@@ -246,7 +246,7 @@ def train(
         raise ConfigError("resume continues with the configuration of the run; only epochs can be combined with it")
     settings = _resolve(preset, config, options) if resume is None else None
     torch_device = devices.choose(device)
-    data = _prepared(data_dir, mnist_files.FILES).path
+    data = _data_for(settings, data_dir)
     with distributed.joined(torch_device) as group:
         if settings:
             run, trainer = session.begin(settings, name, overwrite, torch_device, data, group)
@@ -264,17 +264,20 @@ def train(
     return TrainingResult(run.result_path, trainer.results, trainer.config, run)
 
 
-def _prepared(data_dir: AnyPath | DataFolder | None, files: Sequence[mnist_files.IdxFile]) -> DataFolder:
-    """Return the folder with verified `files`; unless it was prepared before, that takes the hash of up to 55 MB."""
-    if isinstance(data_dir, DataFolder):
-        return data_dir
-    return data_folder.prepare(None if data_dir is None else Path(data_dir), files)
+def _data_for(settings: TrainConfig | None, data_dir: AnyPath | DataFolder | None) -> Path | None:
+    """Return the folder of the data of a run, with MNIST in it if the run, or one that is resumed, may read that."""
+    from mnist_cli.training import fine_tuning
+
+    needs_mnist = settings is None or fine_tuning.needs_mnist(settings)
+    return _prepared(data_dir, (data_sources.MNIST,) if needs_mnist else ())
 
 
 def _resolve(preset: str | None, config: AnyPath | TrainConfig | None, options: Mapping[str, Any]) -> TrainConfig:
     """Return the configuration of a new run."""
     if not isinstance(config, TrainConfig):
-        return configuration.resolve(preset, Path(config) if config else None, options)
+        from mnist_cli.training import fine_tuning
+
+        return fine_tuning.resolve(preset, Path(config) if config else None, options)
     if preset or options:
         raise ConfigError("a whole TrainConfig takes no preset and no other values")
     return config
@@ -294,17 +297,20 @@ def evaluate(
     corruptions: bool | Iterable[str] = False,
     device: str | None = None,
     data_dir: AnyPath | DataFolder | None = None,
+    data: Sequence[str] | None = None,
+    max_unreadable: float = 0.0,
 ) -> EvaluationResult:
     """Evaluate a model on the 10,000 val images, or several as an ensemble, as `mnist evaluate --ensemble` does.
 
-    A model is the result of `load`, which stays on its device, or an argument of `load`.
+    A model is the result of `load`, which stays on its device, or an argument of `load`. `data` are other data sets, as for
+    `mnist evaluate --data`.
 
     Raises CheckpointError for a file that is not a model, ConfigError when none is named or there is no such device.
     """
     named = [checkpoint] if isinstance(checkpoint, str | PathLike | LoadedModel) else list(checkpoint)
     if not named:
         raise ConfigError("there is nothing to evaluate; name a checkpoint")
-    return _measure([named], tta, corruptions, device, data_dir)[0]
+    return _measure([named], tta, corruptions, device, data_dir, data, max_unreadable)[0]
 
 
 def compare(
@@ -314,12 +320,14 @@ def compare(
     corruptions: bool | Iterable[str] = False,
     device: str | None = None,
     data_dir: AnyPath | DataFolder | None = None,
+    data: Sequence[str] | None = None,
+    max_unreadable: float = 0.0,
 ) -> list[EvaluationResult]:
     """Evaluate each of several models on the 10,000 val images, as `mnist evaluate` does; corrupted images are made once.
 
     Raises what `evaluate` does.
     """
-    return _measure([[one] for one in checkpoints], tta, corruptions, device, data_dir)
+    return _measure([[one] for one in checkpoints], tta, corruptions, device, data_dir, data, max_unreadable)
 
 
 def _measure(
@@ -328,16 +336,68 @@ def _measure(
     corruptions: bool | Iterable[str],
     device: str | None,
     data_dir: AnyPath | DataFolder | None,
+    data: Sequence[str] | None,
+    max_unreadable: float,
 ) -> list[EvaluationResult]:
     """Evaluate the models of each group as an ensemble."""
     loaded = [[one if isinstance(one, LoadedModel) else load(one, device=device) for one in group] for group in groups]
     models = [interface.as_one([member.model for member in members], tta) for members in loaded]
-    data = _prepared(data_dir, mnist_files.SPLITS["val"]).path
-    frames, labels = mnist_files.load(data, "val")
-    kinds = (CORRUPTIONS if corruptions else ()) if isinstance(corruptions, bool) else corruptions
-    errors = measure(models, frames, labels, kinds)
+    members = list(chain.from_iterable(loaded))
+    sources = tuple(data or _data_of(members[0]))
+    kinds = (CORRUPTIONS if corruptions else ()) if isinstance(corruptions, bool) else tuple(corruptions)
+    if kinds and sources != (data_sources.MNIST,):
+        raise ConfigError("the corruptions are those of MNIST-C, made for MNIST; leave --data or --corruptions out")
+    measured, part = _to_measure(sources, members, data_dir, max_unreadable)
     names = [", ".join(str(member.path) for member in members) for members in loaded]
-    return [
-        EvaluationResult(name, metrics.predict(model, frames, labels), of_model)
-        for name, model, of_model in zip(names, models, errors, strict=True)
-    ]
+    results = []
+    for name, model in zip(names, models, strict=True):
+        images = measured.labelled_as(model.classes).train
+        predictions = metrics.predict(model, images.images, images.labels)
+        results.append(EvaluationResult(name, predictions, {}, measured.name, part, images.images))
+    if kinds:
+        errors = measure(models, measured.train.images, measured.train.labels, kinds)
+        results = [replace(result, corrupted=error) for result, error in zip(results, errors, strict=True)]
+    return results
+
+
+def _data_of(model: LoadedModel) -> Sequence[str]:
+    """Return what a model is measured on where no data set is named: MNIST, or for other classes what it was trained on."""
+    return (data_sources.MNIST,) if interface.knows_digits_only(model.model) else model.data
+
+
+def _to_measure(
+    sources: Sequence[str], models: Sequence[LoadedModel], data_dir: AnyPath | DataFolder | None, max_unreadable: float
+) -> tuple[DataSet, str]:
+    """Return the images to measure models on, as the training part of a data set, and what they are.
+
+    They are the validation part of a data set, or, where it has none, all its images; but where one of the models was
+    trained on it, those that were held out.
+    """
+    if tuple(sources) == (data_sources.MNIST,):
+        folder = _prepared(data_dir, sources, mnist_files.SPLITS["val"])
+        return data_sources.load_mnist_val(folder), "val images"
+    folder = _prepared(data_dir, sources)
+    parts, kinds = [], []
+    for source in sources:
+        found = data_sources.load(source, folder, max_unreadable)
+        is_trained_on = any(data_sources.is_same(source, other) for model in models for other in model.data)
+        split = found.split() if found.val or is_trained_on else found
+        kinds.append("val images" if found.val else "images" if split.train is found.train else "held-out images")
+        parts.append(replace(split, train=split.val or split.train, val=None))
+    whole = parts[0] if len(parts) == 1 else labelled_images.joined_wholes(parts)
+    return whole, kinds[0] if len(set(kinds)) == 1 else "images"
+
+
+def _prepared(
+    data_dir: AnyPath | DataFolder | None,
+    sources: Sequence[str],
+    files: Sequence[mnist_files.IdxFile] = mnist_files.FILES,
+) -> Path | None:
+    """Return the folder to read data from, with verified MNIST `files` in it if MNIST is one of the sources.
+
+    To verify them takes 55 MB of hashing, unless the folder was prepared before.
+    """
+    if isinstance(data_dir, DataFolder):
+        return data_dir.path
+    folder = None if data_dir is None else Path(data_dir)
+    return data_folder.prepare(folder, files).path if data_sources.MNIST in sources else folder

@@ -1,9 +1,8 @@
-"""The array types of pictures, frames and logits, with the number of classes and the size of a frame."""
+"""The array types of pictures, frames and logits, with the size of a frame."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES = 10  # the digits 0 to 9
 ACCEPT_ALL = -1e9  # a rejection threshold below every score, so that no frame is rejected
 FRAME = 28  # px, height and width of the input of a model
 
@@ -13,4 +12,4 @@ Levels = NDArray[np.float32]  # (height, width), higher = more like ink, in grey
 Ink = NDArray[np.float32]  # (height, width), 0 = paper .. 1 = ink
 Frame = NDArray[np.uint8]  # (1, 28, 28), 0 = paper .. 255 = ink
 Frames = NDArray[np.uint8]  # (N, 1, 28, 28), 0 = paper .. 255 = ink
-Logits = NDArray[np.float32]  # (N, 10)
+Logits = NDArray[np.float32]  # (N, classes)

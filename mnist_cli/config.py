@@ -154,6 +154,39 @@ class TrainConfig:
         defaults={"model": {"mlp": "elastic", "cnn": "affine", "linear": "none"}},
         also=("augmentation", "data-augmentation", "aug"),
     )
+    from_: str = hyperparameter(
+        "Optimization",
+        "Fine-tune the model in this checkpoint, `pretrained` for example, with a small learning rate; where the data have "
+        "other classes, its last layer is new.",
+        "",
+        shown="none",
+        metavar="CHECKPOINT|RUN",
+        also=("finetune", "fine-tune", "init", "transfer"),
+    )
+    mix: float = hyperparameter(
+        "Data",
+        "With --from: the fraction of the images of an epoch that are of the data which that checkpoint was trained on, so "
+        "that the model does not forget them.",
+        0.5,
+        below=1,
+        also=("replay", "rehearsal"),
+    )
+    data: tuple[str, ...] = hyperparameter(
+        "Data",
+        "The data set: mnist, fashion-mnist, kmnist, qmnist, usps, emnist-letters or another name; a folder with a folder of "
+        "pictures for each class, or with labels.csv, or with IDX files; an .npz, .csv or .parquet file. Given several "
+        "times, all of them.",
+        ("mnist",),
+        metavar="SOURCE",
+        also=("dataset", "dataset-name", "source", "images"),
+    )
+    max_unreadable: float = hyperparameter(
+        "Data",
+        "The fraction of the pictures of --data that may be unreadable; they are listed and left out.",
+        0.0,
+        below=1,
+        also=("ignore-errors", "skip-errors"),
+    )
     train_size: int = hyperparameter(
         "Data",
         "Train on a stratified subset of this many images, for example to see a model overfit; 0 is all.",
@@ -223,6 +256,11 @@ class TrainConfig:
         _check_layers(self.hidden)
 
     @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The sources of all its data, also of those of `extra`."""
+        return (*self.data, self.extra) if self.extra else self.data
+
+    @property
     def held_out(self) -> int:
         """The number of training images to hold out, which early stopping needs too."""
         return self.holdout or (EARLY_STOPPING_HOLDOUT if self.patience else 0)
@@ -250,6 +288,10 @@ class TrainOptions(TypedDict, total=False):
     epochs: int
     batch_size: int
     augment: Augment
+    from_: str
+    mix: float
+    data: Sequence[str]
+    max_unreadable: float
     train_size: int
     extra: str
     holdout: int
@@ -290,24 +332,34 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
-    """Return the configuration: `options` override the file, which overrides the preset, which overrides the defaults.
+def resolve(
+    preset: str | None, file: Path | None, options: Mapping[str, Any], base: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """Return the configuration: `options` override the file, which overrides the preset, which overrides `base`.
+
+    What none of them has is a default.
 
     Raises ConfigError for an unknown name, an invalid value, and a value that has no effect with the others.
     """
     if preset is not None and preset not in PRESETS:
         meant = did_you_mean(preset, PRESETS)
         raise ConfigError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}{meant}")
-    in_file = {key.replace("-", "_"): value for key, value in read_toml(file).items()} if file else {}
-    given = {**PRESETS[preset or "default"], **in_file, **options}
+    in_file = values_in(file) if file else {}
+    given = {**(base or {}), **PRESETS[preset or "default"], **in_file, **options}
     _refuse_unknown(given, file)
     values = _with_defaults(given)
-    if isinstance(values["hidden"], list):  # as TOML stores it
-        values["hidden"] = tuple(values["hidden"])
-    config = TrainConfig(**values)
+    # TOML stores lists.
+    fields: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+    config = TrainConfig(**fields)
     _refuse_without_effect(config, in_file, options, file)
     without_effect = {name: it.default_for(values) for name, it in HYPERPARAMETERS.items() if it.obstacle(values)}
     return replace(config, **without_effect)
+
+
+def values_in(file: Path) -> dict[str, Any]:
+    """Return the values in a TOML file by the names of their hyperparameters; raises ConfigError when it is none."""
+    values = {key.replace("-", "_"): value for key, value in read_toml(file).items()}
+    return {"from_" if name == "from" else name: value for name, value in values.items()}
 
 
 def _with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:

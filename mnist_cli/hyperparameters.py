@@ -42,9 +42,14 @@ class Hyperparameter:
         return bool(self.kind == tuple[int, ...])
 
     @property
+    def is_names(self) -> bool:
+        """Whether its values are lists of text, for which the option may be given several times."""
+        return bool(self.kind == tuple[str, ...])
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The values to choose from, if they are names."""
-        return () if self.is_list else get_args(self.kind)
+        return () if self.is_list or self.is_names else get_args(self.kind)
 
     @property
     def allowed(self) -> str:
@@ -83,9 +88,12 @@ class Hyperparameter:
         if self.choices:
             self._check_choice(value)
         elif self.kind is str:
-            # No path holds a zero byte, no TOML file these control characters; undecodable bytes come as surrogates.
-            if not isinstance(value, str) or any(c in "\0\x7f" or "\ud800" <= c <= "\udfff" for c in value):
-                raise ConfigError(f"{self.option} must be a folder with a name in UTF-8, not {_shortened(value)}")
+            self._check_path(value)
+        elif self.is_names:
+            if not isinstance(value, tuple) or not value:
+                raise ConfigError(f"{self.option} must be a list of names or folders, not {_shortened(value)}")
+            for name in value:
+                self._check_path(name)
         elif self.kind is bool:
             if not isinstance(value, bool):
                 raise ConfigError(f"{self.option} must be true or false, not {_shortened(value)}")
@@ -98,6 +106,15 @@ class Hyperparameter:
                 self._check_number(number)
         else:
             self._check_number(value)
+
+    @property
+    def _what(self) -> str:
+        return "a folder" if self.metavar == "FOLDER" else "a file or folder"
+
+    def _check_path(self, value: object) -> None:
+        # No path holds a zero byte, no TOML file these control characters; undecodable bytes come as surrogates.
+        if not isinstance(value, str) or any(c in "\0\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+            raise ConfigError(f"{self.option} must be {self._what} with a name in UTF-8, not {_shortened(value)}")
 
     def _check_choice(self, value: object) -> None:
         if not isinstance(value, str) or value not in self.choices:
@@ -136,8 +153,8 @@ def declared(config: type) -> dict[str, Hyperparameter]:
 
 
 def option_of(name: str) -> str:
-    """Return the option of the command line for a name in Python."""
-    return f"--{name.replace('_', '-')}"
+    """Return the option of the command line for a name in Python, which a keyword such as `from` has with an underscore."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

@@ -71,7 +71,7 @@ def test_json_is_one_object_a_line_with_the_promised_keys(mnist, trained, seven)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == 2
     for answer in answers:
-        assert list(answer) == ["path", "digit", "confidence", "probabilities", "reason"]
+        assert list(answer) == ["path", "digit", "label", "confidence", "probabilities", "reason"]
         assert (answer["path"], answer["digit"]) == ("seven.png", 7)
         assert answer["confidence"] == max(answer["probabilities"]) == answer["probabilities"][7]
         assert len(answer["probabilities"]) == 10

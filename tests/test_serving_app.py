@@ -175,7 +175,7 @@ def test_no_digit_is_a_result_and_not_an_error(client):
 def test_errors_have_the_shape_of_a_result(client, request_, status, reason):
     answer = client.post("/api/predict", **request_)
     assert answer.status_code == status
-    assert {*answer.json()} == {"path", "digit", "confidence", "probabilities", "reason"}
+    assert {*answer.json()} == {"path", "digit", "label", "confidence", "probabilities", "reason"}
     assert answer.json()["digit"] is None
     assert reason in answer.json()["reason"]
 

@@ -20,6 +20,7 @@ from mnist_cli.bulk.shards import Shard
 from mnist_cli.bulk.work import Job
 from mnist_cli.errors import ConfigError, DataError
 from mnist_cli.files import lock, naming, replacing
+from mnist_cli.labels import DIGITS
 from mnist_cli.version import __version__
 
 RUN, SUMMARY = "_run.json", "_summary.json"  # programs that read folders of Parquet files leave these names out
@@ -136,10 +137,12 @@ def _check_identity(folder: Path, identity: dict[str, Any]) -> None:
 def _summarize(job: Job, total: Counts, made: Counts, seconds: float, path: Path) -> None:
     reasons = total.reasons.most_common(MAX_REASONS)
     others = total.reasons.total() - sum(count for _, count in reasons)
+    # Of digits also those that no picture shows.
+    counted = {**dict.fromkeys(DIGITS if total.digits.keys() <= set(DIGITS) else (), 0), **total.digits}
     summary = {
         "pictures": total.pictures,
         "unreadable": total.unreadable,
-        "digits": {str(digit): total.digits[str(digit)] for digit in range(10)},
+        "digits": dict(sorted(counted.items())),
         "reasons": {**dict(reasons), **({"others": others} if others else {})},
         "last_run": {
             "pictures": made.pictures,

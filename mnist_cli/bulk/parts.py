@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any, Literal, Self, get_args
 from mnist_cli.bulk import tables
 from mnist_cli.bulk.shards import NamedResult
 from mnist_cli.errors import DataError, first_line, missing
+from mnist_cli.labels import DIGITS
 from mnist_cli.recognition.predictions import Reason
-from mnist_cli.recognition.result import CSV_COLUMNS, Result, csv_cells
+from mnist_cli.recognition.result import Result, csv_cells, csv_columns
 
 Format = Literal["parquet", "csv", "jsonl"]
 Row = dict[str, Any]
@@ -37,7 +38,8 @@ class Counts:
         """Count a row, or of many digits each."""
         self.pictures += 1
         found = row.get("digits") or [row]
-        self.digits.update(str(one["digit"]) for one in found if one["digit"] is not None)
+        names = (one.get("label", one["digit"]) for one in found)
+        self.digits.update(str(name) for name in names if name is not None)
         reasons = [one["reason"] for one in found if one["reason"] is not None]
         self.reasons.update(reasons)
         self.unreadable += any(one not in OF_READ_PICTURES and not one.startswith(OF_PATTERNS) for one in reasons)
@@ -59,8 +61,8 @@ class Part:
     counts: Counts
 
 
-def encode(results: Iterable[NamedResult], form: Format, many: bool) -> Part:
-    """Return the part that these results make."""
+def encode(results: Iterable[NamedResult], form: Format, many: bool, classes: Sequence[str] = DIGITS) -> Part:
+    """Return the part that these results make, of a model with these `classes`."""
     counts = Counts()
 
     def rows() -> Iterator[tuple[Row, Result]]:
@@ -69,24 +71,24 @@ def encode(results: Iterable[NamedResult], form: Format, many: bool) -> Part:
             counts.add(row)
             yield row, result
 
-    return Part(ENCODERS[form](rows(), many), counts)
+    return Part(ENCODERS[form](rows(), many, classes), counts)
 
 
-def _jsonl(rows: Iterator[tuple[Row, Result]], many: bool) -> bytes:
+def _jsonl(rows: Iterator[tuple[Row, Result]], many: bool, classes: Sequence[str]) -> bytes:
     return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row, _ in rows)
 
 
-def _csv(rows: Iterator[tuple[Row, Result]], many: bool) -> bytes:
+def _csv(rows: Iterator[tuple[Row, Result]], many: bool, classes: Sequence[str]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*CSV_COLUMNS, *(MANY_COLUMNS if many else ())])
+    writer.writerow([*csv_columns(classes), *(MANY_COLUMNS if many else ())])
     for row, result in rows:
         also = [row["text"], json.dumps(row["digits"])] if many else []
-        writer.writerow([row["path"], *csv_cells(result.prediction, result.reason), *also])
+        writer.writerow([row["path"], *csv_cells(result.prediction, result.reason, classes), *also])
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _parquet(rows: Iterator[tuple[Row, Result]], many: bool) -> bytes:
+def _parquet(rows: Iterator[tuple[Row, Result]], many: bool, classes: Sequence[str]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -103,7 +105,7 @@ def _as_text(row: Row) -> Row:
     return {**row, "path": row["path"].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")}
 
 
-ENCODERS: dict[Format, Callable[[Iterator[tuple[Row, Result]], bool], bytes]] = {
+ENCODERS: dict[Format, Callable[[Iterator[tuple[Row, Result]], bool, Sequence[str]], bytes]] = {
     "parquet": _parquet,
     "csv": _csv,
     "jsonl": _jsonl,
@@ -144,7 +146,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         for row in csv.DictReader(file):
             yield {
-                "digit": row["digit"] or None,
+                "digit": row.get("digit", row.get("label")) or None,
                 "reason": row["reason"] or None,
                 "digits": json.loads(row.get("digits") or "[]"),
             }
@@ -154,7 +156,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        columns = {"digit", "reason", "digits"} & set(file.schema_arrow.names)
+        columns = {"digit", "label", "reason", "digits"} & set(file.schema_arrow.names)
         for batch in file.iter_batches(columns=sorted(columns)):
             yield from batch.to_pylist()
 

@@ -43,6 +43,7 @@ def schema(many: bool, first: "Iterable[pa.Field]" = ()) -> "pa.Schema":
     text, number = pa.string(), pa.float64()
     columns: list[Any] = [
         ("digit", pa.int8()),
+        ("label", text),
         ("confidence", number),
         ("probabilities", pa.list_(number)),
         ("reason", text),

@@ -62,7 +62,7 @@ def make_part(job: Job, shard: Shard, bad: Container[int] = ()) -> "Part":
 
     with _turn:
         batches = _recognize_in_time(job, _without(bad, shards.read(shard)))
-        return parts.encode(chain.from_iterable(batches), job.format, job.options.many)
+        return parts.encode(chain.from_iterable(batches), job.format, job.options.many, _load(job).model.classes)
 
 
 def try_pictures(job: Job, shard: Shard, start: int, stop: int) -> int:

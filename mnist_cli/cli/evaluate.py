@@ -10,7 +10,19 @@ import typer
 
 from mnist_cli import files
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, DataDir, Device, prepare_data, print_answer, say
+from mnist_cli.cli.console import (
+    CHECKPOINT,
+    DEFAULT_CHECKPOINT,
+    MNIST,
+    Data,
+    DataDir,
+    Device,
+    MaxUnreadable,
+    load_data,
+    prepare_data,
+    print_answer,
+    say,
+)
 from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
 
@@ -51,10 +63,12 @@ def evaluate(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, with all metrics.")] = False,
+    data: Data = None,
+    max_unreadable: MaxUnreadable = 0.0,
     device: Device = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Evaluate models on the 10,000 val images, MNIST's test set.
+    """Evaluate models on the 10,000 val images, MNIST's test set, or on --data.
 
     Reports loss and accuracy, precision and recall of each digit, and the most common confusions; several checkpoints are
     compared in a table. A model is rebuilt from its checkpoint alone; none of the images is in its training set.
@@ -66,13 +80,18 @@ def evaluate(
         say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` evaluates another.")
     if report:
         files.check_folder(report)  # now, not after minutes of evaluation
-    data = prepare_data(data_dir, "val")
+    folder = prepare_data(data_dir, "val") if data in (None, [MNIST]) else data_dir
+    if data and data != [MNIST]:
+        load_data(data, data_dir, max_unreadable)
     kinds = _corruptions_with_progress() if corruptions else ()
+    where: dict[str, Any] = {"device": device, "data_dir": folder, "data": data, "max_unreadable": max_unreadable}
     if ensemble:
-        together = api.evaluate(paths, tta=tta, corruptions=kinds, device=device, data_dir=data)
+        together = api.evaluate(paths, tta=tta, corruptions=kinds, **where)
         measured = [replace(together, name=ENSEMBLE)]
     else:
-        measured = api.compare(paths, tta=tta, corruptions=kinds, device=device, data_dir=data)
+        measured = api.compare(paths, tta=tta, corruptions=kinds, **where)
+    if measured[0].data != MNIST:
+        say(f"Measured on {len(measured[0].val_predictions):,} {measured[0].part} of {measured[0].data}.")
     if as_json:
         for model in measured:
             print_answer(json.dumps(_values(model, measured[0]), allow_nan=False))
@@ -81,13 +100,10 @@ def evaluate(
         if corruptions:
             _print_corruptions(measured)
     if report:
-        from mnist_cli.datasets import mnist_files
         from mnist_cli.reporting import html_report
 
-        images, _ = mnist_files.load(data.path, "val")
-        say(
-            f"{html_report.write(report, [*measured], images)} shows where {'they fail' if len(measured) > 1 else 'it fails'}."
-        )
+        page = html_report.write(report, measured)
+        say(f"{page} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
 
 
 def _corruptions_with_progress() -> Iterable[str]:
@@ -105,7 +121,8 @@ def _values(model: "EvaluationResult", first: "EvaluationResult") -> dict[str, A
     """Return all metrics, with the p-value of the difference from the `first` model."""
     from mnist_cli.evaluation import metrics
 
-    values = {"path": model.name, **model.val_predictions.summary()}
+    of_others = {} if model.data == MNIST else {"data": model.data}
+    values = {"path": model.name, **of_others, **model.val_predictions.summary()}
     if model.corrupted:
         values |= {"corruptions": model.corrupted, "mean_corruption_error": model.mean_corrupted_error}
     return (
@@ -127,10 +144,11 @@ def _print_scores(predictions: "Predictions") -> None:
     ]
     print_answer(tables.columns(facts, left={0, 1}) + "\n")
     scores = [
-        (str(one.digit), percent(one.precision), percent(one.recall), percent(one.f1), f"{one.images:,}")
+        (one.label, percent(one.precision), percent(one.recall), percent(one.f1), f"{one.images:,}")
         for one in predictions.classes()
     ]
-    tables.show([("digit", "precision", "recall", "F1", "images"), *scores], left=set())
+    kind = "digit" if all(one.digit is not None for one in predictions.classes()) else "class"
+    tables.show([(kind, "precision", "recall", "F1", "images"), *scores], left={0} if kind == "class" else set())
     if confusions := predictions.most_common_confusions():
         print_answer("\nmost common confusions")
         rows = [(f"{one.truth} as {one.answer}", f"{one.times:,} times") for one in confusions]

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import CHECKPOINT, DataDir, prepare_data, print_answer, say
+from mnist_cli.cli.console import CHECKPOINT, MNIST, Data, DataDir, MaxUnreadable, load_data, print_answer, say
 from mnist_cli.errors import ConfigError, missing
+from mnist_cli.labels import DIGITS
 from mnist_cli.results import percent
 from mnist_cli.training import runs
 
@@ -33,9 +34,15 @@ Int8 = Annotated[bool, typer.Option("--int8", help="Quantize to 8-bit integers: 
 
 
 def export(
-    checkpoint: Exported, output: Output = None, format: Format = "onnx", int8: Int8 = False, data_dir: DataDir = None
+    checkpoint: Exported,
+    output: Output = None,
+    format: Format = "onnx",
+    int8: Int8 = False,
+    data: Data = None,
+    max_unreadable: MaxUnreadable = 0.0,
+    data_dir: DataDir = None,
 ) -> None:
-    """Export a model for other programs, verified on the 10,000 val images.
+    """Export a model for other programs, verified on the 10,000 val images, or on those of --data.
 
     It is written only if it gives the same predictions as the checkpoint, with logits within 0.0001; with --int8, only if
     its accuracy is within 0.1 percentage points. Only the path is printed on stdout.
@@ -53,16 +60,16 @@ def export(
         raise ConfigError(f"--output must end in .{format}, which {path} does not")
     exports = _import_exports()
 
-    from mnist_cli.datasets import mnist_files
     from mnist_cli.files import replacing
     from mnist_cli.models import checkpoints
 
     loaded = checkpoints.load(checkpoint)
-    data = prepare_data(data_dir, "train", "val").path
-    images, labels = mnist_files.load(data, "val")
-    calibration = mnist_files.load(data, "train")[0][:CALIBRATION_IMAGES] if int8 else None
+    sources = data or ([MNIST] if loaded.model.classes == DIGITS else loaded.config.data)
+    measured = load_data(sources, data_dir, max_unreadable).split().labelled_as(loaded.model.classes)
+    assert measured.val
+    calibration = measured.train.images[:CALIBRATION_IMAGES] if int8 else None
     say("Exporting takes some seconds.")
-    content, found = exports.make(loaded, format, images, labels, calibration)
+    content, found = exports.make(loaded, format, measured.val.images, measured.val.labels, calibration)
     with replacing(path) as file:
         file.write(content)
     print_answer(str(path))

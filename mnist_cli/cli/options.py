@@ -32,10 +32,12 @@ def with_hyperparameters(command: Callable[..., None], hidden: bool = False) -> 
 
 def _annotation(it: Hyperparameter, hidden: bool) -> Any:
     """Return the annotation from which Typer makes an option: its type, and the texts of its help."""
-    kind = Any if it.is_list else it.kind | None
+    kind = list[str] | None if it.is_names else Any if it.is_list else it.kind | None
+    named = [it.option] if it.name.endswith("_") else []
     return Annotated[
         kind,
         typer.Option(
+            *named,
             help=it.help,
             show_default=it.kind is not bool and it.default_text,
             rich_help_panel=it.group,

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -76,7 +76,7 @@ def predict(
         bool,
         typer.Option(
             "--json",
-            help="Print one JSON object per line: path, digit, confidence, probabilities, reason; "
+            help="Print one JSON object per line: path, digit, label, confidence, probabilities, reason; "
             "--top-k adds top, and --many digits, text, numbers and lines.",
         ),
     ] = False,
@@ -150,7 +150,7 @@ def predict(
     if explain:
         explain.mkdir(parents=True, exist_ok=True)
     shards, names = _split(sources, streams.PAGES if many else streams.SHARD)
-    writer = _choose_writer(names, many, top_k or 0, show, as_json, as_csv)
+    writer = _choose_writer(loaded.model.classes, names, many, top_k or 0, show, as_json, as_csv)
     results = _with_bar(streams.recognize(loaded, shards, options), len(names))
     if not _write(results, writer, explain, loaded.path):
         raise typer.Exit(1)
@@ -270,11 +270,13 @@ def _write(batches: Iterator[list[Result]], writer: Writer, explain: Path | None
     return all_read
 
 
-def _choose_writer(names: list[str], many: bool, top_k: int, show: bool, as_json: bool, as_csv: bool) -> Writer:
+def _choose_writer(
+    classes: Sequence[str], names: list[str], many: bool, top_k: int, show: bool, as_json: bool, as_csv: bool
+) -> Writer:
     if as_json:
         return JsonWriter(top_k, many)
     if as_csv:
-        return CsvWriter(many)
+        return CsvWriter(many, classes)
     if not sys.stdout.isatty():
         return LineWriter(top_k)
     from rich.console import Console

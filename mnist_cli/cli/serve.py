@@ -80,13 +80,15 @@ def serve(
     origins = _origins(allow_origin or ())
     _check_packages()
     with _listen(host, port) as listener:
-        from mnist_cli.models import backends
+        from mnist_cli.models import backends, interface
         from mnist_cli.serving import app, server
 
         workers = workers or cores.available()
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each worker
         loaded = backends.load(find_model(checkpoint))
+        if collect and not interface.knows_digits_only(loaded.model):
+            raise ConfigError(f"--collect stores corrected digits, and {loaded.path} has other classes; leave it out")
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
         _log_to_stderr(verbose, server.LogLimit())
         address = _address(listener)

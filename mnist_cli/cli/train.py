@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli import config as configuration
-from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say, status
+from mnist_cli.cli.console import DataDir, Device, command, load_data, prepare_data, print_answer, say, status
 from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.errors import ReportedElsewhereError, StoppedError
-from mnist_cli.training import early_stopping, runs
+from mnist_cli.training import early_stopping, fine_tuning, runs
 
 if TYPE_CHECKING:
     from mnist_cli.api import TrainingResult
@@ -96,7 +96,8 @@ def train(
         )
     if overwrite and not name:
         raise typer.BadParameter("--overwrite needs the --name of the run to replace.")
-    settings = None if resume else configuration.resolve(preset, config, options)
+    options = {name: tuple(value) if name == "data" else value for name, value in options.items()}
+    settings = None if resume else fine_tuning.resolve(preset, config, options)
     longer: configuration.TrainOptions = {"epochs": options["epochs"]} if resume and "epochs" in options else {}
     runs.check_name(name)
 
@@ -108,15 +109,19 @@ def train(
     devices.silence_compiler()
     decode.silence_libraries()
     resume = runs.find_checkpoint(resume, to_resume=True) if resume else None
-    data = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
-    given = partial(api.train, overwrite=overwrite, device=device, data_dir=data)
+    folder: DataFolder | Path | None = data_dir
+    if settings is None or fine_tuning.needs_mnist(settings):
+        folder = prepare_data(data_dir, "train", "val", extra=settings.extra if settings else "")
+    if settings and settings.data != configuration.TrainConfig.data:
+        _describe_data(settings, folder)
+    given = partial(api.train, overwrite=overwrite, device=device, data_dir=folder)
     if settings and seeds:
         several = [_train(given, config=one, name=of_seed) for of_seed, one in _seeds_of(settings, name, seeds).items()]
-        _tell_of_seeds(several, device, data, report)
+        _tell_of_seeds(several, device, folder, report)
         return
     trained = _train(given, config=settings, resume=resume, name=name, **longer)
     if os.environ.get("RANK", "0") == "0":
-        _tell(trained, device, data, report)
+        _tell(trained, device, folder, report)
 
 
 def _train(given: "Callable[..., TrainingResult]", **more: Any) -> "TrainingResult":
@@ -150,6 +155,18 @@ def _seeds_of(
     return named
 
 
+def _describe_data(settings: configuration.TrainConfig, folder: "DataFolder | Path | None") -> None:
+    """Decode the pictures of a run, and say what it trains on and is measured on."""
+    whole = load_data(settings.data, folder, settings.max_unreadable)
+    split = whole.split()
+    assert split.val
+    is_same = split.train is split.val
+    part = (
+        "of its validation part" if whole.val else "of them, too few to hold any out" if is_same else "held out of them"
+    )
+    say(f"{whole.name}: {len(split.train):,} images to train on, measured on {len(split.val):,} {part}.")
+
+
 def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
     """Return what shows a run on the terminal and keeps its folder."""
     from mnist_cli.reporting.run import RunReport
@@ -158,7 +175,7 @@ def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
     return RunReport(run.log_dir, trainer)
 
 
-def _tell(trained: "TrainingResult", device: str | None, data: "DataFolder", report: bool) -> None:
+def _tell(trained: "TrainingResult", device: str | None, folder: "DataFolder | Path | None", report: bool) -> None:
     """Print what came of a run, and what to do next; write its report, if that is wanted."""
     if early_stopping.is_due(trained.results, trained.config.patience):
         say(f"Stopped after {trained.config.patience} epochs without a better held-out loss.")
@@ -167,33 +184,38 @@ def _tell(trained: "TrainingResult", device: str | None, data: "DataFolder", rep
     print_answer(str(trained.path))
     log_dir = trained.run.log_dir
     if report:
-        say(f"{_write_report(trained.path, device, data, log_dir)} shows where it fails.")
+        say(f"{_write_report(trained, device, folder)} shows where it fails.")
     say("Next, try:")
-    say("  " + command("evaluate", trained.path))
+    others = [source for source in trained.config.data if trained.config.data != configuration.TrainConfig.data]
+    say("  " + command("evaluate", trained.path, *(word for source in others for word in ("--data", source))))
     say("  " + command("predict", "--checkpoint", trained.path, "YOUR-PICTURE.png"))
     if find_spec("tensorboard"):
         say("  " + shlex.join(["tensorboard", "--logdir", str(log_dir.parent)]))
 
 
-def _tell_of_seeds(several: "list[TrainingResult]", device: str | None, data: "DataFolder", report: bool) -> None:
+def _tell_of_seeds(
+    several: "list[TrainingResult]", device: str | None, folder: "DataFolder | Path | None", report: bool
+) -> None:
     """Print what came of the runs with several seeds, and what to do next."""
     from mnist_cli.evaluation.seeds import Sample
 
     for trained in several:
         print_answer(str(trained.path))
         if report:
-            _write_report(trained.path, device, data, trained.run.log_dir)
+            _write_report(trained, device, folder)
     sample = Sample([trained.val_accuracy for trained in several])
     say(f"Val accuracy with {len(several)} seeds: {sample.describe()}.")
     say("Next, try:")
     say("  " + command("runs", "--seeds"))
 
 
-def _write_report(path: Path, device: str | None, data: "DataFolder", folder: Path) -> Path:
-    """Write into `folder` what the model in the checkpoint at `path` makes of the val images."""
+def _write_report(trained: "TrainingResult", device: str | None, folder: "DataFolder | Path | None") -> Path:
+    """Write into the folder of a run what its model makes of the val images."""
     from mnist_cli import api
-    from mnist_cli.datasets import mnist_files
     from mnist_cli.reporting import html_report
 
-    measured = api.evaluate(path, device=device, data_dir=data)
-    return html_report.write(folder, [measured], mnist_files.load(data.path, "val")[0])
+    config = trained.config
+    measured = api.evaluate(
+        trained.path, device=device, data_dir=folder, data=config.data, max_unreadable=config.max_unreadable
+    )
+    return html_report.write(trained.run.log_dir, [measured])

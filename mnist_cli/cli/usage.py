@@ -19,8 +19,6 @@ ARGUMENTS, UNGROUPED = "Arguments", "Options"
 ALSO = {  # names of options in other programs; hyperparameters declare their own
     "gpu": "--device",
     "cuda": "--device",
-    "data": "--data-dir",
-    "dataset": "--data-dir",
     "weights": "--checkpoint",
     "ckpt": "--checkpoint",
     "out": "--output",

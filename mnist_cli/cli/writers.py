@@ -3,14 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mnist_cli.cli import tables
 from mnist_cli.cli.console import print_answer
 from mnist_cli.cli.tables import GAP
+from mnist_cli.labels import DIGITS
 from mnist_cli.names import one_line, printable
-from mnist_cli.recognition.result import CSV_COLUMNS, Result, csv_cells, likeliest
+from mnist_cli.recognition.result import Result, csv_cells, csv_columns, likeliest
 from mnist_cli.results import percent
 
 if TYPE_CHECKING:
@@ -66,19 +67,20 @@ class JsonWriter:
 class CsvWriter:
     """Prints a header and a row for each file, or for each digit in it."""
 
-    def __init__(self, many: bool) -> None:
-        """Print the header, which with `many` has the box of each digit."""
-        self.many = many
-        _print_row((*CSV_COLUMNS, *BOX) if many else CSV_COLUMNS)
+    def __init__(self, many: bool, classes: Sequence[str] = DIGITS) -> None:
+        """Print the header, which has a probability for each of `classes`, and with `many` the box of each digit."""
+        self.many, self.classes = many, classes
+        _print_row([*csv_columns(classes), *(BOX if many else ())])
 
     def write(self, results: list[Result]) -> None:
         """Print the results."""
         for result in results:
             for digit in result.digits:
-                _print_row([result.path, *csv_cells(digit.prediction, digit.prediction.reason), *digit.box])
+                cells = csv_cells(digit.prediction, digit.prediction.reason, self.classes)
+                _print_row([result.path, *cells, *digit.box])
             if not result.digits:
                 box = [None] * len(BOX) if self.many else []
-                _print_row([result.path, *csv_cells(result.prediction, result.reason), *box])
+                _print_row([result.path, *csv_cells(result.prediction, result.reason, self.classes), *box])
 
 
 class TableWriter:

@@ -19,10 +19,10 @@ from mnist_cli.errors import ConfigError
 
 @dataclass(frozen=True)
 class Digits:
-    """Images of digits and their labels, all on one device."""
+    """Images of digits, or of what else a data set has, and their labels, all on one device."""
 
     images: Tensor  # uint8 (N, 1, 28, 28), 0 = paper, 255 = ink
-    labels: Tensor  # int64 (N,), 0 to 9
+    labels: Tensor  # int64 (N,), indices of classes: of digits 0 to 9
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,7 +73,9 @@ def select(digits: Digits, config: TrainConfig) -> tuple[Digits, Digits | None]:
     """
     held_out = None
     if config.held_out:
-        held_out, digits = split_off(digits, config.held_out, config.seed)
+        # Early stopping holds out a sixth of a small data set, unless the number is given.
+        count = config.holdout or min(config.held_out, len(digits) // 6)
+        held_out, digits = split_off(digits, count, config.seed)
     if config.train_size:
         digits, _ = split_off(digits, config.train_size, config.seed)
     return digits, held_out
@@ -90,6 +92,11 @@ def load(data_dir: Path | None, split: Split) -> Digits:
 def from_arrays(images: Frames, labels: NDArray[np.integer[Any]]) -> Digits:
     """Return the digits in NumPy arrays, images (N, 1, 28, 28) and labels (N,)."""
     return Digits(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+def repeated(digits: Digits, least: int) -> Digits:
+    """Return the digits as often, one copy behind the other, as it takes to have at least `least` images."""
+    return joined(*[digits] * max(1, -(-least // len(digits))))
 
 
 def joined(*parts: Digits) -> Digits:

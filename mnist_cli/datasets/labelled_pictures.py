@@ -1,4 +1,4 @@
-"""Labelled pictures: a folder of picture files, with a CSV file of their paths and digits.
+"""Labelled pictures: a folder of picture files, with a CSV file of their paths and labels.
 
 `mnist serve --collect` writes such a folder, `mnist train --extra` reads it, and it can be made by hand.
 """
@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,10 +22,12 @@ from PIL import Image
 from mnist_cli.arrays import Frame, Frames, Picture
 from mnist_cli.errors import DataError, ImageError
 from mnist_cli.files import lock, naming, read_regular, replacing
+from mnist_cli.labels import digit_in
 from mnist_cli.pictures import binarize, decode, folders, normalize
 
 LABELS = "labels.csv"
-COLUMNS = ["path", "digit"]
+COLUMNS = ["path", "digit"]  # as this program writes them
+LABEL_COLUMNS = ("digit", "label")  # a label is any text
 HEADER = b"path,digit\r\n"
 DELIMITERS = ",;\t"  # Excel writes semicolons where numbers have a decimal comma
 MAX_LABELS_BYTES = 20_000_000
@@ -34,6 +37,23 @@ MAX_SHOWN_CHARACTERS = 80  # of a row or a name that an error quotes
 # A file and a digit, both in quotation marks or not, perhaps with empty cells behind them.
 WHOLE_ROW = re.compile(rb'.+[,;\t]\s*("?)([0-9]|digit)\1[,;\t"\s]*')
 LINE_END = re.compile(rb"[\r\n]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A labelled picture in a table."""
+
+    position: str  # the table, the line and the path as it is there, for errors
+    path: Path
+    label: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of a table."""
+
+    delimiter: str
+    columns: tuple[str, ...]  # in lower case
 
 
 class Corrections:
@@ -61,6 +81,12 @@ class Corrections:
             raise
         return path
 
+    def _delimiter_of(self, start: bytes, path: Path) -> str:
+        header = _header(start.decode("utf-8-sig", "replace"), path)
+        if header.columns != tuple(COLUMNS):
+            raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}` for corrections to be added")
+        return header.delimiter
+
     def _append(self, *row: object) -> None:
         """Append a row, if one is given; an incomplete row, left by a full disk or a kill, is removed.
 
@@ -73,7 +99,7 @@ class Corrections:
             file.seek(0)
             start = file.read(MAX_ROW_BYTES)
             is_incomplete = HEADER.startswith(start)  # the file is empty, or its writer was killed
-            delimiter = "," if is_incomplete else _delimiter(start.decode("utf-8-sig", "replace"), path)
+            delimiter = "," if is_incomplete else self._delimiter_of(start, path)
             size = _end_with_complete_row(file)
             text = io.StringIO(newline="")
             csv.writer(text, delimiter=delimiter).writerows([*([] if size else [COLUMNS]), *([row] if row else [])])
@@ -95,9 +121,13 @@ def load(folder: Path) -> tuple[Frames, NDArray[np.int64]]:
     be read.
     """
     frames, digits = [], []
-    for position, name, digit in _read_rows(folder / LABELS):
-        frames.append(_frame(folder / name, position))
-        digits.append(digit)
+    for row in read_rows(folder / LABELS):
+        if digit_in(row.label) is None:
+            raise DataError(
+                f"{row.position} has the label {row.label!r}, which is no digit; `--data` takes such a folder"
+            )
+        frames.append(_frame(row.path, row.position))
+        digits.append(int(row.label))
     if not frames:
         raise DataError(f"{folder / LABELS} has no pictures")
     return np.stack(frames), np.array(digits, np.int64)
@@ -108,30 +138,37 @@ def describe_left_out(folder: Path) -> str | None:
 
     Raises DataError for an invalid table, as `load` does.
     """
-    listed = [os.path.normpath(folder / name) for _, name, _ in _read_rows(folder / LABELS)]
+    listed = [os.path.normpath(row.path) for row in read_rows(folder / LABELS)]
     names, left_out = folders.find(folder), folders.count_left_out(folder)
     if unlisted := len(set(map(os.path.normpath, names)) - set(listed)):
         left_out[f"without a row in {LABELS}"] = unlisted
     return folders.describe_left_out(left_out, listed)
 
 
-def _read_rows(path: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield the rows of a CSV file as text editors and Excel write it: file name and line, path and digit of each."""
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a CSV file as text editors and Excel write it.
+
+    Raises DataError, naming the row, for one that is not the path of a file in the folder, and its label.
+    """
     text = _read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, path))
+    header = _header(text, path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=header.delimiter)
     try:
         for row in reader:
             position = f"{path}, line {reader.line_num}"
             cells = _cells(row)
-            if not cells or cells == COLUMNS:
+            if not cells or tuple(map(str.lower, cells)) == header.columns:
                 continue
-            if len(cells) != 2 or cells[1] not in set("0123456789"):
+            named = dict(zip(header.columns, cells, strict=False))
+            label = named.get("digit", named.get("label", ""))
+            if len(cells) != 2 or ("digit" in named and digit_in(label) is None) or len(label) > MAX_SHOWN_CHARACTERS:
                 shown = ",".join(row)[:MAX_SHOWN_CHARACTERS]
-                raise DataError(f"{position}: expected a file and a digit, such as `seven.png,7`, not `{shown}`")
-            name, position = Path(cells[0]), f"{position}: {cells[0][:MAX_SHOWN_CHARACTERS]}"
+                kind = header.columns[header.columns[0] == "path"]
+                raise DataError(f"{position}: expected a file and a {kind}, such as `seven.png,7`, not `{shown}`")
+            name, position = Path(named["path"]), f"{position}: {named['path'][:MAX_SHOWN_CHARACTERS]}"
             if name.is_absolute() or ".." in name.parts:
                 raise DataError(f"{position} is outside the folder; paths are relative to {path.parent}")
-            yield position, cells[0], int(cells[1])
+            yield Row(position, path.parent / name, label)
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num} is not CSV: {error}") from error
 
@@ -152,13 +189,14 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path} is not text in UTF-8; Excel writes that as `CSV UTF-8`") from error
 
 
-def _delimiter(text: str, path: Path) -> str:
-    """Return the delimiter of the first line; raises DataError when that line does not name the columns."""
+def _header(text: str, path: Path) -> Header:
+    """Return what the first line says; raises DataError when it does not name the columns, in any case and order."""
     first = next(filter(str.strip, text[:MAX_ROW_BYTES].splitlines()), "")
     for delimiter in DELIMITERS:
-        if _cells(next(csv.reader([first], delimiter=delimiter), [])) == COLUMNS:
-            return delimiter
-    raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}`")
+        columns = tuple(map(str.lower, _cells(next(csv.reader([first], delimiter=delimiter), []))))
+        if any(sorted(columns) == sorted(("path", name)) for name in LABEL_COLUMNS):
+            return Header(delimiter, columns)
+    raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}` or `path,label`")
 
 
 def _cells(row: list[str]) -> list[str]:

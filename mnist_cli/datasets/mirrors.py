@@ -14,6 +14,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from textwrap import shorten
@@ -35,10 +36,25 @@ MAX_PAUSE_SECONDS = 10.0  # also when a Retry-After header is larger
 MIN_BYTES_PER_SECOND = 10_000  # from a slower mirror the download is aborted
 GRACE_SECONDS = 20  # before a mirror counts as slow, and in which its response has to begin
 MAX_REASON_CHARACTERS = 300
+MAX_ARCHIVE_BYTES = 700_000_000  # of an archive whose size is not known; that of EMNIST has 562,000,000
 TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which another attempt may succeed
 
 Progress = Callable[[str, int, int], object]
 """Takes the name of the archive, the bytes received and the bytes expected."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file, packed."""
+
+    name: str
+    md5: str
+    size: int | None = None  # bytes, if that is known before it is requested
+
+    @property
+    def title(self) -> str:
+        """Its name without the suffix of a packed file."""
+        return self.name.removesuffix(".gz")
 
 
 def check(mirror: str) -> None:
@@ -80,8 +96,9 @@ def download(
     for mirror in mirrors:
         try:
             while missing:
-                with _part(missing[0], data_dir) as part:
-                    fetch(mirror, missing[0], part, progress)
+                archive = Archive(f"{missing[0].name}.gz", missing[0].archive_md5, missing[0].archive_size)
+                with open_part(mnist_files.part_path(data_dir, missing[0])) as part:
+                    fetch(mirror, archive, part, progress)
                     _install(part, missing[0], data_dir, mirror)
                 missing.pop(0)
         except MirrorError as error:
@@ -90,12 +107,11 @@ def download(
 
 
 @contextmanager
-def _part(file: mnist_files.IdxFile, data_dir: Path) -> Iterator[BinaryIO]:
-    """Open the partial download of an archive, to append to; it is kept until the file is installed.
+def open_part(path: Path) -> Iterator[BinaryIO]:
+    """Open the partial download of an archive, a file with the suffix .part, to append to; it is kept until the file is installed.
 
     While another process appends to it, open a temporary file instead.
     """
-    path = mnist_files.part_path(data_dir, file)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(path, "a+b") as part:
@@ -109,16 +125,16 @@ def _part(file: mnist_files.IdxFile, data_dir: Path) -> Iterator[BinaryIO]:
             path.unlink(missing_ok=True)
 
 
-def fetch(mirror: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
-    """Complete `part`, the archive of `file`, from `mirror` and verify its MD5.
+def fetch(mirror: str, archive: Archive, part: BinaryIO, progress: Progress) -> None:
+    """Complete `part`, the content of `archive`, from `mirror` and verify its MD5.
 
     Raises MirrorError after an error that is not transient, or after `ATTEMPTS` transient ones.
     """
-    url = f"{mirror.rstrip('/')}/{file.name}.gz"
+    url = f"{mirror.rstrip('/')}/{archive.name}"
     pause = FIRST_PAUSE_SECONDS
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _fetch_once(url, file, part, progress)
+            _fetch_once(url, archive, part, progress)
             return
         except _TransientError as error:
             if attempt == ATTEMPTS:
@@ -155,36 +171,44 @@ class SecureRedirects(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-def _fetch_once(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
+def _fetch_once(url: str, archive: Archive, part: BinaryIO, progress: Progress) -> None:
     """Request the missing rest of `part` and verify the archive; discard it if the checksum is wrong."""
     start = part.seek(0, os.SEEK_END)
-    if start < file.archive_size:
-        start = _resume(url, file, part, progress)
-    part.seek(0)
-    found = hashlib.md5(part.read(), usedforsecurity=False).hexdigest()
-    if found != file.archive_md5:
+    is_complete = start == archive.size if archive.size else start > 0 and _md5(part) == archive.md5
+    if not is_complete:
+        start = _resume(url, archive, part, progress)
+    if (found := _md5(part)) != archive.md5:
         part.truncate(0)
         # The error may be in bytes from an earlier attempt, so another one without them may succeed.
         failure = _TransientError if start else MirrorError
-        raise failure(f"sends a {file.name}.gz with MD5 {found[:12]}…, expected {file.archive_md5[:12]}…")
+        raise failure(f"sends a {archive.name} with MD5 {found[:12]}…, expected {archive.md5[:12]}…")
 
 
-def _resume(url: str, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> int:
+def _md5(part: BinaryIO) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    part.seek(0)
+    while chunk := part.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _resume(url: str, archive: Archive, part: BinaryIO, progress: Progress) -> int:
     """Append the missing rest to `part`, and return how many of its earlier bytes were kept."""
     start = part.seek(0, os.SEEK_END)
     headers = {"User-Agent": f"mnist-cli/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
-    body = _Body(urllib.request.Request(url, headers=headers), file.archive_size)
+    body = _Body(urllib.request.Request(url, headers=headers), archive.size or MAX_ARCHIVE_BYTES)
     try:
         response = body.begin()
         if response.status != http.client.PARTIAL_CONTENT:  # the whole archive: many servers ignore Range
             part.truncate(start := 0)
         elif start and not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
             part.truncate(0)
-            raise _TransientError(f"sends another range of {file.name}.gz than requested")
-        _receive(body, file, part, progress)
+            raise _TransientError(f"sends another range of {archive.name} than requested")
+        size = archive.size or start + _announced_size(response, archive)
+        _receive(body, archive, size, part, progress)
     except urllib.error.HTTPError as error:
         error.close()
-        reason = f"responds with {error.code} {error.reason} for {file.name}.gz"
+        reason = f"responds with {error.code} {error.reason} for {archive.name}"
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.truncate(0)
         if error.code in TRANSIENT:
@@ -259,11 +283,19 @@ class _Body:
         return received
 
 
-def _receive(body: _Body, file: mnist_files.IdxFile, part: BinaryIO, progress: Progress) -> None:
+def _announced_size(response: http.client.HTTPResponse, archive: Archive) -> int:
+    """Return how many bytes a response will have; raises MirrorError when it does not say so, or they are too many."""
+    announced = response.headers.get("Content-Length") or ""
+    if not announced.isdecimal() or int(announced) > MAX_ARCHIVE_BYTES:
+        raise MirrorError(f"does not say how many bytes {archive.name} has, or more than {MAX_ARCHIVE_BYTES:,}")
+    return int(announced)
+
+
+def _receive(body: _Body, archive: Archive, expected: int, part: BinaryIO, progress: Progress) -> None:
     """Append the body to `part`, up to the last byte of the archive; raises MirrorError when it arrives too slowly."""
     begin, before = time.monotonic(), part.seek(0, os.SEEK_END)
     size = before
-    while size < file.archive_size:
+    while size < expected:
         # The deadline by which the next bytes keep the average speed at MIN_BYTES_PER_SECOND.
         deadline = begin + max(GRACE_SECONDS, (size - before) / MIN_BYTES_PER_SECOND)
         try:
@@ -272,14 +304,14 @@ def _receive(body: _Body, file: mnist_files.IdxFile, part: BinaryIO, progress: P
             speed = (size - before) / (time.monotonic() - begin)
             raise MirrorError(f"sends only {speed:,.0f} bytes a second") from None
         if not chunk:
-            raise _TransientError(f"sends {size:,} of the {file.archive_size:,} bytes of {file.name}.gz")
+            raise _TransientError(f"sends {size:,} of the {expected:,} bytes of {archive.name}")
         size += len(chunk)
-        if size > file.archive_size:
+        if size > expected:
             part.truncate(0)
-            raise MirrorError(f"sends more than the {file.archive_size:,} bytes of {file.name}.gz")
+            raise MirrorError(f"sends more than the {expected:,} bytes of {archive.name}")
         part.write(chunk)
         part.flush()
-        progress(file.name, size, file.archive_size)
+        progress(archive.title, size, expected)
 
 
 def _install(part: BinaryIO, file: mnist_files.IdxFile, data_dir: Path, mirror: str) -> None:

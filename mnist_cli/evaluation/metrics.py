@@ -1,6 +1,6 @@
 """Metrics of predictions for labelled images: confusions, precision and recall, calibration, coverage."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cli.arrays import CLASSES, Frames
+from mnist_cli.arrays import Frames
+from mnist_cli.labels import DIGITS, digit_in, short_name
 from mnist_cli.models.interface import Model, logits_of
 from mnist_cli.results import Evaluation
 
@@ -21,21 +22,25 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The scores of one digit, each a fraction from 0 to 1, and 0 where it has no images."""
+    """The scores of one class, each a fraction from 0 to 1, and 0 where it has no images."""
 
-    digit: int
-    precision: float  # of the images predicted as this digit, the fraction that show it
-    recall: float  # of the images that show this digit, the fraction predicted as it
+    digit: int | None  # None for a class that is none
+    precision: float  # of the images predicted as this class, the fraction that show it
+    recall: float  # of the images that show this class, the fraction predicted as it
     f1: float  # the harmonic mean of the two
     images: int  # that show it
+    label: str  # the name of the class
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images of one digit, the `truth`, that were predicted as another; these names are keys of `mnist evaluate --json`."""
+    """Images of one class, the `truth`, that were predicted as another; these names are keys of `mnist evaluate --json`.
 
-    truth: int
-    answer: int  # the predicted digit
+    A digit is a number, another class its name.
+    """
+
+    truth: int | str
+    answer: int | str  # the predicted class
     times: int
 
 
@@ -52,27 +57,28 @@ class Bin:
 class Predictions:
     """The predictions of a model for N labelled images."""
 
-    log_probabilities: Floats  # (N, 10)
-    labels: Integers  # (N,)
+    log_probabilities: Floats  # (N, classes)
+    labels: Integers  # (N,), indices of classes
+    names: Sequence[str] = DIGITS  # the names of the classes
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def probabilities(self) -> Floats:
-        """The probability of each digit for each image, (N, 10)."""
+        """The probability of each class for each image, (N, classes)."""
         probabilities: Floats = np.exp(self.log_probabilities)
         return probabilities
 
     @cached_property
     def digits(self) -> Integers:
-        """The likeliest digit of each image, (N,)."""
+        """The index of the likeliest class of each image, (N,): of digits, the digit."""
         likeliest: Integers = self.log_probabilities.argmax(axis=1)
         return likeliest
 
     @cached_property
     def confidence(self) -> Floats:
-        """The probability of the likeliest digit of each image, (N,)."""
+        """The probability of the likeliest class of each image, (N,)."""
         highest: Floats = self.probabilities.max(axis=1)
         return highest
 
@@ -89,23 +95,29 @@ class Predictions:
         return Evaluation(float(loss), int((~self.right).sum()), len(self))
 
     def confusion_matrix(self) -> Integers:
-        """Return the confusion matrix (10, 10), true digits in rows and predicted digits in columns."""
-        pairs = self.labels * CLASSES + self.digits
-        return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+        """Return the confusion matrix (classes, classes), true classes in rows and predicted classes in columns."""
+        classes = len(self.names)
+        pairs = self.labels * classes + self.digits
+        return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     def classes(self) -> list[ClassScores]:
-        """Return the scores of each digit."""
+        """Return the scores of each class."""
         matrix = self.confusion_matrix()
         right, predicted, shown = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
         columns = (right / predicted.clip(1), right / shown.clip(1), 2 * right / (predicted + shown).clip(1), shown)
-        return [ClassScores(digit, *(column[digit].item() for column in columns)) for digit in range(CLASSES)]
+        return [
+            ClassScores(digit_in(name), float(precision), float(recall), float(f1), int(images), name)
+            for name, precision, recall, f1, images in zip(self.names, *columns, strict=True)
+        ]
 
     def most_common_confusions(self, count: int = MAX_CONFUSIONS) -> list[Confusion]:
         """Return the `count` most frequent confusions, or all if there are fewer."""
         wrong = self.confusion_matrix()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-        found = [Confusion(*divmod(int(cell), CLASSES), int(wrong.flat[cell])) for cell in order]
+        names = [short_name(name) for name in self.names]
+        pairs = [(*divmod(int(cell), len(names)), int(wrong.flat[cell])) for cell in order]
+        found = [Confusion(names[truth], names[answer], times) for truth, answer, times in pairs]
         return [confusion for confusion in found if confusion.times]
 
     def mistakes(self) -> Integers:
@@ -154,11 +166,14 @@ class Predictions:
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """A model or an ensemble, with its predictions for the val images."""
+    """A model or an ensemble, with its predictions for the val images, or for those of another data set."""
 
     name: str
     val_predictions: Predictions
     corrupted: Mapping[str, float] = field(default_factory=dict)  # the error, 0 to 1, on images with each corruption
+    data: str = "mnist"  # the data set, as the user named it
+    part: str = "val images"  # the part of it that was measured
+    images: Frames | None = field(default=None, repr=False)  # that were predicted, (N, 1, 28, 28)
 
     @property
     def accuracy(self) -> float:
@@ -177,9 +192,10 @@ class ModelEvaluation:
 
 
 def predict(model: Model, images: Frames, labels: NDArray[np.integer]) -> Predictions:
-    """Return the predictions of a model for images (N, 1, 28, 28) that show `labels` (N,)."""
+    """Return the predictions of a model for images (N, 1, 28, 28) that show its classes `labels` (N,)."""
     logits = logits_of(model, images).astype(np.float64)
-    return Predictions(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), labels.astype(np.int64))
+    log_probabilities = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    return Predictions(log_probabilities, labels.astype(np.int64), model.classes)
 
 
 def mcnemar(one: Predictions, other: Predictions) -> float:

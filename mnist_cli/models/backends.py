@@ -4,6 +4,7 @@ Torch takes a second or more to import, so it is imported only when a checkpoint
 """
 
 import importlib
+import json
 import math
 import os
 from contextlib import suppress
@@ -14,10 +15,11 @@ from types import ModuleType
 import numpy as np
 
 from mnist_cli import cores
-from mnist_cli.arrays import ACCEPT_ALL, CLASSES, FRAME, Frames, Logits
+from mnist_cli.arrays import ACCEPT_ALL, FRAME, Frames, Logits
 from mnist_cli.errors import CheckpointError, ConfigError, first_line, missing
 from mnist_cli.files import read_regular
-from mnist_cli.models import pretrained
+from mnist_cli.labels import DIGITS
+from mnist_cli.models import checkpoint_info, pretrained
 from mnist_cli.models.interface import Model, checked
 
 MAX_ONNX_BYTES = 256_000_000
@@ -38,7 +40,7 @@ def import_onnxruntime() -> ModuleType:
 class OnnxModel:
     """A model that onnxruntime runs, as `exports.to_onnx` makes them.
 
-    It takes uint8 `images` (N, 1, 28, 28) and returns `logits` (N, 10); its metadata hold the other attributes.
+    It takes uint8 `images` (N, 1, 28, 28) and returns `logits` (N, classes); its metadata hold the other attributes.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -52,16 +54,19 @@ class OnnxModel:
         options.intra_op_num_threads = cores.available()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other threads need the cores
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self._check()
         facts = self.session.get_modelmeta().custom_metadata_map
         _check_metadata(facts)
+        names = json.loads(facts["class_names"]) if "class_names" in facts else DIGITS
+        self.classes = checkpoint_info.check_classes(names)
+        self._check()
         self.rejection_threshold = float(facts.get("least_score", ACCEPT_ALL))
         self.val_accuracy = float(facts["val_accuracy"]) if "val_accuracy" in facts else None
+        self.data = tuple(map(str, json.loads(facts.get("data", '["mnist"]'))))
         self.parameters = int(facts["parameters"]) if "parameters" in facts else None
         self.runtime = f"onnxruntime {onnxruntime.__version__} on cpu"
 
     def logits(self, frames: Frames) -> Logits:
-        """Return logits (N, 10) for frames (N, 1, 28, 28); raises CheckpointError when they are not finite."""
+        """Return logits (N, classes) for frames (N, 1, 28, 28); raises CheckpointError when they are not finite."""
         logits: Logits = self.session.run(["logits"], {"images": frames})[0]
         return checked(logits)
 
@@ -73,8 +78,8 @@ class OnnxModel:
         if "logits" not in [value.name for value in self.session.get_outputs()]:
             raise ValueError("it has no output `logits`")
         logits = self.logits(np.zeros((2, 1, FRAME, FRAME), np.uint8))
-        if logits.shape != (2, CLASSES):
-            raise ValueError("its logits are not of shape (N, 10)")
+        if logits.shape != (2, len(self.classes)):
+            raise ValueError(f"its logits are not of shape (N, {len(self.classes)})")
 
 
 def _check_metadata(facts: dict[str, str]) -> None:
@@ -100,6 +105,7 @@ class LoadedModel:
     val_accuracy: float | None  # 0 to 1; None if unknown
     parameters: int | None  # the number of learned parameters; None if unknown
     runtime: str  # the library that runs it, and the device
+    data: tuple[str, ...] = ("mnist",)  # what it was trained on, as `mnist train --data` was given it
 
     @property
     def is_pretrained(self) -> bool:
@@ -132,11 +138,12 @@ def load(path: Path, device: str | None = None) -> LoadedModel:
     chosen = devices.choose(device)
     checkpoint = checkpoints.load(path)
     runtime = f"torch {torch.__version__} on {chosen}"
-    return LoadedModel(path, checkpoint.model.to(chosen), checkpoint.val_accuracy, checkpoint.parameters, runtime)
+    data = checkpoint.config.trained_on
+    return LoadedModel(path, checkpoint.model.to(chosen), checkpoint.val_accuracy, checkpoint.parameters, runtime, data)
 
 
 def _loaded(path: Path, model: OnnxModel) -> LoadedModel:
-    return LoadedModel(path, model, model.val_accuracy, model.parameters, model.runtime)
+    return LoadedModel(path, model, model.val_accuracy, model.parameters, model.runtime, model.data)
 
 
 def _read_onnx(path: Path) -> OnnxModel:

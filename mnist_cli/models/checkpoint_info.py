@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import CheckpointError, first_line
 from mnist_cli.files import open_regular
+from mnist_cli.labels import DIGITS
 from mnist_cli.models import pretrained
 from mnist_cli.models.torch_files import ForeignCodeError, TorchFile
 from mnist_cli.results import EpochResult
@@ -17,6 +18,8 @@ from mnist_cli.version import __version__
 
 FORMAT = "mnist-cli checkpoint"
 VERSION = 1
+MAX_CLASSES = 10_000
+MAX_NAME_CHARACTERS = 200  # of a class
 # Suffixes of the names of parameters; the buffers of batch norm and preprocessing have others.
 LEARNED = (".weight", ".bias")
 
@@ -30,6 +33,7 @@ class Header:
     path: Path
     model: str  # the architecture
     arguments: dict[str, Any]  # from which the model is built
+    classes: tuple[str, ...]  # in the order of its logits
     shapes: dict[str, Shape]  # of its weights and buffers
     parameters: int  # the number of learned parameters
     config: TrainConfig
@@ -111,15 +115,21 @@ def header_of(path: Path, content: dict[str, Any]) -> Header:
             path,
             _text(content["model"]["name"]),
             _arguments(**content["model"]["arguments"]),
+            check_classes(content.get("classes", DIGITS)),  # the first checkpoints do not have them
             shapes,
             sum(math.prod(shape) for name, shape in shapes.items() if name.endswith(LEARNED)),
-            TrainConfig(**{**content["config"], "hidden": tuple(content["config"]["hidden"])}),
+            _config(content["config"]),
             [_epoch_result(values) for values in content["metrics"]],
             {_text(program): _text(version) for program, version in content["versions"].items()},
         )
     # An untrusted file may raise anything; all of it means that the file is unusable.
     except Exception as error:
         raise CheckpointError(f"{path} is a corrupted checkpoint: {first_line(error)}") from error
+
+
+def _config(values: dict[str, Any]) -> TrainConfig:
+    lists = {"hidden": tuple(values["hidden"]), "data": tuple(values.get("data", TrainConfig.data))}
+    return TrainConfig(**{**values, **lists})
 
 
 def _epoch_result(values: dict[str, Any]) -> EpochResult:
@@ -146,6 +156,15 @@ def _arguments(hidden: list[int], activation: str, dropout: float) -> dict[str, 
     if not 0 <= dropout < 1:  # false for NaN, too
         raise ValueError(f"its dropout is {dropout}")
     return {"hidden": hidden, "activation": _text(activation), "dropout": float(dropout)}
+
+
+def check_classes(names: Any) -> tuple[str, ...]:
+    """Return the names of classes in a file as they are; raises ValueError or TypeError for names that no model has."""
+    if not isinstance(names, list | tuple) or not 2 <= len(names) <= MAX_CLASSES:
+        raise ValueError("it has no classes, or too many")
+    if any(not 0 < len(_text(name)) <= MAX_NAME_CHARACTERS for name in names) or len(set(names)) < len(names):
+        raise ValueError("a class has no name, a very long one, or that of another class")
+    return tuple(names)
 
 
 def _text(value: object) -> str:

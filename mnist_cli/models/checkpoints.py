@@ -62,6 +62,7 @@ def save(
         "format": checkpoint_info.FORMAT,
         "version": checkpoint_info.VERSION,
         "model": {"name": model.name, "arguments": model.arguments},
+        "classes": list(model.classes),
         "weights": _on_cpu(model.state_dict()),
         "config": asdict(config),
         "metrics": [asdict(result) for result in metrics],
@@ -101,7 +102,7 @@ def load(path: Path) -> Checkpoint:
             content = _with_tensors(file)
             weights = {**UNCALIBRATED, **content["weights"]}
             _check_weights(header, weights)
-            model = architectures.build(header.model, **header.arguments)
+            model = architectures.build(header.model, **header.arguments, classes=header.classes)
             model.load_state_dict(weights)
             return Checkpoint(path, model.eval(), header.config, header.metrics, content["trainer"], header.versions)
         # An untrusted file may raise anything; all of it means that the file is unusable.
@@ -138,7 +139,7 @@ def _check_weights(header: Header, weights: dict[str, torch.Tensor]) -> None:
     if len(header.arguments["hidden"]) > len(weights):
         raise ValueError("it has more layers than weights")
     with torch.device("meta"):
-        wanted = architectures.build(header.model, **header.arguments).state_dict()
+        wanted = architectures.build(header.model, **header.arguments, classes=header.classes).state_dict()
     if set(wanted) != set(weights):
         raise ValueError(f"missing or unexpected tensors: {', '.join(sorted(map(str, set(wanted) ^ set(weights))))}")
     for name, tensor in weights.items():

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnist_cli.arrays import CLASSES, FRAME, Frames, Logits
+from mnist_cli.arrays import FRAME, Frames, Logits
+from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ExportError
 from mnist_cli.models import interface
 from mnist_cli.models.architectures import Classifier
@@ -63,7 +64,7 @@ class WithProbabilities(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and probabilities, (N, 10) each, for uint8 images (N, 1, 28, 28)."""
+        """Return logits and probabilities, (N, classes) each, for uint8 images (N, 1, 28, 28)."""
         logits = self.model(images)
         return logits, logits.softmax(dim=1)
 
@@ -72,7 +73,7 @@ def make(
     checkpoint: Checkpoint,
     kind: Format,
     images: Frames,
-    labels: NDArray[np.uint8],
+    labels: NDArray[np.integer[Any]],
     calibration: Frames | None = None,
 ) -> tuple[bytes, Comparison]:
     """Return the content of the exported file, and how it compares with the checkpoint on labelled images.
@@ -101,7 +102,7 @@ def make(
 
 
 def to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
-    """Return the model in ONNX: uint8 `images` (N, 1, 28, 28) in, `logits` and `probabilities` (N, 10) out."""
+    """Return the model in ONNX: uint8 `images` (N, 1, 28, 28) in, `logits` and `probabilities` (N, classes) out."""
     with _quiet():
         program = torch.onnx.export(
             WithProbabilities(checkpoint.model),
@@ -152,13 +153,13 @@ def quantized(model: onnx.ModelProto, images: Frames) -> onnx.ModelProto:
 
 @torch.inference_mode()
 def logits_of_pt2(content: bytes, images: Frames) -> Logits:
-    """Return the logits (N, 10) of images (N, 1, 28, 28), computed by a file that `to_pt2` made."""
+    """Return the logits (N, classes) of images (N, 1, 28, 28), computed by a file that `to_pt2` made."""
     program = torch.export.load(io.BytesIO(content)).module()
     batches = torch.from_numpy(images).split(interface.BATCH)
     return np.concatenate([program(batch)[0].numpy() for batch in batches])
 
 
-def compare(after: Logits, original: Model, images: Frames, labels: NDArray[np.uint8]) -> Comparison:
+def compare(after: Logits, original: Model, images: Frames, labels: NDArray[np.integer[Any]]) -> Comparison:
     """Compare the logits of an exported model with those of the original one."""
     before = interface.logits_of(original, images)
     return Comparison(
@@ -197,7 +198,9 @@ def _facts(checkpoint: Checkpoint) -> dict[str, str]:
     constants = ("pixel_mean", "pixel_std", "temperature", "least_score")
     facts = {name: str(getattr(checkpoint.model, name).item()) for name in constants}
     facts["parameters"] = str(checkpoint.parameters)
-    facts["class_names"] = json.dumps([str(digit) for digit in range(CLASSES)])
+    facts["class_names"] = json.dumps(checkpoint.model.classes)
+    if checkpoint.config.trained_on != TrainConfig().data:
+        facts["data"] = json.dumps(checkpoint.config.trained_on)
     if checkpoint.val_accuracy is not None:
         facts["val_accuracy"] = str(checkpoint.val_accuracy)
     return facts

@@ -7,7 +7,8 @@ from typing import ClassVar, Protocol, SupportsFloat
 import numpy as np
 
 from mnist_cli.arrays import ACCEPT_ALL, Frames, Logits
-from mnist_cli.errors import CheckpointError
+from mnist_cli.errors import CheckpointError, ConfigError
+from mnist_cli.labels import DIGITS
 
 BATCH = 1_000  # images; large enough to be fast, small enough for any cache
 
@@ -16,11 +17,20 @@ class Model(Protocol):
     """A classifier of frames."""
 
     @property
+    def classes(self) -> Sequence[str]:
+        """The names of its classes, in the order of its logits."""
+
+    @property
     def rejection_threshold(self) -> SupportsFloat:
         """The energy score, logsumexp of the logits, below which a frame is not a digit (Liu et al. 2020)."""
 
     def logits(self, frames: Frames) -> Logits:
-        """Return the logits (N, 10) of frames (N, 1, 28, 28); their softmax are the probabilities of the digits."""
+        """Return the logits (N, classes) of frames (N, 1, 28, 28); their softmax are the probabilities of the classes."""
+
+
+def knows_digits_only(model: Model) -> bool:
+    """Return whether the classes of a model are the ten digits, for which alone pages are read and symbols rejected."""
+    return tuple(model.classes) == DIGITS
 
 
 def checked(logits: Logits) -> Logits:
@@ -41,6 +51,16 @@ class Ensemble:
 
     members: Sequence[Model]
     test_time_augmentation: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError unless all members have the same classes."""
+        if any(tuple(member.classes) != tuple(self.classes) for member in self.members):
+            raise ConfigError("models with different classes cannot be evaluated as an ensemble")
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The classes of each member."""
+        return self.members[0].classes
 
     SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # px, down and right; the margin of a digit is wider
     rejection_threshold: ClassVar[float] = ACCEPT_ALL  # averaged probabilities have no energy score

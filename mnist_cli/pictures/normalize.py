@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from mnist_cli.arrays import FRAME, Frame, Ink, Picture
+from mnist_cli.arrays import FRAME, Frame, Frames, Ink, Picture
 
 DIGIT_SIDE = 20  # px, the longer side of the digit in a frame, as in MNIST
 CENTRE = 14.5  # px from the edge to the centre of mass: the middle of pixel 14, where it is in MNIST on average
@@ -19,6 +19,7 @@ STROKE_LEVEL = 1.15  # times the ink-weighted mean level is white; set by hand (
 # How a 28x28 picture is recognized as an MNIST frame; set by hand: 99.95 % of the 60,000 training images are recognized.
 MAX_SIDE_ERROR = 2  # px, of the digit's longer side
 MAX_CENTRE_ERROR = 1  # px, of the centre of mass
+LIGHT = 127  # mean grey level of the edges of frames from which on their paper is light
 MIN_PEAK = 200  # grey levels out of 255, of the strongest ink
 
 
@@ -75,6 +76,26 @@ def already_drawn(pictures: Sequence[Picture]) -> list[Frame | None]:
         if good:
             found[index] = frame
     return found
+
+
+def as_frames(pictures: Sequence[Picture]) -> list[Frame | None]:
+    """Return each picture of 28x28 grey pixels as a frame with dark paper; None for the others.
+
+    It is for pictures of anything: those of digits are frames only if they are drawn as MNIST draws, see `already_drawn`.
+    """
+    return [
+        upright(picture.transpose(2, 0, 1)[np.newaxis].round().astype(np.uint8))[0]
+        if picture.shape == (FRAME, FRAME, 1)
+        else None
+        for picture in pictures
+    ]
+
+
+def upright(frames: Frames) -> Frames:
+    """Return frames (N, 1, 28, 28) with dark paper: inverted when that of all together is light, by the pixels at their edges."""
+    edges = (frames[:, :, 0], frames[:, :, -1], frames[:, :, :, 0], frames[:, :, :, -1])
+    is_light = len(frames) and float(np.mean([edge.mean() for edge in edges])) > LIGHT
+    return 255 - frames if is_light else frames
 
 
 def _start(mass: float, length: float) -> float:

@@ -12,9 +12,9 @@ import numpy as np
 
 from mnist_cli.arrays import Frame, Ink, Picture
 from mnist_cli.errors import ImageError
-from mnist_cli.models.interface import Model
+from mnist_cli.models.interface import Model, knows_digits_only
 from mnist_cli.pictures import binarize, normalize
-from mnist_cli.recognition.predictions import NO_INK, Prediction, classify_frames, reject
+from mnist_cli.recognition.predictions import Prediction, classify_frames, reject, without_ink
 
 MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
 LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose, as one of many looks like a digit by chance
@@ -33,14 +33,17 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     other candidates are too. A picture whose best score is below the model's rejection threshold is not a digit; one whose
     confidence is below `min_confidence` is unclear.
     """
-    options = [
-        _options(picture, frame) for picture, frame in zip(pictures, normalize.already_drawn(pictures), strict=True)
-    ]
+    of_digits = knows_digits_only(model)
+    frames = normalize.already_drawn(pictures) if of_digits else normalize.as_frames(pictures)
+    options = [_options(picture, frame) for picture, frame in zip(pictures, frames, strict=True)]
     candidates = _classify_options(model, [list(islice(some, 1)) for some in options])
     unsure = [index for index, some in enumerate(candidates) if some and some[0].score < MAX_SCORE]
     for index, others in zip(unsure, _classify_options(model, [list(options[index]) for index in unsure]), strict=True):
         candidates[index] += others
-    best = [reject(model, best_candidate(some), min_confidence) if some else NO_INK for some in candidates]
+    no_ink = without_ink(model.classes)
+    best = [reject(model, best_candidate(some), min_confidence) if some else no_ink for some in candidates]
+    if not of_digits:
+        return best
     return [
         replace(prediction, reason="several digits")
         if _may_be_several(some, prediction) and _shows_several(model, picture)

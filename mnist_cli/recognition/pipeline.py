@@ -6,8 +6,8 @@ from itertools import islice
 from os import PathLike
 from pathlib import Path
 
-from mnist_cli.errors import ImageError
-from mnist_cli.models.interface import Model
+from mnist_cli.errors import ConfigError, ImageError
+from mnist_cli.models.interface import Model, knows_digits_only
 from mnist_cli.pictures import decode
 from mnist_cli.prefetch import one_ahead
 from mnist_cli.recognition import classification, sources
@@ -35,7 +35,11 @@ def recognize(model: Model, pictures: Iterable[Source | ImageError], options: Op
 
     While a batch is recognized, a thread reads the next one. The result of a picture that cannot be read has an `error`,
     whose message does not name the file; a picture that is an ImageError itself could not be read before.
+
+    Raises ConfigError for `many` when the classes of the model are not the digits, of which alone pages are read.
     """
+    if options.many and not knows_digits_only(model):
+        raise ConfigError("only digits are found on a page, and this model has other classes; leave --many out")
     size = 1 if options.many else BATCH
     remaining = iter(pictures)
     batches = iter(lambda: list(islice(remaining, size)), [])

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from mnist_cli.arrays import Frame, Ink
+from mnist_cli.labels import DIGITS, digit_in
 from mnist_cli.models.interface import Model
 
 Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
@@ -16,24 +17,35 @@ Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 class Prediction:
     """The prediction for one frame."""
 
-    probabilities: list[float]  # of the digits 0 to 9, given that it is one; they sum to 1
+    probabilities: list[float]  # of the classes, the digits 0 to 9 for example, given that it is one; they sum to 1
     score: float  # the energy score, logsumexp of the logits (Liu et al. 2020); higher = more likely a digit
     reason: Reason | None = None  # why there is no digit
     frame: Frame | None = field(default=None, repr=False)  # the input of the model
     ink: Ink | None = field(default=None, repr=False)  # from which the frame was drawn
+    classes: Sequence[str] = field(default=DIGITS, repr=False)  # the names of the classes
+
+    @property
+    def label(self) -> str | None:
+        """The name of the likeliest class, or None for a `reason`."""
+        return None if self.reason else self.classes[self.probabilities.index(max(self.probabilities))]
 
     @property
     def digit(self) -> int | None:
-        """The likeliest digit, or None for a `reason`."""
-        return None if self.reason else self.probabilities.index(max(self.probabilities))
+        """The likeliest class if that is a digit, or None for another class or a `reason`."""
+        return None if self.label is None else digit_in(self.label)
 
     @property
     def confidence(self) -> float:
-        """The probability of the likeliest digit, 0 to 1."""
+        """The probability of the likeliest class, 0 to 1."""
         return max(self.probabilities)
 
 
-NO_INK = Prediction([0.1] * 10, -np.inf, "no ink")
+def without_ink(classes: Sequence[str]) -> Prediction:
+    """Return the prediction for a picture without ink."""
+    return Prediction([1 / len(classes)] * len(classes), -np.inf, "no ink", classes=classes)
+
+
+NO_INK = without_ink(DIGITS)
 
 
 def classify_frames(
@@ -46,7 +58,9 @@ def classify_frames(
     scores = np.logaddexp.reduce(logits, axis=1)
     probabilities = np.exp(logits - scores[:, np.newaxis])
     columns = probabilities.tolist(), scores.tolist(), frames, inks or [None] * len(frames)
-    return [Prediction(row, score, None, frame, ink) for row, score, frame, ink in zip(*columns, strict=True)]
+    return [
+        Prediction(row, score, None, frame, ink, model.classes) for row, score, frame, ink in zip(*columns, strict=True)
+    ]
 
 
 def reject(model: Model, prediction: Prediction, min_confidence: float = 0.0) -> Prediction:

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_cli.errors import MnistError
+from mnist_cli.labels import short_name
 from mnist_cli.recognition.numbers import Line, Number, group
 
 if TYPE_CHECKING:
     from mnist_cli.arrays import Picture
     from mnist_cli.recognition.detection import Detection
     from mnist_cli.recognition.predictions import Prediction
-
-
-CSV_COLUMNS = ("path", "digit", "confidence", "reason", *(f"p{digit}" for digit in range(10)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,22 +33,28 @@ class Result:
         elif self.reason:
             facts["reason"] = self.reason
         else:
-            facts |= {"digit": self.digit, "confidence": self.confidence}
+            named = {"label": self.label} if self.digit is None else {"digit": self.digit}
+            facts |= {**named, "confidence": self.confidence}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in facts.items())})"
 
     @property
     def digit(self) -> int | None:
-        """The single digit in the picture, or None for a `reason`."""
+        """The single digit in the picture, or None for a `reason` or another class."""
         return self.prediction.digit if self.prediction else None
 
     @property
+    def label(self) -> str | None:
+        """The name of the class in the picture, such as `7`, or None for a `reason`."""
+        return self.prediction.label if self.prediction else None
+
+    @property
     def confidence(self) -> float | None:
-        """The probability of the likeliest digit, 0 to 1; None without a prediction."""
+        """The probability of the likeliest class, 0 to 1; None without a prediction."""
         return self.prediction.confidence if self.prediction else None
 
     @property
     def probabilities(self) -> list[float] | None:
-        """The probabilities of the digits 0 to 9, which sum to 1; None without a prediction."""
+        """The probabilities of the classes, the digits 0 to 9 for example, which sum to 1; None without a prediction."""
         return self.prediction.probabilities if self.prediction else None
 
     @property
@@ -87,6 +91,7 @@ class Result:
         values: dict[str, Any] = {
             "path": None if self.path is None else str(self.path),
             "digit": self.digit,
+            "label": self.label,
             "confidence": self.confidence,
             "probabilities": self.probabilities,
             "reason": self.reason,
@@ -106,16 +111,23 @@ class Result:
         return values
 
 
-def likeliest(prediction: "Prediction", top_k: int) -> list[tuple[int, float]]:
-    """Return the `top_k` likeliest digits and their probabilities, the likeliest first."""
-    return sorted(enumerate(prediction.probabilities), key=lambda pair: -pair[1])[:top_k]
+def likeliest(prediction: "Prediction", top_k: int) -> list[tuple[int | str, float]]:
+    """Return the `top_k` likeliest classes, a digit as a number, and their probabilities, the likeliest first."""
+    named = zip(map(short_name, prediction.classes), prediction.probabilities, strict=True)
+    return sorted(named, key=lambda pair: -pair[1])[:top_k]
 
 
-def csv_cells(prediction: "Prediction | None", reason: str | None) -> list[object]:
-    """Return the cells of CSV_COLUMNS behind the path."""
+def csv_columns(classes: Sequence[str]) -> list[str]:
+    """Return the columns of a CSV table: the class, called `digit` where all classes are, and a probability for each class."""
+    answer = "digit" if all(name.isdecimal() for name in classes) else "label"
+    return ["path", answer, "confidence", "reason", *(f"p{name}" for name in classes)]
+
+
+def csv_cells(prediction: "Prediction | None", reason: str | None, classes: Sequence[str]) -> list[object]:
+    """Return the cells of `csv_columns` after the path."""
     if prediction is None:
-        return [None, None, reason, *[None] * 10]
-    return [prediction.digit, prediction.confidence, reason, *prediction.probabilities]
+        return [None, None, reason, *[None] * len(classes)]
+    return [prediction.label, prediction.confidence, reason, *prediction.probabilities]
 
 
 def _number_values(number: Number, top_k: int) -> dict[str, Any]:

@@ -22,11 +22,13 @@ PANEL = 10 * FRAME  # px, side of a panel, so that a pixel of a frame is 10x10 p
 MARGIN = 44  # px, around everything and between the panels
 TOP = 128  # px, where the panels begin, below the verdict
 CAPTION = 14  # px, between a panel and its caption
+BARS = 10  # classes whose probabilities are shown
+MAX_NAME = 12  # characters of the name of a class
 SMALL = 2 * FRAME  # px, side of each model input when there are several digits
 CELL = (SMALL + 24, SMALL + 32)  # px, width and height of its cell, with the digit and its probability below
 LEAST_COLUMNS = 6  # of cells, however narrow the page is
 SIZE = (5 * MARGIN + 4 * PANEL, TOP + PANEL + CAPTION + 20 + MARGIN)  # px, width and height of an explanation
-CAPTIONS = ("picture", "ink found in it", "model input, 28 x 28", "probability of each digit")
+CAPTIONS = ("picture", "ink found in it", "model input, 28 x 28", "probability of each class")
 
 BACKGROUND, PAPER, EDGE = "#f6f5f1", "#ffffff", "#dcdad3"
 TEXT, MUTED = "#2b3440", "#79818c"
@@ -122,14 +124,12 @@ def _draw_digit(image: Image.Image, digit: Detection, corner: tuple[int, int]) -
 
 
 def _write_verdict(pen: ImageDraw.ImageDraw, prediction: Prediction) -> None:
-    """Write the digit, or the reason why there is none, above the panels."""
-    named = prediction.digit is not None
-    sign, words = (
-        (str(prediction.digit), f"{percent(prediction.confidence, 1)} sure") if named else ("?", prediction.reason)
-    )
-    baseline = TOP - MARGIN + 8
-    pen.text((MARGIN - 4, baseline), sign, WINNER if named else DOUBT, _font(72), anchor="ls")
-    pen.text((MARGIN + 56, baseline), str(words), TEXT, _font(26), anchor="ls")
+    """Write the class, or the reason why there is none, above the panels."""
+    label = prediction.label
+    sign, words = (label, f"{percent(prediction.confidence, 1)} sure") if label else ("?", str(prediction.reason))
+    baseline, size = TOP - MARGIN + 8, 72 if len(sign) == 1 else 36
+    pen.text((MARGIN - 4, baseline), sign, WINNER if label else DOUBT, _font(size), anchor="ls")
+    pen.text((MARGIN + max(56, 20 + pen.textlength(sign, _font(size))), baseline), words, TEXT, _font(26), anchor="ls")
 
 
 def _write_source(pen: ImageDraw.ImageDraw, source: str, corner: tuple[int, int], room: float) -> None:
@@ -164,13 +164,18 @@ def _image(levels: NDArray[np.float32] | NDArray[np.uint8]) -> Image.Image:
 
 
 def _draw_bars(pen: ImageDraw.ImageDraw, left: int, prediction: Prediction) -> None:
-    """Draw the ten probabilities as bars, one below the other; without ink there are none."""
-    height, start, end = PANEL / 10, left + 28, left + PANEL - 68
-    for digit, probability in enumerate(prediction.probabilities):
-        middle = TOP + (digit + 0.5) * height
-        likeliest = digit == prediction.digit
+    """Draw the highest ten probabilities as bars, in the order of the classes; without ink there are none to tell."""
+    named = list(zip(prediction.classes, prediction.probabilities, strict=True))
+    shown = sorted(sorted(range(len(named)), key=lambda index: -named[index][1])[:BARS])
+    names = [named[index][0][:MAX_NAME] for index in shown]
+    widest = max(pen.textlength(name, _font(18)) for name in names)
+    height, start, end = PANEL / BARS, left + max(28, round(widest) + 10), left + PANEL - 68
+    for row, (name, index) in enumerate(zip(names, shown, strict=True)):
+        probability = named[index][1]
+        middle = TOP + (row + 0.5) * height
+        likeliest = named[index][0] == prediction.label
         colour = TEXT if likeliest else MUTED
-        pen.text((left, middle), str(digit), colour, _font(18), anchor="lm")
+        pen.text((left, middle), name, colour, _font(18), anchor="lm")
         pen.rectangle((start, middle - 7, end, middle + 7), TRACK)
         if prediction.ink is None:
             continue

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
@@ -18,10 +19,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from mnist_cli.arrays import CLASSES
 from mnist_cli.config import TrainConfig
 from mnist_cli.evaluation.metrics import Predictions
 from mnist_cli.files import replacing
+from mnist_cli.labels import DIGITS
 from mnist_cli.names import printable
 from mnist_cli.reporting import fonts
 from mnist_cli.results import EpochResult, Evaluation, percent
@@ -56,6 +57,8 @@ LOSS_NAMES = {"cross_entropy": "cross-entropy", "mse": "squared error"}
 SIZE = (6.4, 4.0)  # inches
 DPI = 130
 GALLERY = (10, 6)  # columns and rows
+SAMPLES = 16  # images of each class in a picture sheet
+MAX_NAME = 12  # characters of the name of a class
 
 FEW = 3  # epochs: with no more, a linear axis shows the whole curves
 
@@ -198,16 +201,20 @@ def confusion_matrix(predictions: Predictions) -> Figure:
     """Draw the confusion matrix; the more errors, the stronger the colour."""
     matrix = predictions.confusion_matrix()
     errors = matrix - np.diag(matrix.diagonal())
-    shades = np.empty((CLASSES, CLASSES, 4))
+    shades = np.empty((*matrix.shape, 4))
     shades[:] = to_rgba(ORANGE)
     shades[..., 3] = 0.85 * errors / max(errors.max(), 1)  # transparency, so that the colour of the page shows through
-    shades[np.diag_indices(CLASSES)] = to_rgba(BLUE, 0.22)
-    figure, (axes,) = draw(size=(6.4, 5.6))
+    shades[np.diag_indices(len(matrix))] = to_rgba(BLUE, 0.22)
+    side = max(5.6, 0.45 * len(matrix))
+    figure, (axes,) = draw(size=(side + 0.8, side))
     axes.imshow(shades, interpolation="none")
     axes.grid(visible=False)
     for (truth, predicted), times in np.ndenumerate(matrix):
         axes.text(predicted, truth, f"{times:,}" if times else "·", ha="center", va="center", color=TEXT, fontsize=9)
-    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="predicted digit", ylabel="true digit")
+    kind = kind_of(predictions)
+    axes.set(xticks=range(len(matrix)), yticks=range(len(matrix)), xlabel=f"predicted {kind}", ylabel=f"true {kind}")
+    for axis in (axes.xaxis, axes.yaxis):
+        _name_ticks(axis, predictions)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title("Confusion matrix", loc="left")
@@ -215,10 +222,13 @@ def confusion_matrix(predictions: Predictions) -> Figure:
 
 
 @styled
-def gallery(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
-    """Draw the mistakes, the most confident first; `images` (N, 28, 28) are those of the predictions."""
+def gallery(predictions: Predictions, images: NDArray[np.uint8], chosen: Sequence[int] | None = None) -> Figure:
+    """Draw the mistakes, the most confident first; `images` (N, 28, 28) are those of the predictions.
+
+    Suspects for wrong labels, if `chosen` has their indices, are drawn in this order instead.
+    """
     columns, rows = GALLERY
-    mistakes = predictions.mistakes()
+    mistakes = predictions.mistakes() if chosen is None else np.array(chosen, np.int64)
     worst = mistakes[: columns * rows]
     rows = max(1, -(-len(worst) // columns))
     wide, tall = 36, 50  # px for each image with the text above and below it
@@ -228,14 +238,38 @@ def gallery(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
     for number, index in enumerate(worst):
         top, left = number // columns * tall + 11, number % columns * wide + 4
         mosaic[top : top + 28, left : left + 28] = np.stack([255 - images[index], np.full((28, 28), 255)], axis=2)
-        verdict = f"{predictions.labels[index]} as {predictions.digits[index]}"
-        axes.text(left + 14, top - 2, verdict, ha="center", va="bottom", color=TEXT)
+        truth, answer = (predictions.names[each[index]] for each in (predictions.labels, predictions.digits))
+        verdict = f"{truth[:MAX_NAME]} as {answer[:MAX_NAME]}"
+        size = 10 if len(verdict) < 10 else 5.5
+        axes.text(left + 14, top - 2, verdict, ha="center", va="bottom", color=TEXT, fontsize=size)
         under = f"{percent(predictions.confidence[index], 1)}  #{index}"
         axes.text(left + 14, top + 30, under, ha="center", va="top", color=TEXT, fontsize=7.5)
     axes.imshow(mosaic[..., [0, 0, 0, 1]], interpolation="none")
-    which = f"the {len(worst):,} most confident of" if len(worst) < len(mistakes) else "all"
-    title = f"Mistakes, {which} {len(mistakes):,}: true digit, prediction, confidence, index"
+    what, order = (
+        ("Mistakes", "most confident") if chosen is None else ("Labels that are probably wrong", "least likely")
+    )
+    which = f"the {len(worst):,} {order} of" if len(worst) < len(mistakes) else "all"
+    truth = f"true {kind_of(predictions)}" if chosen is None else "label"
+    title = f"{what}, {which} {len(mistakes):,}: {truth}, prediction, confidence, index"
     axes.set_title(title if len(worst) else "No mistakes", loc="left")
+    return figure
+
+
+@styled
+def samples(images: NDArray[np.uint8], labels: NDArray[np.int64], names: Sequence[str]) -> Figure:
+    """Draw the first images (N, 28, 28) of each class, a row for each class that has some."""
+    present = np.unique(labels).tolist()
+    mosaic = np.zeros((len(present) * 32, SAMPLES * 32), np.uint8)
+    for row, label in enumerate(present):
+        for column, index in enumerate(np.flatnonzero(labels == label)[:SAMPLES]):
+            mosaic[row * 32 + 2 : row * 32 + 30, column * 32 + 2 : column * 32 + 30] = images[index]
+    figure, (axes,) = draw(size=(SAMPLES * 0.5 + 1.4, len(present) * 0.5 + 0.2))
+    axes.imshow(255 - mosaic, cmap="gray", vmin=0, vmax=255, interpolation="none")
+    rows = [printable(names[label])[:MAX_NAME] for label in present]
+    axes.set(xticks=[], yticks=[row * 32 + 16 for row in range(len(present))], yticklabels=rows)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     return figure
 
 
@@ -301,18 +335,19 @@ def coverage(predictions: Predictions) -> Figure:
 
 @styled
 def classes(predictions: Predictions) -> Figure:
-    """Draw the false negatives and the false positives of each digit."""
+    """Draw the false negatives and the false positives of each class."""
     matrix = predictions.confusion_matrix()
     errors = matrix - np.diag(matrix.diagonal())
     figure, (axes,) = draw()
-    positions = np.arange(CLASSES)
+    positions = np.arange(len(matrix))
     axes.bar(positions - 0.2, errors.sum(axis=1), 0.38, color=BLUE, label="missed (false negatives)")
     axes.bar(positions + 0.2, errors.sum(axis=0), 0.38, color=ORANGE, label="false alarms (false positives)")
-    axes.set(xticks=positions, xlabel="digit", ylabel="images")
+    axes.set(xticks=positions, xlabel=kind_of(predictions), ylabel="images")
+    _name_ticks(axes.xaxis, predictions)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=False, axis="x")
     axes.set_ylim(0, max(errors.sum(axis=1).max(), errors.sum(axis=0).max(), 1) * 1.25)  # room for the legend
-    axes.set_title("Errors of each digit", loc="left")
+    axes.set_title(f"Errors of each {kind_of(predictions)}", loc="left")
     axes.legend(loc="upper left")
     return figure
 
@@ -346,6 +381,11 @@ def to_svg(figure: Figure) -> str:
     return svg
 
 
+def kind_of(predictions: Predictions) -> str:
+    """Return what the classes are called."""
+    return "digit" if tuple(predictions.names) == DIGITS else "class"
+
+
 def best_epoch(results: Sequence[EpochResult]) -> EpochResult | None:
     """Return the first epoch with the lowest held-out loss; None without held-out images: none is chosen by val images."""
     measured = [result for result in results if result.held_out_loss is not None]
@@ -364,6 +404,13 @@ def _top_of_linear(results: Sequence[EpochResult]) -> float:
     after = val[int(np.nanargmin(val)) :] if np.isfinite(val).any() else np.ones(1)
     finite = after[np.isfinite(after)]
     return float(max(1.25 * finite.max(), 3 * finite.min(), 1e-6))
+
+
+def _name_ticks(axis: Axis, predictions: Predictions) -> None:
+    """Write the name of each class at its tick, upright below an axis where the names are long."""
+    names = [printable(name)[:MAX_NAME] for name in predictions.names]
+    is_long = isinstance(axis, XAxis) and max(map(len, names)) > 2
+    axis.set_ticklabels(names, rotation=90 if is_long else 0)
 
 
 def _count_epochs(axes: Axes, last: float) -> None:

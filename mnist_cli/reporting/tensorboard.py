@@ -18,9 +18,9 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 from torch.nn import functional
 
-from mnist_cli.arrays import CLASSES
 from mnist_cli.errors import first_line
 from mnist_cli.evaluation import metrics
+from mnist_cli.labels import digit_in
 from mnist_cli.models import architectures, layers
 from mnist_cli.reporting import figures
 from mnist_cli.results import EpochResult
@@ -122,8 +122,9 @@ class Board:
         }
         for name, figure in pictures.items():
             self._add(summary.image(f"val/{name}", _pixels(figure), dataformats="HWC"), epoch)
-        for digit in range(CLASSES):
-            curve = summary.pr_curve(f"digit/{digit}", predictions.labels == digit, predictions.probabilities[:, digit])
+        for index, name in enumerate(predictions.names):
+            tag = f"{'class' if digit_in(name) is None else 'digit'}/{name}"
+            curve = summary.pr_curve(tag, predictions.labels == index, predictions.probabilities[:, index])
             self._add(curve, epoch)
         self._embedding(epoch)
         self._hyperparameters(self.trainer.results)
@@ -173,7 +174,7 @@ class Board:
         if find_spec("tensorboard") is None:  # torch needs it
             return None
         model = self.trainer.model
-        copied = architectures.build(model.name, **model.arguments)
+        copied = architectures.build(model.name, **model.arguments, classes=model.classes)
         copied.load_state_dict(model.state_dict())
         try:  # this uses internals of torch, some of them deprecated, and a run must not fail because of them
             from torch.utils.tensorboard._pytorch_graph import graph

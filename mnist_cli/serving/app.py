@@ -187,6 +187,7 @@ async def model(service: InUse) -> ModelReply:
         checkpoint=str(loaded.path),
         val_accuracy=loaded.val_accuracy,
         parameters=loaded.parameters,
+        classes=list(loaded.model.classes),
         version=__version__,
         runtime=loaded.runtime,
         collect=service.corrections is not None,

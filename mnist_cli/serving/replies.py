@@ -7,15 +7,16 @@ from typing import Annotated
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from mnist_cli.arrays import CLASSES, FRAME
+from mnist_cli.arrays import FRAME
 from mnist_cli.errors import MnistError
+from mnist_cli.labels import DIGITS
 from mnist_cli.recognition.result import Result
 from mnist_cli.serving.uploads import NAMELESS
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Row = Annotated[list[Level], Field(min_length=FRAME, max_length=FRAME)]
-Digit = Annotated[int, Field(ge=0, le=CLASSES - 1)]
+Digit = Annotated[int, Field(ge=0, le=len(DIGITS) - 1)]
 
 
 class DigitReply(BaseModel):
@@ -46,10 +47,11 @@ class Reply(BaseModel):
     """The result for a picture, with the keys of `mnist predict --json`."""
 
     path: str = Field(description="the name of the file in the form, or `-`")
-    digit: Digit | None = Field(description="null for a `reason`")
+    digit: Digit | None = Field(description="null for a `reason`, or when the class is no digit")
+    label: str | None = Field(description="the name of the class, of the digit 7 for example `7`; null for a `reason`")
     confidence: Probability | None
-    probabilities: Annotated[list[Probability], Field(min_length=CLASSES, max_length=CLASSES)] | None = Field(
-        description="of the digits 0 to 9"
+    probabilities: Annotated[list[Probability], Field(min_length=2)] | None = Field(
+        description="of the classes that /api/model lists: the digits 0 to 9, unless the model has others"
     )
     reason: str | None = Field(description="why no digit is predicted, or what is wrong with the request")
     digits: list[DigitReply] = Field(default=[], description="with `many`: all digits, in reading order")
@@ -70,6 +72,7 @@ class ModelReply(BaseModel):
     checkpoint: str
     val_accuracy: Probability | None = Field(description="on MNIST's 10,000 val images; null if unknown")
     parameters: int | None
+    classes: list[str] = Field(description="in the order of the probabilities")
     version: str = Field(description="of mnist-cli")
     runtime: str = Field(description="torch or onnxruntime, and the device")
     collect: bool = Field(description="whether /api/corrections stores pictures")

@@ -5,8 +5,8 @@ For a batch of N images and the layers l = 1 .. L, of n_l units each, with the a
     a_0   (N, 784)        the standardized pixels
     z_l   (N, n_l)        a_(l-1) W_l^T + b_l; those of the last layer, z_L, are the logits
     a_l   (N, n_l)        f(z_l) m_l, where the dropout mask m_l is 0 with probability d, and else 1 / (1 - d)
-    p, t  (N, 10)         softmax(z_L), and the target: s / 10, plus 1 - s for the class of the label; s is the label smoothing
-    e     (N, 10)         p - t
+    p, t  (N, C)          softmax(z_L), and the target: s / C, plus 1 - s for the class of the label; s is the label smoothing
+    e     (N, C)          p - t
     δ_l   (N, n_l)        the gradient of the loss with respect to z_l
 
 From the last layer to the first, where a product without a dot is one of elements:
@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mnist_cli.arrays import CLASSES, FRAME
+from mnist_cli.arrays import FRAME
 from mnist_cli.models.architectures import Classifier
 
 LEAK = 0.01  # slope of leaky_relu below 0, torch's default
@@ -134,10 +134,10 @@ class Pass:
         self.loss, self.label_smoothing = loss, label_smoothing
         like = self.last.weight
         self.pixels = like.new_empty(images, FRAME**2)
-        self.logits, self.log_p, self.p, self.target, self.delta = like.new_empty(5, images, CLASSES)
+        self.logits, self.log_p, self.p, self.target, self.delta = like.new_empty(5, images, len(model.classes))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 10) of uint8 images (N, 1, 28, 28)."""
+        """Return the logits (N, C) of uint8 images (N, 1, 28, 28)."""
         a = self.pixels.copy_(images.flatten(1)).sub_(self.mean).div_(self.std)
         for layer in self.hidden:
             a = layer.forward(a)
@@ -145,7 +145,7 @@ class Pass:
 
     def loss_of(self, labels: Tensor) -> Tensor:
         """Return the loss of the logits, summed over the images, and write δ_L."""
-        smooth = self.label_smoothing / CLASSES
+        smooth = self.label_smoothing / self.target.shape[1]
         self.target.fill_(smooth).scatter_(1, labels.unsqueeze(1), 1 - self.label_smoothing + smooth)
         torch.log_softmax(self.logits, 1, out=self.log_p)
         torch.exp(self.log_p, out=self.p)
@@ -175,7 +175,7 @@ class Backpropagation:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, labels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Return the loss of a batch, summed, and its logits (N, 10); write the gradient of the loss times `scale`.
+        """Return the loss of a batch, summed, and its logits (N, C); write the gradient of the loss times `scale`.
 
         The images are uint8 (N, 1, 28, 28), the labels int64 (N,). The next call overwrites the logits.
         """

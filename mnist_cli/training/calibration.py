@@ -29,5 +29,5 @@ def fit_rejection_threshold(model: Classifier, digits: Digits, kept: float = 0.9
 
 
 def _logits(model: Classifier, digits: Digits) -> Tensor:
-    """Return the logits of the model for each image, (N, 10), on the device of the digits."""
+    """Return the logits of the model for each image, (N, classes), on the device of the digits."""
     return torch.from_numpy(logits_of(model, digits.arrays()[0])).to(digits.labels.device)

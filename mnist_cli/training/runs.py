@@ -90,7 +90,7 @@ def find_default() -> DefaultCheckpoint:
     """Return what to predict with where none is named: the value of MNIST_CHECKPOINT, else the newest good run, else PRETRAINED.
 
     A run whose val accuracy is more than PASSED_OVER below that of the model that ships is not good: most likely it was
-    an experiment. A checkpoint that cannot be read counts as good, so that whoever opens it reports what is wrong with it.
+    an experiment. A run on other data than MNIST is not compared. A checkpoint that cannot be read counts as good, so that whoever opens it reports what is wrong with it.
     """
     if named := os.environ.get(DEFAULT_VARIABLE):
         return DefaultCheckpoint(find_checkpoint(named))
@@ -100,10 +100,14 @@ def find_default() -> DefaultCheckpoint:
             header = checkpoint_info.read(run.result_path)
         except CheckpointError:
             return DefaultCheckpoint(run.result_path, passed_over)
-        if header.val_accuracy is None or header.val_accuracy >= _accuracy_of_pretrained() - PASSED_OVER:
+        if header.config.data != TrainConfig.data or _is_good(header):
             return DefaultCheckpoint(run.result_path, passed_over)
         passed_over = passed_over or header
     return DefaultCheckpoint(PRETRAINED, passed_over)
+
+
+def _is_good(header: Header) -> bool:
+    return header.val_accuracy is None or header.val_accuracy >= _accuracy_of_pretrained() - PASSED_OVER
 
 
 @cache

@@ -4,7 +4,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,6 @@ import torch
 
 from mnist_cli import cores
 from mnist_cli.config import TrainConfig, to_toml
-from mnist_cli.datasets import dataset, labelled_pictures
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import (
     CheckpointError,
@@ -26,9 +25,10 @@ from mnist_cli.errors import (
     first_line,
 )
 from mnist_cli.models import architectures, checkpoints
+from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.checkpoints import Checkpoint
 from mnist_cli.results import EpochResult
-from mnist_cli.training import runs
+from mnist_cli.training import runs, training_data
 from mnist_cli.training.distributed import ALONE, Group
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.runs import Run
@@ -90,20 +90,25 @@ def prepare(
     group: Group = ALONE,
 ) -> Trainer:
     """Return a trainer for the model and the digits on a device, resumed from `checkpoint` if there is one."""
-    train_digits, held_out = dataset.select(dataset.load(data_dir, "train"), config)
-    if config.extra:
-        train_digits = dataset.joined(train_digits, dataset.from_arrays(*labelled_pictures.load(Path(config.extra))))
+    data = training_data.load(config, data_dir, checkpoint.model.classes if checkpoint else None)
     trainer = Trainer(
-        (checkpoint.model if checkpoint else architectures.build_from(config)).to(device),
-        train_digits.to(device),
-        dataset.load(data_dir, "val").to(device),
+        (checkpoint.model if checkpoint else _new_model(config, data.classes)).to(device),
+        data.train.to(device),
+        data.val.to(device),
         config,
-        held_out.to(device) if held_out else None,
+        data.held_out.to(device) if data.held_out else None,
         group,
     )
     if checkpoint:
         resume(checkpoint, trainer)
     return trainer
+
+
+def _new_model(config: TrainConfig, classes: Sequence[str]) -> Classifier:
+    if not config.from_:
+        return architectures.build_from(config, classes)
+    path = runs.find_checkpoint(Path(config.from_))
+    return architectures.adapted(checkpoints.load(path).model, classes, config.seed)
 
 
 def begin(

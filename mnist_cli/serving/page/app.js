@@ -167,15 +167,25 @@ function texts({ answer, failure, isFinished } = {}) {
     const spoken = text("spokenSeveral", several);
     return { sign: answer.text, sure: text("several", several), why: text("severalMore"), spoken };
   }
-  if (answer.reason === null) return { sign: answer.digit, sure: text("sure", values), why: "", spoken: text("spoken", values) };
+  if (answer.reason === null) return { sign: answer.label ?? answer.digit, sure: text("sure", values), why: "", spoken: text("spoken", values) };
   if (!isFinished) return { sign: "?", sure: text("notYet"), why: "" };
   const reasons = { "no ink": "noInk", "not a digit": "notADigit", unclear: "unclear", "no digit": "noDigit" };
   const key = reasons[answer.reason] ?? "notADigit";
   return { sign: "?", sure: text(key), why: text(`${key}More`, values) };
 }
 
+/** The name of a class: of the digits, the digit. */
+function className(index) {
+  return model?.classes?.[index] ?? index;
+}
+
+/** Whether the model knows the ten digits and nothing else, for which the bars and the corrections are made. */
+function knowsDigits() {
+  return !model?.classes || model.classes.join("") === DIGITS.join("");
+}
+
 function likeliest({ probabilities }) {
-  return probabilities ? probabilities.indexOf(Math.max(...probabilities)) : "?";
+  return probabilities ? className(probabilities.indexOf(Math.max(...probabilities))) : "?";
 }
 
 function show(what) {
@@ -199,7 +209,7 @@ function render() {
   renderBars(digits.length ? null : answer?.probabilities, isRead);
   renderFound(digits);
   renderFrame(digits.length ? null : answer?.frame, ms);
-  $("correct").hidden = !model?.collect || !answer || digits.length > 0;
+  $("correct").hidden = !model?.collect || !knowsDigits() || !answer || digits.length > 0;
   $("corrections").querySelectorAll("button").forEach((button) => button.removeAttribute("aria-pressed"));
 }
 
@@ -215,7 +225,7 @@ function setSign(sign) {
 }
 
 function renderBars(probabilities, isRead) {
-  $("bars").hidden = probabilities === null;
+  $("bars").hidden = probabilities === null || !knowsDigits();
   const most = probabilities ? Math.max(...probabilities) : 1;
   [...$("bars").children].forEach((bar, digit) => {
     const fraction = probabilities?.[digit] ?? 0;
