@@ -184,8 +184,8 @@ class TrainingResult:
 def load(checkpoint: AnyPath = PRETRAINED, *, device: str | None = None) -> Recognizer:
     """Return the model in a checkpoint or an ONNX file, by default the one that ships with the program.
 
-    The name of a run and `latest` are accepted, as by the commands. From here on Pillow logs nothing: an error in a picture
-    is reported once, as ImageError.
+    The name of a run and `latest` are accepted, as by the commands; the variable MNIST_CHECKPOINT, which sets the default of
+    the commands, is ignored. From here on Pillow logs nothing: an error in a picture is reported once, as ImageError.
 
     Raises CheckpointError for a file that is not a model, ConfigError when there is no such device.
     """

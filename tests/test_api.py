@@ -43,6 +43,11 @@ def test_a_path_an_image_and_an_array_are_read_alike(model, tmp_path):
         assert model.predict(picture).digit == 7
 
 
+def test_the_default_of_the_commands_is_not_that_of_python(monkeypatch):
+    monkeypatch.setenv("MNIST_CHECKPOINT", "nowhere")
+    assert mnist.load().predict(np.full((28, 28), 255, np.uint8)).digit is None
+
+
 def test_a_digit_below_min_confidence_is_unclear(model):
     assert model.predict(draw_seven(), min_confidence=1.0).reason == "unclear"
 
