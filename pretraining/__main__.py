@@ -27,18 +27,18 @@ from mnist_cli.training.loop import Trainer
 from pretraining import examples, pen_digits
 from pretraining.corruption import CorruptingAugmenter
 from pretraining.examples import Mixture
-from pretraining.pen_digits import PenDigit
 
 TRAIN = Mixture(
     mnist=12_000,
-    drawn=4_000,
-    small=6_000,
-    writing=1_500,
+    drawn=8_000,
+    small=24_000,
+    writing=4_000,
     non_writing=2_000,
     plain_drawn=45_000,
     plain_pen=18_000,
     plain_writing=16_000,
 )
+FIRST_TRAIN = replace(TRAIN, drawn=4_000, small=6_000, writing=1_500)  # of the first cycle
 HELD_OUT = Mixture(
     mnist=1_000,
     drawn=1_000,
@@ -65,6 +65,9 @@ CONFIG = TrainConfig(
     batch_size=256,
     holdout=5_000,
 )
+# A second cycle of the learning rate, from half of the peak (Loshchilov and Hutter 2017, "SGDR"), with more pictures.
+SECOND_CONFIG = replace(CONFIG, learning_rate=CONFIG.learning_rate / 2, epochs=5, seed=CONFIG.seed + 1)
+CYCLES = ((FIRST_TRAIN, CONFIG), (TRAIN, SECOND_CONFIG))
 
 
 class NotADigitLogit(nn.Module):
@@ -88,13 +91,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments = parser.parse_args()
     mnist_files.repair(DATA_DIR)
-    config = replace(CONFIG, precision=arguments.precision)
-    train, held_out = dataset.select(dataset.load(DATA_DIR, "train"), config)
+    train, held_out = dataset.select(dataset.load(DATA_DIR, "train"), CONFIG)
     assert held_out is not None
-    simulated, simulated_held_out = frames(train, held_out, pen_digits.load(DATA_DIR), arguments.cache)
-    print(f"{len(simulated):,} frames read from simulated pictures", flush=True)
-    device = torch.device(arguments.device)
-    model = fit(dataset.joined(train, simulated), simulated_held_out, config, device, arguments.cache / "training.pt")
+    pen, processes = pen_digits.load(DATA_DIR), cores.available()
+    held_out_pen = pen[pen_digits.HELD_OUT]
+    simulated_held_out = examples.make(held_out, held_out_pen, HELD_OUT, 2, processes, arguments.cache)
+    model = architectures.build_from(CONFIG).to(arguments.device)
+    for number, (mixture, cycle) in enumerate(CYCLES, start=1):
+        simulated = examples.make(train, pen[pen_digits.TRAIN], mixture, 1, processes, arguments.cache)
+        print(f"cycle {number}: {len(simulated):,} frames read from simulated pictures", flush=True)
+        config, state = replace(cycle, precision=arguments.precision), arguments.cache / f"training-{number}.pt"
+        fit(model, dataset.joined(train, simulated), simulated_held_out, config, state)
+    model = model.cpu().eval()
     calibration.fit_temperature(model, held_out)
     digits = simulated_held_out[simulated_held_out.labels != examples.NOT_A_DIGIT]
     calibration.fit_rejection_threshold(model, digits, ACCEPTED)
@@ -104,21 +112,12 @@ def main() -> None:
     print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes")
 
 
-def frames(train: Digits, held_out: Digits, pen: list[PenDigit], cache: Path) -> list[Digits]:
-    """Return the frames of pictures simulated from both sets of digits; the folder `cache` keeps those that are made."""
-    processes = cores.available()
-    return [
-        examples.make(train, pen[pen_digits.TRAIN], TRAIN, 1, processes, cache),
-        examples.make(held_out, pen[pen_digits.HELD_OUT], HELD_OUT, 2, processes, cache),
-    ]
-
-
-def fit(train: Digits, held_out: Digits, config: TrainConfig, device: torch.device, state: Path) -> Classifier:
-    """Return a model trained to classify the ten digits, and to separate them from everything else.
+def fit(model: Classifier, train: Digits, held_out: Digits, config: TrainConfig, state: Path) -> None:
+    """Train a model to classify the ten digits, and to separate them from everything else.
 
     The file `state` is written after each epoch; a run with the same configuration and number of digits goes on from it.
     """
-    model = architectures.build_from(config).to(device)
+    device = model.temperature.device
     model.layers.append(NotADigitLogit())
     trainer = Trainer(model, train.to(device), held_out.to(device), config)
     trainer.batches.augment = CorruptingAugmenter(trainer.batches.augment, CORRUPTED)
@@ -137,7 +136,6 @@ def fit(train: Digits, held_out: Digits, config: TrainConfig, device: torch.devi
             content = {"run": run, "weights": model.state_dict(), "trainer": trainer.state_dict(), "results": results}
             torch.save(content, file)
     del model.layers[-1]
-    return model.cpu().eval()
 
 
 def save(model: Classifier, config: TrainConfig, val: Evaluation, path: Path) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import dataset
 from mnist_cli.errors import DataError
-from mnist_cli.models import checkpoints
+from mnist_cli.models import architectures, checkpoints
 from mnist_cli.pictures import binarize, decode, normalize
 from mnist_cli.training import calibration, loop
 from pretraining import __main__ as pretraining
@@ -139,13 +139,14 @@ def test_a_fraction_of_the_images_is_corrupted_and_the_seed_decides_how(train):
 
 @pytest.mark.slow
 def test_training_goes_on_after_the_last_finished_epoch(tmp_path, train, capsys, monkeypatch):
-    config, cpu = TrainConfig(model="cnn", hidden=(2, 2), epochs=2, batch_size=100), torch.device("cpu")
-    whole = pretraining.fit(train[:300], train[:50], config, cpu, tmp_path / "whole.pt")
+    config = TrainConfig(model="cnn", hidden=(2, 2), epochs=2, batch_size=100)
+    whole, stopped, resumed = (architectures.build_from(config) for _ in range(3))
+    pretraining.fit(whole, train[:300], train[:50], config, tmp_path / "whole.pt")
     monkeypatch.setattr(pretraining, "percent", stopping_at_call(2))
     with pytest.raises(KeyboardInterrupt):
-        pretraining.fit(train[:300], train[:50], config, cpu, tmp_path / "training.pt")
+        pretraining.fit(stopped, train[:300], train[:50], config, tmp_path / "training.pt")
     capsys.readouterr()
-    resumed = pretraining.fit(train[:300], train[:50], config, cpu, tmp_path / "training.pt")
+    pretraining.fit(resumed, train[:300], train[:50], config, tmp_path / "training.pt")
     assert capsys.readouterr().out.startswith("2/2")
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other)
@@ -168,7 +169,9 @@ def test_pretraining_makes_a_small_checkpoint_whose_score_separates_noise_from_d
     noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
     mixed = dataset.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOT_A_DIGIT)))
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
-    model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"), tmp_path / "training.pt")
+    model = architectures.build_from(config)
+    pretraining.fit(model, mixed, mixed[:100], config, tmp_path / "training.pt")
+    model.eval()
     calibration.fit_temperature(model, val[:1_000])
     calibration.fit_rejection_threshold(model, val[:1_000], kept=0.99)
     pretraining.save(model, config, loop.evaluate(model, val[:1_000]), tmp_path / "model.pt")
