@@ -29,16 +29,15 @@ from pretraining.corruption import CorruptingAugmenter
 from pretraining.examples import Mixture
 
 TRAIN = Mixture(
-    mnist=12_000,
+    mnist=20_000,
     drawn=8_000,
-    small=24_000,
+    small=40_000,
     writing=4_000,
     non_writing=2_000,
     plain_drawn=45_000,
     plain_pen=18_000,
     plain_writing=16_000,
 )
-FIRST_TRAIN = replace(TRAIN, drawn=4_000, small=6_000, writing=1_500)  # of the first cycle
 HELD_OUT = Mixture(
     mnist=1_000,
     drawn=1_000,
@@ -65,9 +64,12 @@ CONFIG = TrainConfig(
     batch_size=256,
     holdout=5_000,
 )
-# A second cycle of the learning rate, from half of the peak (Loshchilov and Hutter 2017, "SGDR"), with more pictures.
-SECOND_CONFIG = replace(CONFIG, learning_rate=CONFIG.learning_rate / 2, epochs=5, seed=CONFIG.seed + 1)
-CYCLES = ((FIRST_TRAIN, CONFIG), (TRAIN, SECOND_CONFIG))
+# Three cycles of the learning rate (Loshchilov and Hutter 2017, "SGDR"), each with more pictures than the one before.
+CYCLES = (
+    (replace(TRAIN, mnist=12_000, drawn=4_000, small=6_000, writing=1_500), CONFIG),
+    (replace(TRAIN, mnist=12_000, small=24_000), replace(CONFIG, learning_rate=5e-3, epochs=5, seed=CONFIG.seed + 1)),
+    (TRAIN, replace(CONFIG, learning_rate=5e-3, epochs=5, seed=CONFIG.seed + 2)),
+)
 
 
 class NotADigitLogit(nn.Module):
