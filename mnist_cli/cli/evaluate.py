@@ -33,36 +33,44 @@ if TYPE_CHECKING:
 ENSEMBLE = "ensemble"  # the name of several models that are evaluated as one
 
 
+Checkpoints = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar=f"[{CHECKPOINT}...]",
+        readable=False,
+        help="Files that `mnist train` or `mnist export` wrote, names of runs, `latest` or `pretrained`.",
+        show_default=DEFAULT_CHECKPOINT,
+    ),
+]
+Ensemble = Annotated[
+    bool, typer.Option("--ensemble", help="Evaluate the models as an ensemble: the mean of their probabilities.")
+]
+Tta = Annotated[
+    bool,
+    typer.Option("--tta", help="Test-time augmentation: the mean over each image and its shifts by one pixel."),
+]
+Corruptions = Annotated[
+    bool,
+    typer.Option("--corruptions", help="Evaluate also on the 15 kinds of corrupted images of MNIST-C."),
+]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        readable=False,
+        help="Write report.html, its figures, and predictions.csv with every prediction to this folder.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, with all metrics.")]
+
+
 def evaluate(
-    checkpoint: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar=f"[{CHECKPOINT}...]",
-            readable=False,
-            help="Files that `mnist train` or `mnist export` wrote, names of runs, `latest` or `pretrained`.",
-            show_default=DEFAULT_CHECKPOINT,
-        ),
-    ] = None,
-    ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Evaluate the models as an ensemble: the mean of their probabilities.")
-    ] = False,
-    tta: Annotated[
-        bool,
-        typer.Option("--tta", help="Test-time augmentation: the mean over each image and its shifts by one pixel."),
-    ] = False,
-    corruptions: Annotated[
-        bool,
-        typer.Option("--corruptions", help="Evaluate also on the 15 kinds of corrupted images of MNIST-C."),
-    ] = False,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            readable=False,
-            help="Write report.html, its figures, and predictions.csv with every prediction to this folder.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, with all metrics.")] = False,
+    checkpoint: Checkpoints = None,
+    ensemble: Ensemble = False,
+    tta: Tta = False,
+    corruptions: Corruptions = False,
+    report: ReportFolder = None,
+    as_json: AsJson = False,
     data: Data = None,
     max_unreadable: MaxUnreadable = 0.0,
     device: Device = None,

@@ -29,81 +29,92 @@ MIN_FILES_FOR_BAR = 50  # a progress bar is shown for more files than this
 MAX_NAME_CHARACTERS = 50  # of an explanation; with a number and a temporary suffix the file system must still allow it
 
 
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Pictures, folders of pictures, or - for standard input; also tar archives, Parquet and IDX files of "
+        "pictures, text files of paths, URLs of all these, wildcards, and ranges such as shard-{000..999}.tar.",
+    ),
+]
+Many = Annotated[bool, typer.Option("--many", help="Read all the digits in each picture as numbers, line by line.")]
+DigitCount = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=patterns.MAX_LENGTH, help="Read the line that has this many digits; as --pattern with so many d."
+    ),
+]
+FieldPattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="dddd-dd",
+        help="Read the line that has this form: d is a digit, and one of `-/.,:` or a space parts groups of digits.",
+    ),
+]
+MinConfidence = Annotated[
+    float, typer.Option(min=0, max=1, help="Reject a digit as `unclear` when its probability is below this.")
+]
+TopK = Annotated[
+    int | None, typer.Option(min=1, max=10, help="Number of the likeliest digits to show.", show_default="1")
+]
+Show = Annotated[
+    bool, typer.Option("--show", help="On a terminal, draw the 28x28 input of the model beside each digit.")
+]
+ExplainFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        readable=False,
+        help="Save an image for each picture to this folder: its ink, the input of the model, the probabilities; "
+        "with --many, a box around each digit.",
+    ),
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON object per line: path, digit, label, confidence, probabilities, reason; "
+        "--top-k adds top, and --many digits, text, numbers and lines.",
+    ),
+]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print a CSV table: path, digit, confidence, reason, p0 to p9.")]
+OutputFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        readable=False,
+        help="Write the results of many pictures to files in this folder, on all cores; the same command goes on "
+        "where an earlier one was stopped.",
+    ),
+]
+PartFormat = Annotated[
+    Literal["parquet", "csv", "jsonl"] | None,
+    typer.Option("--format", help="Format of these files.", show_default="parquet"),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Compute on the Dask cluster whose scheduler has this address, such as tcp://scheduler:8786.",
+        show_default="this machine",
+    ),
+]
+
+
 def predict(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Pictures, folders of pictures, or - for standard input; also tar archives, Parquet and IDX files of "
-            "pictures, text files of paths, URLs of all these, wildcards, and ranges such as shard-{000..999}.tar.",
-        ),
-    ],
-    many: Annotated[
-        bool, typer.Option("--many", help="Read all the digits in each picture as numbers, line by line.")
-    ] = False,
-    digits: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=patterns.MAX_LENGTH, help="Read the line that has this many digits; as --pattern with so many d."
-        ),
-    ] = None,
-    pattern: Annotated[
-        str | None,
-        typer.Option(
-            metavar="dddd-dd",
-            help="Read the line that has this form: d is a digit, and one of `-/.,:` or a space parts groups of digits.",
-        ),
-    ] = None,
-    min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Reject a digit as `unclear` when its probability is below this.")
-    ] = 0.0,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, max=10, help="Number of the likeliest digits to show.", show_default="1")
-    ] = None,
-    show: Annotated[
-        bool, typer.Option("--show", help="On a terminal, draw the 28x28 input of the model beside each digit.")
-    ] = False,
-    explain: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            readable=False,
-            help="Save an image for each picture to this folder: its ink, the input of the model, the probabilities; "
-            "with --many, a box around each digit.",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print one JSON object per line: path, digit, label, confidence, probabilities, reason; "
-            "--top-k adds top, and --many digits, text, numbers and lines.",
-        ),
-    ] = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a CSV table: path, digit, confidence, reason, p0 to p9.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            readable=False,
-            help="Write the results of many pictures to files in this folder, on all cores; the same command goes on "
-            "where an earlier one was stopped.",
-        ),
-    ] = None,
-    output_format: Annotated[
-        Literal["parquet", "csv", "jsonl"] | None,
-        typer.Option("--format", help="Format of these files.", show_default="parquet"),
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Compute on the Dask cluster whose scheduler has this address, such as tcp://scheduler:8786.",
-            show_default="this machine",
-        ),
-    ] = None,
+    sources: Sources,
+    many: Many = False,
+    digits: DigitCount = None,
+    pattern: FieldPattern = None,
+    min_confidence: MinConfidence = 0.0,
+    top_k: TopK = None,
+    show: Show = False,
+    explain: ExplainFolder = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    output: OutputFolder = None,
+    output_format: PartFormat = None,
+    cluster: Cluster = None,
     checkpoint: ModelToUse = None,
     device: Device = None,
 ) -> None:

@@ -26,59 +26,68 @@ if TYPE_CHECKING:
     from mnist_cli.training.session import Reporter
 
 
+Preset = Annotated[
+    configuration.Preset | None,
+    typer.Option(
+        help="A named set of values, which other options override.",
+        show_default="default",
+        rich_help_panel="Recipe",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml",
+        exists=True,
+        dir_okay=False,
+        help="Read values from this file, such as runs/NAME/config.toml, which repeats that run.",
+        rich_help_panel="Recipe",
+    ),
+]
+Resumed = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CHECKPOINT|RUN",
+        readable=False,
+        help="Resume a run that was stopped, or, with --epochs, extend a finished one.",
+        rich_help_panel="Run",
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option(help="Name of the run.", show_default="model and time", rich_help_panel="Run")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an existing run of that name.", rich_help_panel="Run")
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Train so many times, with --seed and the seeds after it, and print mean, standard deviation and 95 % "
+        "interval of the val accuracy; the runs are NAME-seed0, NAME-seed1 and so on.",
+        show_default="once",
+        rich_help_panel="Run",
+    ),
+]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="At the end write runs/NAME/report.html, as `mnist evaluate --report` does.",
+        rich_help_panel="Run",
+    ),
+]
+
+
 @with_hyperparameters
 def train(
-    preset: Annotated[
-        configuration.Preset | None,
-        typer.Option(
-            help="A named set of values, which other options override.",
-            show_default="default",
-            rich_help_panel="Recipe",
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.toml",
-            exists=True,
-            dir_okay=False,
-            help="Read values from this file, such as runs/NAME/config.toml, which repeats that run.",
-            rich_help_panel="Recipe",
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CHECKPOINT|RUN",
-            readable=False,
-            help="Resume a run that was stopped, or, with --epochs, extend a finished one.",
-            rich_help_panel="Run",
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run.", show_default="model and time", rich_help_panel="Run")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing run of that name.", rich_help_panel="Run")
-    ] = False,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="Train so many times, with --seed and the seeds after it, and print mean, standard deviation and 95 % "
-            "interval of the val accuracy; the runs are NAME-seed0, NAME-seed1 and so on.",
-            show_default="once",
-            rich_help_panel="Run",
-        ),
-    ] = None,
-    report: Annotated[
-        bool,
-        typer.Option(
-            "--report",
-            help="At the end write runs/NAME/report.html, as `mnist evaluate --report` does.",
-            rich_help_panel="Run",
-        ),
-    ] = False,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    resume: Resumed = None,
+    name: Name = None,
+    overwrite: Overwrite = False,
+    seeds: Seeds = None,
+    report: Report = False,
     device: Device = None,
     data_dir: DataDir = None,
     **hyperparameters: Any,
