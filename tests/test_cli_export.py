@@ -5,9 +5,11 @@ import sys
 import pytest
 from conftest import draw_seven
 
+from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ExportError
-from mnist_cli.models import exports, pretrained
-from mnist_cli.models.exports import Comparison
+from mnist_cli.exporting import torch_export
+from mnist_cli.exporting.comparison import Comparison, Export
+from mnist_cli.models import architectures, checkpoints, pretrained
 
 SAME = Comparison(10_000, 3e-6, 0, 0.97, 0.97)
 
@@ -19,9 +21,9 @@ def made(monkeypatch):
 
     def make(checkpoint, kind, images, labels, calibration=None):
         asked.append((checkpoint.path, kind, len(images), None if calibration is None else len(calibration)))
-        return pretrained.ONNX.read_bytes(), SAME
+        return Export(pretrained.ONNX.read_bytes(), SAME)
 
-    monkeypatch.setattr(exports, "make", make)
+    monkeypatch.setattr(torch_export, "make", make)
     return asked
 
 
@@ -48,11 +50,36 @@ def test_the_options_say_what_is_made_and_where(mnist, trained, made):
     assert [options[1:] for options in made] == [("pt2", 10_000, None), ("onnx", 10_000, 2_000)]
 
 
+@pytest.mark.slow
+def test_a_page_and_a_header_need_no_extra(mnist, trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    shutil.copy(trained, tmp_path / "last.pt")
+    done = mnist("export", "last.pt", "--format", "html")
+    assert (done.exit_code, done.stdout) == (0, "last.html\n")
+    assert (
+        "A page of 1.52 MB, with the weights in float32.\nSame predictions as the checkpoint on 10,000" in done.stderr
+    )
+    assert (tmp_path / "last.html").read_bytes().startswith(b"<!doctype html>")
+    done = mnist("export", "last.pt", "--format", "c")
+    assert (done.exit_code, done.stdout) == (0, "last.h\n")
+    assert "275,064 bytes of constants, 512 bytes of buffers.\nval accuracy 9" in done.stderr
+    assert b"int mnist_classify(const uint8_t image[784]" in (tmp_path / "last.h").read_bytes()
+
+
+def test_a_page_and_a_header_are_for_digits(mnist, tmp_path):
+    letters = architectures.build("linear", 0, classes=("a", "b"))
+    checkpoints.save(tmp_path / "letters.pt", letters, TrainConfig(model="linear"), [], {})
+    for format in ("html", "c"):
+        done = mnist("export", "letters.pt", "--format", format)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr == f"Error: letters.pt has other classes than the digits, for which --format {format} is\n"
+
+
 def test_a_model_that_predicts_differently_is_not_written(mnist, trained, tmp_path, monkeypatch):
     def refuse(*arguments):
         raise ExportError("last.pt was not exported")
 
-    monkeypatch.setattr(exports, "make", refuse)
+    monkeypatch.setattr(torch_export, "make", refuse)
     done = mnist("export", trained, "--output", "model.onnx")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.endswith("Error: last.pt was not exported\n")
@@ -60,7 +87,9 @@ def test_a_model_that_predicts_differently_is_not_written(mnist, trained, tmp_pa
 
 
 @pytest.mark.usefixtures("made")
-@pytest.mark.parametrize("options", [["--output", "last.pt"], ["--int8", "--format", "pt2"]])
+@pytest.mark.parametrize(
+    "options", [["--output", "last.pt"], ["--int8", "--format", "pt2"], ["--int8", "--format", "c"]]
+)
 def test_invalid_options_are_refused_before_anything_is_read(mnist, options):
     done = mnist("export", "none.pt", *options)
     assert done.exit_code == 2

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mnist_cli.models import architectures, exports, onnx_files, pretrained
+from mnist_cli.exporting import torch_export
+from mnist_cli.models import architectures, onnx_files, pretrained
 
 
 def exported(name, hidden, activation="relu", int8=False):
     network = architectures.build(name, 0, hidden=hidden, activation=activation, dropout=0.1).eval()
-    model = exports.to_onnx(SimpleNamespace(model=network))
+    model = torch_export.to_onnx(SimpleNamespace(model=network))
     images = np.random.default_rng(0).integers(0, 256, (10, 1, 28, 28)).astype(np.uint8)
-    return (exports.quantized(model, images) if int8 else model).SerializeToString()
+    return (torch_export.quantized(model, images) if int8 else model).SerializeToString()
 
 
 @pytest.mark.parametrize(

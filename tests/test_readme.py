@@ -105,6 +105,7 @@ def test_every_module_is_in_the_map():
         "bulk",
         "datasets",
         "evaluation",
+        "exporting",
         "models",
         "pictures",
         "recognition",
@@ -128,6 +129,8 @@ def test_every_module_has_its_test():
         assert TESTED_WITH_OTHERS.get(module.stem, f"test_{module.stem}") in tested, module
     for module in modules("tuning"):
         assert f"test_tuning_{module.stem}" in tested, module
+    for module in modules("exporting"):
+        assert f"test_exporting_{module.stem}" in tested, module
     for module in modules("cli"):
         assert module.stem == "console" or f"test_cli_{module.stem}" in tested, module
     for module in modules("bulk"):

@@ -38,7 +38,7 @@ def import_onnxruntime() -> ModuleType:
 
 
 class OnnxModel:
-    """A model that onnxruntime runs, as `exports.to_onnx` makes them.
+    """A model that onnxruntime runs, as `torch_export.to_onnx` makes them.
 
     It takes uint8 `images` (N, 1, 28, 28) and returns `logits` (N, classes); its metadata hold the other attributes.
     """

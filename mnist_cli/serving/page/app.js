@@ -205,7 +205,7 @@ function render() {
   setSign(String(sign));
   $("sure").textContent = sure;
   $("why").textContent = why;
-  $("several").hidden = answer?.reason !== "not a digit" || !isFinished || Boolean(answer.digits);
+  $("several").hidden = service.isOffline || answer?.reason !== "not a digit" || !isFinished || Boolean(answer.digits);
   renderBars(digits.length ? null : answer?.probabilities, isRead);
   renderFound(digits);
   renderFrame(digits.length ? null : answer?.frame, ms);
@@ -281,7 +281,7 @@ function translate() {
     element.setAttribute("aria-label", text(element.dataset.label, element.dataset));
     if (element.matches("button")) element.title = element.getAttribute("aria-label");
   }
-  $("privacy").textContent = text(model?.collect ? "keepsCorrected" : "keepsNone");
+  $("privacy").textContent = text(service.isOffline ? "sendsNone" : model?.collect ? "keepsCorrected" : "keepsNone");
   const accuracy = model?.val_accuracy ? number(model.val_accuracy, { style: "percent", minimumFractionDigits: 2 }) : "?";
   $("model").textContent = model ? text("model", { ...model, parameters: number(model.parameters), accuracy }) : "";
   render();
@@ -330,6 +330,7 @@ function isDark() {
 }
 
 function build() {
+  $("documentation").hidden = service.isOffline; // it is the server's
   for (const digit of DIGITS) {
     const bar = create("li");
     const track = create("span", { className: "track" });
@@ -338,7 +339,7 @@ function build() {
     bar.append(track, create("span", { className: "digit", textContent: digit }), create("span", { className: "unseen" }));
     $("bars").append(bar);
 
-    const address = `examples/${digit}.png`;
+    const address = service.example(digit);
     const example = create("button", { type: "button" }, { label: "example", digit });
     example.append(create("span"));
     example.firstChild.style.maskImage = `url(${address})`;

@@ -1,5 +1,7 @@
 // Requests to the server. They throw a Failure, whose `kind` is the key of a text in strings.js.
 
+export const isOffline = false; // offline.js of an exported page has the same functions, without a server
+
 export class Failure extends Error {
   constructor(kind, retryAfter = 0) {
     super(kind);
@@ -20,6 +22,11 @@ export async function correct(picture, digit) {
 
 export async function describeModel() {
   return (await request("api/model")).json();
+}
+
+/** Return the address of an example, by which it can be shown and loaded. */
+export function example(digit) {
+  return `examples/${digit}.png`;
 }
 
 export async function load(address) {

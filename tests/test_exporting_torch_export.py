@@ -7,9 +7,9 @@ import torch
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ExportError
-from mnist_cli.models import architectures, checkpoints, exports
+from mnist_cli.exporting import torch_export
+from mnist_cli.models import architectures, checkpoints
 from mnist_cli.models.backends import OnnxModel
-from mnist_cli.models.exports import Comparison
 from mnist_cli.training import loop
 
 
@@ -25,7 +25,7 @@ def checkpoint(trained):
 @pytest.fixture(scope="module")
 def model(checkpoint):
     """The same in ONNX."""
-    return exports.to_onnx(checkpoint)
+    return torch_export.to_onnx(checkpoint)
 
 
 @pytest.fixture
@@ -33,13 +33,14 @@ def quick(monkeypatch, model):
     """Exporting takes seconds, and gives the same every time."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    monkeypatch.setattr(exports, "to_onnx", lambda checkpoint: copy)
+    monkeypatch.setattr(torch_export, "to_onnx", lambda checkpoint: copy)
 
 
 @pytest.mark.usefixtures("quick")
 def test_an_onnx_file_predicts_as_its_checkpoint_and_has_metadata(checkpoint, val):
     images, labels = val.arrays()
-    content, found = exports.make(checkpoint, "onnx", images, labels)
+    export = torch_export.make(checkpoint, "onnx", images, labels)
+    content, found = export.content, export.comparison
     assert found.is_same
     assert found.accuracy == found.accuracy_before == pytest.approx(checkpoint.val_accuracy)
     read = onnx.load_model_from_string(content)
@@ -62,7 +63,7 @@ def test_an_onnx_file_predicts_as_its_checkpoint_and_has_metadata(checkpoint, va
 @pytest.mark.usefixtures("quick")
 def test_probabilities_are_the_softmax_of_the_logits(checkpoint, val):
     images, labels = val.arrays()
-    loaded = OnnxModel(exports.make(checkpoint, "onnx", images[:100], labels[:100])[0])
+    loaded = OnnxModel(torch_export.make(checkpoint, "onnx", images[:100], labels[:100]).content)
     for count in (1, 7):
         logits, probabilities = loaded.session.run(["logits", "probabilities"], {"images": images[:count]})
         assert np.allclose(torch.from_numpy(logits).softmax(dim=1), probabilities, atol=1e-6)
@@ -71,7 +72,8 @@ def test_probabilities_are_the_softmax_of_the_logits(checkpoint, val):
 @pytest.mark.usefixtures("quick")
 def test_int8_quantization_takes_a_quarter_of_the_size_and_is_nearly_as_accurate(checkpoint, model, train, val):
     images, labels = val.arrays()
-    content, found = exports.make(checkpoint, "onnx", images, labels, train.images[:500].numpy())
+    export = torch_export.make(checkpoint, "onnx", images, labels, train.images[:500].numpy())
+    content, found = export.content, export.comparison
     assert len(content) < 0.3 * model.ByteSize()
     assert found.accuracy == pytest.approx(found.accuracy_before, abs=0.001)
     assert found.distance > 0
@@ -79,9 +81,9 @@ def test_int8_quantization_takes_a_quarter_of_the_size_and_is_nearly_as_accurate
 
 
 def test_a_program_of_torch_export_predicts_as_its_checkpoint(checkpoint, val):
-    content, found = exports.make(checkpoint, "pt2", *val[:2_000].arrays())
-    assert found.is_same
-    assert exports.logits_of_pt2(content, val.images[:3].numpy()).shape == (3, 10)
+    export = torch_export.make(checkpoint, "pt2", *val[:2_000].arrays())
+    assert export.comparison.is_same
+    assert torch_export.logits_of_pt2(export.content, val.images[:3].numpy()).shape == (3, 10)
 
 
 @pytest.mark.usefixtures("quick")
@@ -89,20 +91,6 @@ def test_another_model_is_not_exported(checkpoint, val):
     other = loop.Trainer(architectures.build("mlp", 1), val[:1], val[:1], TrainConfig()).model.eval()
     changed = checkpoints.Checkpoint(checkpoint.path, other, checkpoint.config, [], {}, {})
     with pytest.raises(ExportError, match=r"predictions differ, the logits by up to .* instead of"):
-        exports.make(changed, "onnx", *val[:1_000].arrays())
+        torch_export.make(changed, "onnx", *val[:1_000].arrays())
     with pytest.raises(ExportError):
-        exports.make(checkpoint, "onnx", *val[:1_000].arrays(), np.zeros((100, 1, 28, 28), np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("different", "distance", "accuracy", "is_same", "is_as_good"),
-    [
-        (0, 1e-4, 0.99, True, True),
-        (0, 2e-4, 0.99, False, True),
-        (1, 1e-5, 0.9901, False, True),
-        (12, 0.5, 0.9889, False, False),
-    ],
-)
-def test_an_export_is_compared_by_predictions_logits_and_accuracy(different, distance, accuracy, is_same, is_as_good):
-    found = Comparison(10_000, distance, different, accuracy, accuracy_before=0.99)
-    assert (found.is_same, found.is_as_good) == (is_same, is_as_good)
+        torch_export.make(checkpoint, "onnx", *val[:1_000].arrays(), np.zeros((100, 1, 28, 28), np.uint8))

@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,40 +18,17 @@ from torch import Tensor, nn
 
 from mnist_cli.arrays import FRAME, Frames, Logits
 from mnist_cli.config import TrainConfig
-from mnist_cli.errors import ExportError
+from mnist_cli.exporting import comparison
+from mnist_cli.exporting.comparison import Export
 from mnist_cli.models import interface
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.backends import OnnxModel, import_onnxruntime
 from mnist_cli.models.checkpoints import Checkpoint
-from mnist_cli.models.interface import Model
 
 Format = Literal["onnx", "pt2"]
 
 OPSET = 22  # the newest one that every onnxruntime supports which the extra `export` allows
-MAX_LOGIT_DIFFERENCE = 1e-4  # from the checkpoint, except for quantized models
-MAX_ACCURACY_LOSS = 0.001  # of quantized models: 0.1 percentage points
 CALIBRATION_BATCH = 100  # images
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """An exported model compared with its checkpoint on labelled images."""
-
-    images: int
-    distance: float  # the largest difference of a logit
-    different: int  # how many predictions differ
-    accuracy: float  # 0 to 1
-    accuracy_before: float  # of the checkpoint
-
-    @property
-    def is_same(self) -> bool:
-        """Whether the predictions are the same, and the logits too except for rounding."""
-        return self.different == 0 and self.distance <= MAX_LOGIT_DIFFERENCE
-
-    @property
-    def is_as_good(self) -> bool:
-        """Whether the accuracy is nearly the same."""
-        return self.accuracy >= self.accuracy_before - MAX_ACCURACY_LOSS
 
 
 class WithProbabilities(nn.Module):
@@ -75,8 +51,8 @@ def make(
     images: Frames,
     labels: NDArray[np.integer[Any]],
     calibration: Frames | None = None,
-) -> tuple[bytes, Comparison]:
-    """Return the content of the exported file, and how it compares with the checkpoint on labelled images.
+) -> Export:
+    """Return the exported model, compared with the checkpoint on labelled images.
 
     With training images for `calibration` an ONNX model is quantized to 8-bit integers.
 
@@ -84,21 +60,17 @@ def make(
     """
     if kind == "pt2":
         content = to_pt2(checkpoint)
-        found = compare(logits_of_pt2(content, images), checkpoint.model, images, labels)
+        logits = logits_of_pt2(content, images)
     else:
         model = to_onnx(checkpoint)
         if calibration is not None:
             model = quantized(model, calibration)
         onnx.helper.set_model_props(model, _facts(checkpoint))
         content = model.SerializeToString()
-        found = compare(interface.logits_of(OnnxModel(content), images), checkpoint.model, images, labels)
-    if not (found.is_same if calibration is None else found.is_as_good):
-        raise ExportError(
-            f"{checkpoint.path} was not exported, because the exported model predicts differently: "
-            f"{found.different:,} of {found.images:,} predictions differ, the logits by up to {found.distance:.1g}, and "
-            f"its accuracy is {found.accuracy:.2%} instead of {found.accuracy_before:.2%}"
-        )
-    return content, found
+        logits = interface.logits_of(OnnxModel(content), images)
+    found = comparison.compare(logits, checkpoint, images, labels)
+    comparison.require(found.is_same if calibration is None else found.is_as_good, checkpoint, found)
+    return Export(content, found)
 
 
 def to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
@@ -157,18 +129,6 @@ def logits_of_pt2(content: bytes, images: Frames) -> Logits:
     program = torch.export.load(io.BytesIO(content)).module()
     batches = torch.from_numpy(images).split(interface.BATCH)
     return np.concatenate([program(batch)[0].numpy() for batch in batches])
-
-
-def compare(after: Logits, original: Model, images: Frames, labels: NDArray[np.integer[Any]]) -> Comparison:
-    """Compare the logits of an exported model with those of the original one."""
-    before = interface.logits_of(original, images)
-    return Comparison(
-        images=len(images),
-        distance=float(np.abs(after - before).max()),
-        different=int((after.argmax(axis=1) != before.argmax(axis=1)).sum()),
-        accuracy=float((after.argmax(axis=1) == labels).mean()),
-        accuracy_before=float((before.argmax(axis=1) == labels).mean()),
-    )
 
 
 @contextmanager
