@@ -183,7 +183,7 @@ def show_error(message: str) -> None:
     typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {printable(message)}", file=sys.stderr)
 
 
-def print_answer(text: str, end: str = "\n") -> None:
+def print_result(text: str, end: str = "\n") -> None:
     """Print on stdout; a terminal gets no control characters, and a pipe gets the exact bytes of file names."""
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))
@@ -191,7 +191,7 @@ def print_answer(text: str, end: str = "\n") -> None:
     sys.stdout.flush()
 
 
-def say(message: str) -> None:
+def print_status(message: str) -> None:
     """Print one line on stderr, for the user to read; of the processes that torchrun started, only the first does."""
     if os.environ.get("RANK", "0") == "0":
         typer.echo(printable(message), err=True)
@@ -228,17 +228,19 @@ def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> "D
         from mnist_cli.datasets import labelled_pictures
 
         if left_out := labelled_pictures.describe_left_out(Path(extra)):
-            say(left_out)
+            print_status(left_out)
 
     with status("Checking the MNIST files"):
         folder = data_folder.prepare(data_dir, [file for split in splits for file in mnist_files.SPLITS[split]])
     if folder.path is None:
-        say("Unpacking the bundled MNIST files in memory, since there is no cache folder that can be written to.")
+        print_status(
+            "Unpacking the bundled MNIST files in memory, since there is no cache folder that can be written to."
+        )
     elif folder.faults and set(folder.faults.values()) == {"is missing"}:
-        say(f"Unpacked the bundled MNIST files to {mnist_files.raw_dir(folder.path)}.")
+        print_status(f"Unpacked the bundled MNIST files to {mnist_files.raw_dir(folder.path)}.")
     else:
         for file, fault in folder.faults.items():
-            say(f"Repaired {mnist_files.raw_dir(folder.path) / file.name}, which {fault}.")
+            print_status(f"Repaired {mnist_files.raw_dir(folder.path) / file.name}, which {fault}.")
     return folder
 
 
@@ -249,7 +251,7 @@ def find_model(checkpoint: Path | None) -> Path:
     default = runs.find_default()
     if (bad := default.passed_over) and bad.val_accuracy is not None:
         run = runs.of(bad.path).name
-        say(
+        print_status(
             f"Not using the newest run, {run}: its val accuracy of {percent(bad.val_accuracy)} is more than a percentage "
             f"point below that of the model that ships. `--checkpoint {run}` uses it."
         )
@@ -278,7 +280,7 @@ def load_data(sources: "Sequence[str]", folder: "DataFolder | Path | None", max_
             sources, data_dir, max_unreadable, lambda done, total: bar.update(task, completed=done, total=total)
         )
     for note in data.notes:
-        say(note)
+        print_status(note)
     return data
 
 

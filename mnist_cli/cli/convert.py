@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import DataDir, MaxUnreadable, load_data, print_answer, say
+from mnist_cli.cli.console import DataDir, MaxUnreadable, load_data, print_result, print_status
 
 
 def convert(
@@ -38,6 +38,6 @@ def convert(
 
     data = load_data([source], data_dir, max_unreadable)
     written = conversion.write(data, dest, format or conversion.format_for(dest))
-    print_answer("\n".join(map(str, written)))
+    print_result("\n".join(map(str, written)))
     val = f" and {len(data.val):,} for validation" if data.val else ""
-    say(f"{len(data.train):,} images{val}, {len(data.classes)} classes.")
+    print_status(f"{len(data.train):,} images{val}, {len(data.classes)} classes.")

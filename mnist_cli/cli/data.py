@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import DataDir, MaxUnreadable, load_data, print_answer, say
+from mnist_cli.cli.console import DataDir, MaxUnreadable, load_data, print_result, print_status
 from mnist_cli.labels import short_name
 from mnist_cli.results import percent
 
@@ -50,7 +50,7 @@ def data(
     found = overview.of(whole)
     checked = _cross_validate(whole) if suspects else None
     if as_json:
-        print_answer(json.dumps(_values(whole, found, checked)))
+        print_result(json.dumps(_values(whole, found, checked)))
     else:
         _print(whole, found)
         if checked:
@@ -67,11 +67,11 @@ def _draw(whole: "DataSet", sheet: Path | None, suspects: Path | None, checked: 
     images = whole.all
     if sheet:
         figures.save(figures.samples(images.images[:, 0], images.labels, whole.classes), sheet)
-        say(f"{sheet} shows images of each class.")
+        print_status(f"{sheet} shows images of each class.")
     if suspects and checked:
         predictions, indices = checked
         figures.save(figures.gallery(predictions, images.images[:, 0], indices), suspects)
-        say(f"{suspects} shows the labels that are least likely.")
+        print_status(f"{suspects} shows the labels that are least likely.")
 
 
 Checked = tuple["Predictions", list[int]]  # what a cross-validated model predicts, and the indices of suspects
@@ -127,14 +127,14 @@ def _print(whole: "DataSet", found: "Overview") -> None:
     ]
     total = ("all", f"{len(whole.train):,}", f"{len(whole.val) if whole.val else 0:,}")
     tables.show([("class", "train", "val"), *rows, total], left={0})
-    print_answer(
+    print_result(
         f"\n{found.duplicates:,} images have the pixels of an earlier one, {found.leaked:,} of val those of one in train; "
         f"{len(found.contradictory):,} times such images have different labels."
     )
 
 
 def _print_suspects(whole: "DataSet", predictions: "Predictions", indices: list[int]) -> None:
-    print_answer(f"\n{len(indices):,} labels are probably wrong; the least likely are")
+    print_result(f"\n{len(indices):,} labels are probably wrong; the least likely are")
     some = [_suspect(whole, predictions, index) for index in indices[:MOST]]
     rows = [(f"{it['index']}", str(it["label"]), str(it["predicted"]), percent(it["confidence"])) for it in some]
     tables.show([("index", "label", "predicted", "confidence"), *rows], left={1, 2})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_cli.cli.console import MNIST, say
+from mnist_cli.cli.console import MNIST, print_status
 from mnist_cli.config import DATA_DIR
 from mnist_cli.errors import ConfigError
 from mnist_cli.hyperparameters import did_you_mean
@@ -70,7 +70,7 @@ def download(
         _install_bundled(wanted, data_dir)
     elif wanted:
         _fetch(wanted, data_dir, mirror)
-    say(f"All four files are in {mnist_files.raw_dir(data_dir)} and verified.")
+    print_status(f"All four files are in {mnist_files.raw_dir(data_dir)} and verified.")
 
 
 def _download_other(
@@ -89,7 +89,7 @@ def _download_other(
         for published in wanted:
             named_archives.install_from(name, published, data_dir, source)
     elif wanted:
-        say(f"Downloading {name} from {', '.join(mirror or [wanted[0].mirror])}.")
+        print_status(f"Downloading {name} from {', '.join(mirror or [wanted[0].mirror])}.")
         with _progress_bar() as bar:
             for published in wanted:
                 task = bar.add_task(published.archive.title, total=None)
@@ -98,7 +98,7 @@ def _download_other(
                     bar.update(task, completed=received, total=total)
 
                 named_archives.download(name, published, data_dir, mirror, show)
-    say(f"The files of {name} are in {named_archives.folder_of(name, data_dir)}.")
+    print_status(f"The files of {name} are in {named_archives.folder_of(name, data_dir)}.")
 
 
 def _progress_bar() -> "Progress":
@@ -123,7 +123,7 @@ def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) ->
     from mnist_cli.datasets import mirrors
 
     urls = mirror or mirrors.known_mirrors()
-    say(f"Downloading {len(wanted)} of 4 files from {', '.join(urls)}.")
+    print_status(f"Downloading {len(wanted)} of 4 files from {', '.join(urls)}.")
     with _progress_bar() as bar:
         tasks = {file.name: bar.add_task(file.name, total=file.archive_size) for file in wanted}
 
@@ -132,7 +132,7 @@ def _fetch(wanted: "list[IdxFile]", data_dir: Path, mirror: list[str] | None) ->
 
         missing, failures = mirrors.download(wanted, data_dir, urls, show)
     for url, reason in failures.items():
-        say(f"{url} {reason}.")
+        print_status(f"{url} {reason}.")
     if missing:
         _install_bundled(missing, data_dir)
 
@@ -142,4 +142,4 @@ def _install_bundled(files: "list[IdxFile]", data_dir: Path) -> None:
 
     for file in files:
         mnist_files.install_bundled(file, data_dir)
-    say(f"Unpacked {len(files)} of 4 files from the copy that ships with the program.")
+    print_status(f"Unpacked {len(files)} of 4 files from the copy that ships with the program.")

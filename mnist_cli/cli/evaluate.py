@@ -20,8 +20,8 @@ from mnist_cli.cli.console import (
     MaxUnreadable,
     load_data,
     prepare_data,
-    print_answer,
-    say,
+    print_result,
+    print_status,
 )
 from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
@@ -85,7 +85,7 @@ def evaluate(
 
     paths = [runs.find_checkpoint(name) for name in checkpoint] if checkpoint else [runs.find_checkpoint(None)]
     if not checkpoint:
-        say(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` evaluates another.")
+        print_status(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` evaluates another.")
     if report:
         files.check_folder(report)  # now, not after minutes of evaluation
     folder = prepare_data(data_dir, "val") if data in (None, [MNIST]) else data_dir
@@ -99,10 +99,10 @@ def evaluate(
     else:
         measured = api.compare(paths, tta=tta, corruptions=kinds, **where)
     if measured[0].data != MNIST:
-        say(f"Measured on {len(measured[0].val_predictions):,} {measured[0].part} of {measured[0].data}.")
+        print_status(f"Measured on {len(measured[0].val_predictions):,} {measured[0].part} of {measured[0].data}.")
     if as_json:
         for model in measured:
-            print_answer(json.dumps(_values(model, measured[0]), allow_nan=False))
+            print_result(json.dumps(_values(model, measured[0]), allow_nan=False))
     else:
         _print_comparison(measured) if len(measured) > 1 else _print_scores(measured[0].val_predictions)
         if corruptions:
@@ -111,7 +111,7 @@ def evaluate(
         from mnist_cli.reporting import html_report
 
         page = html_report.write(report, measured)
-        say(f"{page} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
+        print_status(f"{page} shows where {'they fail' if len(measured) > 1 else 'it fails'}.")
 
 
 def _corruptions_with_progress() -> Iterable[str]:
@@ -150,7 +150,7 @@ def _print_scores(predictions: "Predictions") -> None:
         ("errors", f"{evaluation.errors:,} of {evaluation.images:,}"),
         ("calibration", f"{percent(predictions.calibration_error())} expected calibration error"),
     ]
-    print_answer(tables.columns(facts, left={0, 1}) + "\n")
+    print_result(tables.columns(facts, left={0, 1}) + "\n")
     scores = [
         (one.label, percent(one.precision), percent(one.recall), percent(one.f1), f"{one.images:,}")
         for one in predictions.classes()
@@ -158,9 +158,9 @@ def _print_scores(predictions: "Predictions") -> None:
     kind = "digit" if all(one.digit is not None for one in predictions.classes()) else "class"
     tables.show([(kind, "precision", "recall", "F1", "images"), *scores], left={0} if kind == "class" else set())
     if confusions := predictions.most_common_confusions():
-        print_answer("\nmost common confusions")
+        print_result("\nmost common confusions")
         rows = [(f"{one.truth} as {one.answer}", f"{one.times:,} times") for one in confusions]
-        print_answer(tables.columns(rows, left={0}, indent=4))
+        print_result(tables.columns(rows, left={0}, indent=4))
 
 
 def _print_comparison(measured: "list[EvaluationResult]") -> None:
@@ -183,7 +183,7 @@ def _print_comparison(measured: "list[EvaluationResult]") -> None:
             )
         )
     tables.show(rows, left={len(rows[0]) - 1})
-    print_answer("p: p-value of the difference from the first (McNemar's exact test)")
+    print_result("p: p-value of the difference from the first (McNemar's exact test)")
 
 
 def _print_corruptions(measured: "list[EvaluationResult]") -> None:
@@ -194,5 +194,5 @@ def _print_corruptions(measured: "list[EvaluationResult]") -> None:
     ratios = [model.mean_corrupted_error / model.clean_error if model.clean_error else None for model in measured]
     rows.append(("mean / clean", ["-" if ratio is None else f"{ratio:.1f}" for ratio in ratios]))
     names = ["error"] if len(measured) == 1 else [f"model {number}" for number in range(1, len(measured) + 1)]
-    print_answer("\nerrors on corrupted images (MNIST-C)")
+    print_result("\nerrors on corrupted images (MNIST-C)")
     tables.show([("corruption", *names), *((name, *cells) for name, cells in rows)], left={0})

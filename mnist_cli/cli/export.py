@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import CHECKPOINT, MNIST, Data, DataDir, MaxUnreadable, load_data, print_answer, say
+from mnist_cli.cli.console import CHECKPOINT, MNIST, Data, DataDir, MaxUnreadable, load_data, print_result, print_status
 from mnist_cli.errors import ConfigError, ExportError, missing
 from mnist_cli.labels import DIGITS
 from mnist_cli.results import percent
@@ -90,14 +90,16 @@ def export(
     exported = _exported(loaded, format, int8, measured)
     with replacing(path) as file:
         file.write(exported.content)
-    print_answer(str(path))
+    print_result(str(path))
     found = exported.comparison
     if exported.size:
-        say(f"{exported.size}.")
+        print_status(f"{exported.size}.")
     if int8 or format == "c":
-        say(f"val accuracy {percent(found.accuracy)}; the checkpoint has {percent(found.accuracy_before)}.")
+        print_status(f"val accuracy {percent(found.accuracy)}; the checkpoint has {percent(found.accuracy_before)}.")
     else:
-        say(f"Same predictions as the checkpoint on {found.images:,} val images, logits within {found.distance:.1g}.")
+        print_status(
+            f"Same predictions as the checkpoint on {found.images:,} val images, logits within {found.distance:.1g}."
+        )
 
 
 def _exported(checkpoint: "Checkpoint", format: str, int8: bool, measured: "DataSet") -> "Export":
@@ -106,7 +108,7 @@ def _exported(checkpoint: "Checkpoint", format: str, int8: bool, measured: "Data
     images, labels = measured.val.images, measured.val.labels
     has_calibration = format == "c" or (format == "onnx" and int8)
     calibration = measured.train.images[:CALIBRATION_IMAGES] if has_calibration else None
-    say("Exporting takes some seconds.")
+    print_status("Exporting takes some seconds.")
     if format == "html":
         from mnist_cli.exporting import webpage
 

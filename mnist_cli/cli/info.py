@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, print_answer, say
+from mnist_cli.cli.console import CHECKPOINT, DEFAULT_CHECKPOINT, print_result, print_status
 from mnist_cli.config import to_toml
 from mnist_cli.models import checkpoint_info, layers, pretrained
 from mnist_cli.models.checkpoint_info import Header
@@ -38,13 +38,13 @@ def info(
     """
     path = runs.find_checkpoint(checkpoint)
     if checkpoint is None:
-        say(f"Showing {path}; `mnist info {CHECKPOINT}` shows another.")
+        print_status(f"Showing {path}; `mnist info {CHECKPOINT}` shows another.")
     header = checkpoint_info.read(path)
     with pretrained.resolve(path).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     if as_json:
-        print_answer(json.dumps(_values(header, size, sha256), default=str))
+        print_result(json.dumps(_values(header, size, sha256), default=str))
     else:
         _print(header, size, sha256)
 
@@ -87,7 +87,7 @@ def _print(header: Header, size: int, sha256: str) -> None:
         facts += [("val accuracy", percent(last.val_accuracy)), ("val loss", f"{last.val_loss:.4f}")]
     if header.seconds:
         facts.append(("trained for", f"{header.seconds:,.0f} s"))
-    print_answer(tables.columns(facts, left={0, 1}) + "\n")
+    print_result(tables.columns(facts, left={0, 1}) + "\n")
     rows = [
         (layer.name, _by(layer.output), f"{layer.parameters:,}", layer.prefix)
         for layer in layers.describe(header.shapes)
@@ -95,9 +95,9 @@ def _print(header: Header, size: int, sha256: str) -> None:
     total = ("all", "", f"{header.parameters:,}", "")
     tables.show([("layer", "output shape", "parameters", "name in the file"), *rows, total], left={0, 1, 3})
     weights = [(name, _by(shape)) for name, shape in header.shapes.items()]
-    print_answer("\nweights\n" + tables.columns(weights, left={0, 1}, indent=2))
-    print_answer("\nconfiguration")
-    print_answer("\n".join(f"  {line}" for line in to_toml(header.config).splitlines()))
+    print_result("\nweights\n" + tables.columns(weights, left={0, 1}, indent=2))
+    print_result("\nconfiguration")
+    print_result("\n".join(f"  {line}" for line in to_toml(header.config).splitlines()))
 
 
 def _by(shape: tuple[int, ...]) -> str:

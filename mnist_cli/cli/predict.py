@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mnist_cli.cli.console import Device, ModelToUse, describe_model, find_model, print_answer, say, show_error
+from mnist_cli.cli.console import Device, ModelToUse, describe_model, find_model, print_result, print_status, show_error
 from mnist_cli.cli.writers import CsvWriter, JsonWriter, LineWriter, TableWriter, Writer
 from mnist_cli.errors import ConfigError
 from mnist_cli.names import printable
@@ -154,7 +154,7 @@ def predict(
     if output is not None:
         device = device or "cpu"  # of which each process needs one
     loaded = backends.load(find_model(checkpoint), device)
-    say(describe_model(loaded, is_named=checkpoint is not None))
+    print_status(describe_model(loaded, is_named=checkpoint is not None))
     if output is not None:
         _write_parts(sources, loaded, options, output, output_format or "parquet", cluster)
         return
@@ -220,8 +220,8 @@ def _write_parts(
     with executors.cluster(address) if address else executors.local() as crew, _bar_of_parts(len(shards)) as advance:
         counts = output.write(job, shards, folder, crew, advance)
     unreadable = f", of which {counts.unreadable:,} could not be read" if counts.unreadable else ""
-    say(f"{counts.pictures:,} {'picture' if counts.pictures == 1 else 'pictures'}{unreadable}.")
-    print_answer(str(folder))
+    print_status(f"{counts.pictures:,} {'picture' if counts.pictures == 1 else 'pictures'}{unreadable}.")
+    print_result(str(folder))
 
 
 def _normalized(source: str) -> str:
@@ -235,7 +235,7 @@ def _tell_left_out(sources: list[str], names: Iterable[str]) -> None:
 
     left_out = sum((folders.count_left_out(source) for source in sources if os.path.isdir(source)), Counter[str]())
     if line := folders.describe_left_out(left_out, names):
-        say(line)
+        print_status(line)
 
 
 @contextmanager

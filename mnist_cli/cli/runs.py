@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from mnist_cli.cli import seeds, tables
-from mnist_cli.cli.console import CHECKPOINT, print_answer, say
+from mnist_cli.cli.console import CHECKPOINT, print_result, print_status
 from mnist_cli.cli.usage import Command
 from mnist_cli.config import CHECKPOINTS_DIR, RUNS_DIR, TrainConfig
 from mnist_cli.errors import CheckpointError, ConfigError
@@ -148,7 +148,7 @@ def list_runs(
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     found = find(CHECKPOINTS_DIR)
     if not found:
-        say(f"There are no runs in the folder {CHECKPOINTS_DIR} yet; `mnist train` makes one.")
+        print_status(f"There are no runs in the folder {CHECKPOINTS_DIR} yet; `mnist train` makes one.")
     names = [run for name in names or () for run in seeds.members_of(name, _names()) or [name]]
     _check_names(names)
     used = training_runs.find_default().path
@@ -161,12 +161,12 @@ def list_runs(
         (seeds.compare if compare else seeds.show)(groups)
     elif as_json:
         for row in rows:
-            print_answer(json.dumps(_values(row)))
+            print_result(json.dumps(_values(row)))
     elif rows:
         _print_table(rows)
     for row in rows:
         if row.error:
-            say(row.error)
+            print_status(row.error)
     if plot:
         _plot(sorted(rows, key=lambda row: names.index(row.run.name)) if names else rows, plot)
 
@@ -183,10 +183,10 @@ def list_studies(
     files = sorted(RUNS_DIR.glob("*/study.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     studies = [json.loads(path.read_bytes()) for path in files]
     if not studies:
-        say(f"There are no studies in the folder {RUNS_DIR} yet; `mnist tune` makes one.")
+        print_status(f"There are no studies in the folder {RUNS_DIR} yet; `mnist tune` makes one.")
     elif as_json:
         for study in studies:
-            print_answer(json.dumps(study))
+            print_result(json.dumps(study))
     else:
         rows = [tuple(_study_cell(study[name]) for name in STUDY_COLUMNS.values()) for study in studies]
         tables.show([tuple(STUDY_COLUMNS), *rows], left={0, 1})
@@ -208,7 +208,7 @@ def remove(
         typer.confirm(printable(f"Remove {', '.join(folders)}?"), abort=True, err=True)
     for run in wanted:
         training_runs.remove(run)
-        say(f"Removed the run {run.name}.")
+        print_status(f"Removed the run {run.name}.")
 
 
 @app.command("diff", cls=Command)
@@ -224,7 +224,7 @@ def differences(
     if rows:
         tables.show([("", one, other), *rows], left={0, 1, 2})
     else:
-        say(f"{one} and {other} have the same settings and results.")
+        print_status(f"{one} and {other} have the same settings and results.")
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -356,9 +356,9 @@ def _print_table(rows: Sequence[Row]) -> None:
     tables.show([[cells[number] for number in shown] for cells in whole], left, styles)
     if is_terminal:
         if any(row.is_used for row in rows):
-            say(f"{USED} is what `mnist predict` uses.")
+            print_status(f"{USED} is what `mnist predict` uses.")
         if omitted := [whole[0][number] for number in range(len(whole[0])) if number not in shown]:
-            say(f"A wider terminal or --json also shows: {', '.join(omitted)}.")
+            print_status(f"A wider terminal or --json also shows: {', '.join(omitted)}.")
 
 
 def _fitting(rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
@@ -388,4 +388,4 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         )
     loss_functions = {name: header.config.loss for name, header in headers.items()}
     figures.save(figures.comparison(curves, loss_functions=loss_functions), path)
-    say(f"{path} compares {len(curves)} runs." if len(curves) > 1 else f"{path} shows the run.")
+    print_status(f"{path} compares {len(curves)} runs." if len(curves) > 1 else f"{path} shows the run.")

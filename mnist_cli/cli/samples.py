@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mnist_cli.cli.console import command, print_answer, say
+from mnist_cli.cli.console import command, print_result, print_status
 from mnist_cli.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def samples(
     for name, picture in drawn.items():
         with replacing(folder / name) as file:
             picture.save(file, "PNG")
-        print_answer(str(folder / name))
-    say("Next, try:")
-    say("  " + command("predict", folder))
-    say("  " + command("predict", "--many", folder / "number.png"))
+        print_result(str(folder / name))
+    print_status("Next, try:")
+    print_status("  " + command("predict", folder))
+    print_status("  " + command("predict", "--many", folder / "number.png"))

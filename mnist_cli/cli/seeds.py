@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import print_answer
+from mnist_cli.cli.console import print_result
 from mnist_cli.errors import ConfigError
 from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.results import p_value, percent
@@ -60,10 +60,10 @@ def compare(groups: Sequence[Group]) -> None:
     if p is None:
         raise ConfigError("--compare needs two seeds or more of each; `mnist train --seeds 5` trains them")
     for group, sample in zip(groups, samples, strict=True):
-        print_answer(f"{group.name}: {len(group.runs)} seeds, {sample.describe()}")
+        print_result(f"{group.name}: {len(group.runs)} seeds, {sample.describe()}")
     difference = 100 * (samples[1].mean - samples[0].mean)
     verdict = "more than" if p < 0.05 else "no more than"
-    print_answer(f"difference {difference:+.2f} points, p = {p_value(p)} (Welch's t-test): {verdict} seeds explain")
+    print_result(f"difference {difference:+.2f} points, p = {p_value(p)} (Welch's t-test): {verdict} seeds explain")
 
 
 def members_of(name: str, known: Sequence[str]) -> list[str]:

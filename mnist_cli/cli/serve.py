@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mnist_cli import cores
-from mnist_cli.cli.console import ModelToUse, command, describe_model, find_model, say
+from mnist_cli.cli.console import ModelToUse, command, describe_model, find_model, print_status
 from mnist_cli.errors import ConfigError, missing
 
 LOCAL = ("localhost", "127.", "::1")  # prefixes of addresses that only this machine can reach
@@ -92,15 +92,15 @@ def serve(
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
         _log_to_stderr(verbose, server.LogLimit())
         address = _address(listener)
-        say(describe_model(loaded, is_named=checkpoint is not None))
+        print_status(describe_model(loaded, is_named=checkpoint is not None))
         if collect:
-            say(f"Corrected pictures are saved in {collect}.")
-        say(f"Draw on {address} or read the API documentation at {address}/docs; Ctrl-C stops.")
+            print_status(f"Corrected pictures are saved in {collect}.")
+        print_status(f"Draw on {address} or read the API documentation at {address}/docs; Ctrl-C stops.")
         if open_page:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):  # which uvicorn raises again after the shutdown
             server.Server(service).run(sockets=[listener])
-    say("Stopped.")
+    print_status("Stopped.")
 
 
 def _check_packages() -> None:

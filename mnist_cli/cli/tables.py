@@ -4,7 +4,7 @@ import sys
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
-from mnist_cli.cli.console import print_answer
+from mnist_cli.cli.console import print_result
 from mnist_cli.names import one_line, printable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def show(rows: Sequence[Cells], left: Container[int], styles: Sequence[str] = ()
     each row below the headings.
     """
     if not sys.stdout.isatty():
-        print_answer(columns(rows, left))
+        print_result(columns(rows, left))
         return
     from rich.console import Console
     from rich.text import Text

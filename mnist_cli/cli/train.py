@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli import config as configuration
-from mnist_cli.cli.console import DataDir, Device, command, load_data, prepare_data, print_answer, say, status
+from mnist_cli.cli.console import DataDir, Device, command, load_data, prepare_data, print_result, print_status, status
 from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.errors import ReportedElsewhereError, StoppedError
 from mnist_cli.training import early_stopping, fine_tuning, runs
@@ -146,8 +146,8 @@ def _train(given: "Callable[..., TrainingResult]", **more: Any) -> "TrainingResu
             loading.enter_context(status("Loading the images"))
             return given(reporter=report_on_terminal, **more)
     except StoppedError as stopped:
-        say(f"Stopped in epoch {stopped.epoch}. Resume with:")
-        say("  " + command("train", "--resume", stopped.path))
+        print_status(f"Stopped in epoch {stopped.epoch}. Resume with:")
+        print_status("  " + command("train", "--resume", stopped.path))
         raise typer.Exit(128 + stopped.number) from None
     except ReportedElsewhereError:
         raise typer.Exit(1) from None
@@ -173,33 +173,33 @@ def _describe_data(settings: configuration.TrainConfig, folder: "DataFolder | Pa
     part = (
         "of its validation part" if whole.val else "of them, too few to hold any out" if is_same else "held out of them"
     )
-    say(f"{whole.name}: {len(split.train):,} images to train on, measured on {len(split.val):,} {part}.")
+    print_status(f"{whole.name}: {len(split.train):,} images to train on, measured on {len(split.val):,} {part}.")
 
 
 def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
     """Return what shows a run on the terminal and keeps its folder."""
     from mnist_cli.reporting.run import RunReport
 
-    say(f"Training {trainer.config.model} on {trainer.device} as {run.name}.")
+    print_status(f"Training {trainer.config.model} on {trainer.device} as {run.name}.")
     return RunReport(run.log_dir, trainer)
 
 
 def _tell(trained: "TrainingResult", device: str | None, folder: "DataFolder | Path | None", report: bool) -> None:
     """Print what came of a run, and what to do next; write its report, if that is wanted."""
     if early_stopping.is_due(trained.results, trained.config.patience):
-        say(f"Stopped after {trained.config.patience} epochs without a better held-out loss.")
+        print_status(f"Stopped after {trained.config.patience} epochs without a better held-out loss.")
     if best := early_stopping.best_of(trained.results):
-        say(f"{trained.run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
-    print_answer(str(trained.path))
+        print_status(f"{trained.run.best_path} is epoch {best.epoch}, with the lowest held-out loss.")
+    print_result(str(trained.path))
     log_dir = trained.run.log_dir
     if report:
-        say(f"{_write_report(trained, device, folder)} shows where it fails.")
-    say("Next, try:")
+        print_status(f"{_write_report(trained, device, folder)} shows where it fails.")
+    print_status("Next, try:")
     others = [source for source in trained.config.data if trained.config.data != configuration.TrainConfig.data]
-    say("  " + command("evaluate", trained.path, *(word for source in others for word in ("--data", source))))
-    say("  " + command("predict", "--checkpoint", trained.path, "YOUR-PICTURE.png"))
+    print_status("  " + command("evaluate", trained.path, *(word for source in others for word in ("--data", source))))
+    print_status("  " + command("predict", "--checkpoint", trained.path, "YOUR-PICTURE.png"))
     if find_spec("tensorboard"):
-        say("  " + shlex.join(["tensorboard", "--logdir", str(log_dir.parent)]))
+        print_status("  " + shlex.join(["tensorboard", "--logdir", str(log_dir.parent)]))
 
 
 def _tell_of_seeds(
@@ -209,13 +209,13 @@ def _tell_of_seeds(
     from mnist_cli.evaluation.seeds import Sample
 
     for trained in several:
-        print_answer(str(trained.path))
+        print_result(str(trained.path))
         if report:
             _write_report(trained, device, folder)
     sample = Sample([trained.val_accuracy for trained in several])
-    say(f"Val accuracy with {len(several)} seeds: {sample.describe()}.")
-    say("Next, try:")
-    say("  " + command("runs", "--seeds"))
+    print_status(f"Val accuracy with {len(several)} seeds: {sample.describe()}.")
+    print_status("Next, try:")
+    print_status("  " + command("runs", "--seeds"))
 
 
 def _write_report(trained: "TrainingResult", device: str | None, folder: "DataFolder | Path | None") -> Path:

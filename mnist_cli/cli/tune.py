@@ -12,7 +12,7 @@ import typer
 
 from mnist_cli import config as configuration
 from mnist_cli import cores
-from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_answer, say, status
+from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_result, print_status, status
 from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.config import RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import ConfigError, first_line
@@ -203,7 +203,7 @@ class _Saying(logging.Handler):
     """Says on stderr what Optuna logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(first_line(Exception(record.getMessage())))
+        print_status(first_line(Exception(record.getMessage())))
 
 
 def _run(plan: "Plan", pool: "Pool", folder: Path) -> None:
@@ -215,7 +215,7 @@ def _run(plan: "Plan", pool: "Pool", folder: Path) -> None:
     studies.log_to(_Saying(logging.WARNING))
     with studies.naming_storage(plan.storage):
         tuning = tuner.Tuner(plan, pool)
-        say(f"Searching as {plan.name}, with up to {pool.capacity()} trials at once.")
+        print_status(f"Searching as {plan.name}, with up to {pool.capacity()} trials at once.")
         with SearchReport(folder, plan) as report, session.stopping_on_signals(tuning) as signals:
             tuning.search(report.show)
             finalists = []
@@ -224,7 +224,7 @@ def _run(plan: "Plan", pool: "Pool", folder: Path) -> None:
                 finalists = tuning.train_again(chosen, report.show_again)
             report.finish(tuning.study, [] if tuning.is_stopping else finalists)
     if tuning.is_stopping:
-        say("Stopped. The same command goes on.")
+        print_status("Stopped. The same command goes on.")
         raise typer.Exit(128 + signals[0])
     _tell(tuning, finalists, folder)
 
@@ -238,12 +238,12 @@ def _tell(tuning: "Tuner", finalists: "list[Finalist]", folder: Path) -> None:
     with replacing(path) as file:
         file.write(to_toml(tuner.best_config(tuning.plan, finalists[0])).encode())
     for line in search_tables.describe(finalists):
-        say(line)
-    print_answer(str(path))
-    say(f"{folder / 'report.html'} shows the search.")
-    say("Next, try:")
-    say("  " + command("train", "--config", path, "--seeds", "5"))
+        print_status(line)
+    print_result(str(path))
+    print_status(f"{folder / 'report.html'} shows the search.")
+    print_status("Next, try:")
+    print_status("  " + command("train", "--config", path, "--seeds", "5"))
     if find_spec("tensorboard"):
-        say("  " + shlex.join(["tensorboard", "--logdir", str(folder)]))
+        print_status("  " + shlex.join(["tensorboard", "--logdir", str(folder)]))
     if find_spec("optuna_dashboard"):
-        say("  " + shlex.join(["optuna-dashboard", tuning.plan.storage]))
+        print_status("  " + shlex.join(["optuna-dashboard", tuning.plan.storage]))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mnist_cli.cli import tables
-from mnist_cli.cli.console import print_answer
+from mnist_cli.cli.console import print_result
 from mnist_cli.cli.tables import GAP
 from mnist_cli.labels import DIGITS
 from mnist_cli.names import one_line, printable
@@ -42,7 +42,7 @@ class LineWriter:
     def write(self, results: list[Result]) -> None:
         """Print the results."""
         lines = [f"{one_line(result.path)}: {self._line(result)}\n" for result in results if not result.error]
-        print_answer("".join(lines), end="")
+        print_result("".join(lines), end="")
 
     def _line(self, result: Result) -> str:
         if not result.digits:
@@ -61,7 +61,7 @@ class JsonWriter:
     def write(self, results: list[Result]) -> None:
         """Print the results."""
         lines = [json.dumps(result.to_dict(self.top_k, self.many), allow_nan=False) + "\n" for result in results]
-        print_answer("".join(lines), end="")
+        print_result("".join(lines), end="")
 
 
 class CsvWriter:
@@ -166,4 +166,4 @@ def _print_row(cells: Iterable[object]) -> None:
     """Print one row of CSV; None is an empty cell."""
     row = io.StringIO()
     csv.writer(row, lineterminator="\n").writerow(cells)
-    print_answer(row.getvalue(), end="")
+    print_result(row.getvalue(), end="")
