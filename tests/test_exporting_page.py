@@ -141,7 +141,8 @@ def test_the_page_gives_the_predictions_of_the_checkpoint_for_val_images(visit, 
 
 @pytest.mark.slow
 def test_the_frames_of_100_drawings_are_those_of_predict(visit, shipped):
-    pictures = [drawing(number) for number in range(100)]
+    # The last one touches the edge, and rounding once made ink of the paper.
+    pictures = [drawing(number) for number in (*range(99), 681)]
     found = frames(visit(shipped), pictures)
     for number, (picture, frame) in enumerate(zip(pictures, found, strict=True)):
         expected = normalize.draw(next(binarize.candidates(decode.from_image(picture))))[0].astype(int)
