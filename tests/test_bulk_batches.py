@@ -26,7 +26,7 @@ def test_each_batch_keeps_its_other_columns_and_gets_those_of_the_results(seven)
     batches = list(mnist.predict_batches(reader({"id": [1, 2, 3], "image": [seven, b"no picture", seven]})))
     assert [batch.num_rows for batch in batches] == [2, 1]
     table = pa.Table.from_batches(batches)
-    assert table.schema.names == ["id", "digit", "confidence", "probabilities", "reason"]
+    assert table.schema.names == ["id", "digit", "label", "confidence", "probabilities", "reason"]
     assert table["digit"].to_pylist() == [7, None, 7]
     assert table["id"].to_pylist() == [1, 2, 3]
     assert table["reason"].to_pylist()[1].startswith("this is not a picture")

@@ -96,6 +96,7 @@ def test_the_results_of_a_table_keep_its_other_columns():
     assert tables.schema(False, [pa.field("id", pa.int64())]).names == [
         "id",
         "digit",
+        "label",
         "confidence",
         "probabilities",
         "reason",

@@ -303,7 +303,7 @@ def test_with_output_results_are_files_and_only_the_folder_is_printed(mnist, tra
     assert done.stderr.endswith("5 pictures, of which 2 could not be read.\n")
     rows = list(map(json.loads, (tmp_path / "out" / "part-00000.jsonl").read_text().splitlines()))
     assert [row["path"] for row in rows] == ["0.png", "1.png", "2.png", "bad.png", "none.png"]
-    assert list(rows[0]) == ["path", "digit", "confidence", "probabilities", "reason"]
+    assert list(rows[0]) == ["path", "digit", "label", "confidence", "probabilities", "reason"]
     assert rows[4]["reason"] == "there is no such file"
     assert mnist(*arguments).exit_code == 0
     done = mnist(*arguments, "--min-confidence", "0.9")

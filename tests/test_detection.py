@@ -217,6 +217,7 @@ class CountingModel:
 
     def __init__(self, model):
         self.rejection_threshold = model.rejection_threshold
+        self.classes = model.classes
         self.model = model
         self.count = 0
 

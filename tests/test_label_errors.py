@@ -30,7 +30,7 @@ def test_labels_that_were_exchanged_are_found(val, monkeypatch):
         LabelledImages(images, labels),
         DIGITS,
         lambda *numbers: told.append(numbers),
-        replace(label_errors.CONFIG, epochs=1),
+        replace(label_errors.CONFIG, epochs=3),
     )
     suspects = label_errors.suspects(found, labels).tolist()
     assert len(set(suspects[:10]) & set(wrong.tolist())) >= 8

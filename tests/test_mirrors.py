@@ -262,7 +262,7 @@ class FullDisk(io.BytesIO):
 
 def test_a_full_disk_is_not_an_error_of_the_mirror(start, archive, file, tmp_path, monkeypatch):
     server = start(lambda request, count: request.send(archive))
-    monkeypatch.setattr(mirrors, "_part", lambda *_: FullDisk())
+    monkeypatch.setattr(mirrors, "open_part", lambda *_: FullDisk())
     with pytest.raises(OSError, match="No space left"):
         download(file, tmp_path, server)
     assert len(server.requests) == 1

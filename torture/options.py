@@ -34,6 +34,8 @@ VALUES: dict[str, list[str]] = {
     "--name": ["a", "ünï-cöde 1"],
     "--device": ["cpu"],
     "--threads": ["1", "2"],
+    "--mix": ["0", "0.5"],
+    "--max-unreadable": ["0", "1"],
     "--min-confidence": ["0", "1"],
     "--top-k": ["1", "10"],
     "--digits": ["1", "6"],
@@ -57,6 +59,10 @@ LEFT_OUT = {
     "--help",
     "--checkpoint",
     "--corruptions",
+    "--data",
+    "--cluster",
+    "--format",
+    "--output",
 }
 ALWAYS = {"train": ["--train-size", "60", "--epochs", "1"]}
 COMMANDS = ("train", "train", "predict", "evaluate", "runs", "info", "download")  # most options are those of train

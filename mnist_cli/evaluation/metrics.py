@@ -120,6 +120,10 @@ class Predictions:
         found = [Confusion(names[truth], names[answer], times) for truth, answer, times in pairs]
         return [confusion for confusion in found if confusion.times]
 
+    def commonest_confusions(self, count: int = MAX_CONFUSIONS) -> list[Confusion]:
+        """The former name of `most_common_confusions`, which older notebooks use."""
+        return self.most_common_confusions(count)
+
     def mistakes(self) -> Integers:
         """Return the indices of the wrong predictions, the most confident first."""
         wrong = np.flatnonzero(~self.right)
