@@ -165,9 +165,19 @@ def test_a_pickle_of_more_than_plain_values_is_refused(pickled, why):
         read(zip_of(pickled, **{"0": bytes(4)}))
 
 
-def test_a_pickle_without_an_end_is_left():
-    with pytest.raises(ValueError, match="more than 1,000,000 opcodes"):
-        read(zip_of(b"\x80\x02" + b"N" * torch_files.MAX_OPCODES))
+@pytest.mark.parametrize(
+    ("pickled", "why"),
+    [
+        (b"]" + b"Na" * 500_000, "more than 1,000,000 opcodes"),
+        (b"N" * 20_000, "more than 10,000 items outside of lists and dicts"),
+        (b"N" + b"\x85" * 200_000, "more than 100,000 tuples and names"),
+        (b"]" + b"ctorch\nFloatStorage\na" * 200_000, "more than 100,000 tuples and names"),
+    ],
+    ids=["without end", "stack", "tuples", "names"],
+)
+def test_a_pickle_of_much_work_is_abandoned(pickled, why):
+    with pytest.raises(ValueError, match=why):
+        read(zip_of(b"\x80\x02" + pickled))
 
 
 def test_a_storage_has_as_many_numbers_as_its_bytes():

@@ -16,6 +16,8 @@ MAX_FILE_BYTES = 4_000_000_000  # the largest network of a TrainConfig takes 2.2
 MAX_MEMBERS = 10_000  # files in the zip; 100 layers with their optimizer have less than 2,000
 MAX_PICKLE_BYTES = 10_000_000
 MAX_OPCODES = 1_000_000  # of the pickle; a run of 50,000 epochs has 900,000
+MAX_STACK = 10_000  # items of the pickle that are not in a list or dict yet; Python writes at most 2,000
+MAX_TUPLES_AND_NAMES = 100_000  # in the pickle; a tensor has 7
 MAX_STRING_BYTES = 8_192  # a path has at most 4,096 bytes
 MAX_DEPTH = 10  # of nested dicts and lists
 MAX_DIMENSIONS = 8
@@ -191,6 +193,7 @@ class _Unpickler:
         self._stack: list[Any] = []
         self._marked: list[list[Any]] = []  # the stacks below each mark
         self._memo: list[Any] = []
+        self._tuples_and_names = 0
 
     def load(self) -> Any:
         """Return the unpickled content."""
@@ -213,6 +216,14 @@ class _Unpickler:
     def push(self, item: Any) -> None:
         """Put an item on the stack."""
         self._stack.append(item)
+        if len(self._stack) > MAX_STACK:
+            raise ValueError(f"its pickle has more than {MAX_STACK:,} items outside of lists and dicts")
+
+    def count_tuple_or_name(self) -> None:
+        """Raise ValueError when there are more of them than any number of layers needs."""
+        self._tuples_and_names += 1
+        if self._tuples_and_names > MAX_TUPLES_AND_NAMES:
+            raise ValueError(f"its pickle has more than {MAX_TUPLES_AND_NAMES:,} tuples and names")
 
     def take(self, form: struct.Struct) -> Any:
         """Return the number that follows in the pickle."""
@@ -285,6 +296,7 @@ class _Unpickler:
 
     def name(self) -> None:
         """Push a reference to a function or class."""
+        self.count_tuple_or_name()
         name = _Name(self.line(), self.line())
         if name not in (REBUILD, ORDERED_DICT) and not (name.module == "torch" and name.name.endswith("Storage")):
             raise ForeignCodeError(f"{name.module}.{name.name}")
@@ -373,7 +385,11 @@ def _pushes_new(make: Callable[[], Any]) -> Callable[[_Unpickler], None]:
 
 
 def _joins(count: int) -> Callable[[_Unpickler], None]:
-    return lambda pickle: pickle.push(pickle.last(count))
+    def join(pickle: _Unpickler) -> None:
+        pickle.count_tuple_or_name()
+        pickle.push(pickle.last(count))
+
+    return join
 
 
 def _begin(pickle: _Unpickler) -> None:
