@@ -9,6 +9,22 @@ from mnist_cli.tuning import space
 from mnist_cli.tuning.trials import Trained
 from mnist_cli.tuning.tuner import Plan
 
+# The options of a small base, for searches that train.
+SMALL = (
+    "--model",
+    "mlp",
+    "--hidden",
+    "8",
+    "--train-size",
+    "300",
+    "--holdout",
+    "200",
+    "--epochs",
+    "1",
+    "--device",
+    "cpu",
+)
+
 
 def score(settings, epoch):
     """The accuracy after an epoch: best at a learning rate of 0.01, better after more epochs, a little by luck."""

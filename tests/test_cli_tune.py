@@ -10,24 +10,11 @@ import pytest
 
 pytest.importorskip("optuna")
 
+from searching import SMALL
+
 from mnist_cli import config
 from mnist_cli.models import checkpoints
 from mnist_cli.tuning import trials
-
-SMALL = (
-    "--model",
-    "mlp",
-    "--hidden",
-    "8",
-    "--train-size",
-    "300",
-    "--holdout",
-    "200",
-    "--epochs",
-    "1",
-    "--device",
-    "cpu",
-)
 
 
 @pytest.mark.parametrize(

@@ -16,22 +16,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("optuna")
+
+from searching import SMALL
+
 pytestmark = pytest.mark.slow
 
-SMALL = (
-    "--model",
-    "mlp",
-    "--hidden",
-    "8",
-    "--train-size",
-    "300",
-    "--holdout",
-    "200",
-    "--epochs",
-    "1",
-    "--device",
-    "cpu",
-)
 SECONDS = 240  # at most, on a busy machine
 
 

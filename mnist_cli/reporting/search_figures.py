@@ -34,10 +34,7 @@ def history(records: Sequence[Record]) -> Figure:
     axes.plot([one.number for one in done], _errors(done), "o", color=BLUE, markersize=4.5, label="trained to the end")
     lowest = list(accumulate(_errors(done), min))
     axes.step([one.number for one in done], lowest, where="post", color=ORANGE, label="lowest so far")
-    axes.set(xlabel="trial", ylabel=ERROR)
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
-    _log_errors(axes)
-    axes.legend()
+    _errors_by_number(axes, "trial")
     axes.set_title("Optimization history", loc="left")
     return figure
 
@@ -117,10 +114,7 @@ def curves(records: Sequence[Record]) -> Figure:
             errors = [_error(score) for score in record.scores.values()]
             few = {"marker": "o", "markersize": 4} if len(errors) == 1 and kind != "pruned" else {}
             axes.plot(list(record.scores), errors, "-", **{**looks[kind], **few}, label=labels.pop(kind, None))
-    axes.set(xlabel="epoch", ylabel=ERROR)
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
-    _log_errors(axes)
-    axes.legend()
+    _errors_by_number(axes, "epoch")
     axes.set_title("Learning curves", loc="left")
     return figure
 
@@ -207,6 +201,14 @@ def _errors(records: Sequence[Record]) -> list[float]:
 def _error(score: float) -> float:
     """Return the error for an accuracy, in percent; none at all would have no place on a logarithmic axis."""
     return max(100 * (1 - score), 0.001)
+
+
+def _errors_by_number(axes: Axes, what: str) -> None:
+    """Label the axes of errors drawn over the numbers of trials or epochs."""
+    axes.set(xlabel=what, ylabel=ERROR)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+    _log_errors(axes)
+    axes.legend()
 
 
 def _log_errors(axes: Axes) -> None:
