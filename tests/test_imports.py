@@ -6,6 +6,7 @@ import sys
 import pytest
 from conftest import draw_seven
 
+from mnist_cli.cli import SUMMARIES
 from mnist_cli.models import pretrained
 
 HEAVY = {"torch", "numpy", "PIL", "torchvision", "tensorboardX", "rich"}
@@ -38,6 +39,18 @@ def modules_after(arguments, cwd):
 )
 def test_help_version_completion_and_wrong_usage_load_nothing_heavy(tmp_path, arguments):
     assert modules_after(arguments, tmp_path) & HEAVY == set()
+
+
+def test_a_command_does_not_import_the_files_of_the_others(tmp_path):
+    code = (
+        "from mnist_cli.cli import app\ntry: app(['samples', '--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    loaded = set(done.stderr.split())
+    assert "mnist_cli.cli.samples" in loaded
+    assert loaded & {f"mnist_cli.cli.{name}" for name in SUMMARIES} == {"mnist_cli.cli.samples"}
 
 
 def test_completion_loads_nothing_heavy(tmp_path):

@@ -1,49 +1,90 @@
 """The command line: `mnist` and its commands, one file each.
 
 A command turns options into calls of the library and prints what they return; results go to stdout, everything else to
-stderr. Nothing here imports torch, numpy or Pillow at the top, so that `mnist --help` starts fast.
+stderr. Nothing here imports torch, numpy or Pillow at the top, and the file of a command is imported only when the
+command is typed, so that `mnist --help` starts fast.
 """
 
 import os
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
-from mnist_cli.cli import runs
 from mnist_cli.cli.console import FriendlyErrors
-from mnist_cli.cli.convert import convert
-from mnist_cli.cli.data import data
-from mnist_cli.cli.download import download
-from mnist_cli.cli.evaluate import evaluate
-from mnist_cli.cli.export import export
-from mnist_cli.cli.info import info
-from mnist_cli.cli.predict import predict
-from mnist_cli.cli.samples import samples
-from mnist_cli.cli.serve import serve
-from mnist_cli.cli.train import train
-from mnist_cli.cli.tune import tune
 from mnist_cli.cli.usage import Command
 from mnist_cli.version import __version__
 
+SUMMARIES = {  # the commands, each with the line that `mnist --help` has for it
+    "download": "Install the MNIST files, or those of another data set.",
+    "train": "Train a classifier and save it after every epoch.",
+    "tune": "Search for better hyperparameters.",
+    "evaluate": "Evaluate models on the 10,000 val images or other data.",
+    "predict": "Recognize the digit in each picture.",
+    "runs": "List the runs, compare them, or remove some.",
+    "info": "Show the contents of a checkpoint.",
+    "export": "Export a model for other programs, browsers or C.",
+    "serve": "Serve a page to draw digits on, and an HTTP API.",
+    "samples": "Write a few pictures to try `mnist predict` with.",
+    "data": "Show what is in a data set, and labels that may be wrong.",
+    "convert": "Write a data set in another format.",
+}
+
+
+class LazyCommands(Mapping[str, Any]):
+    """The commands by their names, each imported when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in SUMMARIES:
+            raise KeyError(name)
+        return _load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUMMARIES)
+
+    def __len__(self) -> int:
+        return len(SUMMARIES)
+
+
+@cache
+def _load(name: str) -> Any:
+    """Return the command of the file with its name: the function of that name, or all of a group of commands."""
+    module = import_module(f"{__name__}.{name}")
+    group = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(rich_markup_mode=None, add_completion=False)
+        group.command(cls=Command)(getattr(module, name))
+    loaded = get_command(group)
+    loaded.name = name
+    return loaded
+
+
+class Program(FriendlyErrors):
+    """`mnist` itself, whose commands are imported when they are typed."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": LazyCommands()})
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands with their summaries."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
 app = typer.Typer(
-    cls=FriendlyErrors,
+    cls=Program,
     no_args_is_help=True,
     rich_markup_mode=None,  # Rich would draw boxes around the help, and double the time that it takes
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-app.command(cls=Command)(download)
-app.command(cls=Command)(train)
-app.command(cls=Command)(tune)
-app.command(cls=Command)(evaluate)
-app.command(cls=Command)(predict)
-app.add_typer(runs.app, name="runs")
-app.command(cls=Command)(info)
-app.command(cls=Command)(export)
-app.command(cls=Command)(serve)
-app.command(cls=Command)(samples)
-app.command(cls=Command)(data)
-app.command(cls=Command)(convert)
 
 
 def _show_version(wanted: bool) -> None:

@@ -79,6 +79,7 @@ class ListByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=ListByDefault,
+    add_completion=False,
     rich_markup_mode=None,
     help="List the runs, compare them, or remove some; without a command it is `list`, with all its options.",
 )
