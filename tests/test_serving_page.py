@@ -499,7 +499,7 @@ def test_every_control_has_a_name_and_is_reached_with_the_tab_key(page):
             "getComputedStyle(document.activeElement.closest('label, .sheet') ?? document.activeElement).outlineStyle"
         )
         assert outline == "solid" or page.evaluate("document.activeElement === document.body")
-    assert {"canvas", "undo", "clear", "thickness", "choose", "language", "theme", "A"} <= reached
+    assert {"canvas", "undo", "clear", "thickness", "choose", "language", "theme", "documentation"} <= reached
 
 
 def test_text_has_contrast_enough_to_be_read(page):

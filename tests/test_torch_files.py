@@ -170,8 +170,8 @@ def test_a_pickle_of_more_than_plain_values_is_refused(pickled, why):
     [
         (b"]" + b"Na" * 500_000, "more than 1,000,000 opcodes"),
         (b"N" * 20_000, "more than 10,000 items outside of lists and dicts"),
-        (b"N" + b"\x85" * 200_000, "more than 100,000 tuples and names"),
-        (b"]" + b"ctorch\nFloatStorage\na" * 200_000, "more than 100,000 tuples and names"),
+        (b"N" + b"\x85" * 200_000, "more than 20,000 tuples and names"),
+        (b"]" + b"ctorch\nFloatStorage\na" * 200_000, "more than 20,000 tuples and names"),
     ],
     ids=["without end", "stack", "tuples", "names"],
 )

@@ -63,6 +63,7 @@ def check_all(check: Check, count: int, seed: int, folder: Path, limit: Limit = 
 
 def _work(check: Check, numbers: range, seed: int, folder: Path, limit: Limit, outcomes: Connection) -> None:
     """Run the trials one after the other."""
+    sys.settrace(None)  # the time of a tracer, such as that of coverage, is not the program's
     check(seed, 0, folder)  # imports and loads what all of them need
     for ending in (signal.SIGALRM, signal.SIGPROF):  # they end the process wherever it is, also inside a decoder
         signal.signal(ending, signal.SIG_DFL)
