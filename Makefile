@@ -30,15 +30,15 @@ fix: .venv/installed-dev  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and the reading of pictures
-	$(BIN)/python benchmarks/epoch.py
-	$(BIN)/python benchmarks/recipes.py
-	$(BIN)/python benchmarks/handwriting.py
-	$(BIN)/python benchmarks/prediction.py
-	$(BIN)/python benchmarks/bulk.py
-	$(BIN)/python benchmarks/service.py
+bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and the reading of pictures; QUICK=1 measures less
+	$(BIN)/python benchmarks/epoch.py $(if $(QUICK),--repeats 1)
+	$(BIN)/python benchmarks/recipes.py $(if $(QUICK),--seeds 1)
+	$(BIN)/python benchmarks/handwriting.py $(if $(QUICK),--every 100)
+	$(BIN)/python benchmarks/prediction.py $(if $(QUICK),--many 10000)
+	$(BIN)/python benchmarks/bulk.py $(if $(QUICK),--scale 0.1)
+	$(BIN)/python benchmarks/service.py $(if $(QUICK),--requests 5000 --seconds 2)
 	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/search.py $(if $(QUICK),--trials 3)
 
 model: .venv/installed-pretraining  ## Make the model that ships, in less than an hour on two cores
 	$(BIN)/python -m pretraining
