@@ -1,5 +1,6 @@
 """Run trials in another process, so that a crash, a hang or too much memory is a failure of one trial only."""
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -68,12 +69,14 @@ def _work(check: Check, numbers: range, seed: int, folder: Path, limit: Limit, o
     for ending in (signal.SIGALRM, signal.SIGPROF):  # they end the process wherever it is, also inside a decoder
         signal.signal(ending, signal.SIG_DFL)
     before = _memory("VmRSS")
+    return_freed_memory = ctypes.CDLL(None).malloc_trim
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + limit.memory + RESERVE, resource.RLIM_INFINITY))
     outcomes.send("ready")
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         for number in numbers:
+            return_freed_memory(0)  # what an earlier input left is not counted for this one
             Path("/proc/self/clear_refs").write_text("5")  # reset the peak of the memory
             signal.alarm(WAITED)
             signal.setitimer(signal.ITIMER_PROF, limit.seconds)

@@ -34,8 +34,9 @@ MAX_LABELS_BYTES = 20_000_000
 MAX_LABELS_LINES = 500_000
 MAX_ROW_BYTES = 10_000
 MAX_SHOWN_CHARACTERS = 80  # of a row or a name that an error quotes
-# A file and a digit, both in quotation marks or not, perhaps with empty cells behind them.
-WHOLE_ROW = re.compile(rb'.+[,;\t]\s*("?)([0-9]|digit)\1[,;\t"\s]*')
+# A file and a digit, both in quotation marks or not, perhaps with empty cells behind them; an open quotation mark would
+# swallow the next row.
+WHOLE_ROW = re.compile(rb'.+[,;\t]\s*("?)([0-9]|digit)\1(?:[,;\t\s]|"")*')
 LINE_END = re.compile(rb"[\r\n]")
 
 
@@ -183,6 +184,9 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path} has more than {MAX_LABELS_BYTES:,} bytes")
     if max(content.count(b"\n"), content.count(b"\r")) > MAX_LABELS_LINES:
         raise DataError(f"{path} has more than {MAX_LABELS_LINES:,} lines")
+    # A row of a million cells would take a hundred times its size in memory.
+    if long := next((number for number, line in enumerate(content.splitlines(), 1) if len(line) > MAX_ROW_BYTES), None):
+        raise DataError(f"{path} has more than {MAX_ROW_BYTES:,} bytes in line {long:,}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -17,7 +17,9 @@ MAX_MEMBERS = 10_000  # files in the zip; 100 layers with their optimizer have l
 MAX_PICKLE_BYTES = 10_000_000
 MAX_OPCODES = 1_000_000  # of the pickle; a run of 50,000 epochs has 900,000
 MAX_STACK = 10_000  # items of the pickle that are not in a list or dict yet; Python writes at most 2,000
-MAX_TUPLES_AND_NAMES = 20_000  # in the pickle; a tensor has 7, and 100 layers with their optimizer less than 2,000 tensors
+MAX_TUPLES_AND_NAMES = (
+    20_000  # in the pickle; a tensor has 7, and 100 layers with their optimizer less than 2,000 tensors
+)
 MAX_STRING_BYTES = 8_192  # a path has at most 4,096 bytes
 MAX_DEPTH = 10  # of nested dicts and lists
 MAX_DIMENSIONS = 8
