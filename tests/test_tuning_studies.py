@@ -116,7 +116,7 @@ def test_a_storage_that_is_not_there_is_said_in_one_sentence_without_its_passwor
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"nor is this\n", b"\xff\n", b"{}\n{}\n", b"{\n{\n"])
+@pytest.mark.parametrize("content", [b"no line of it\n", b"\xff\n", b"{\n{\n"])
 def test_a_damaged_journal_is_said_in_one_sentence(tmp_path, content):
     open_study(tmp_path)
     with (tmp_path / "journal.log").open("ab") as file:
@@ -142,6 +142,7 @@ def test_trials_are_compared_after_a_ninth_and_a_third_of_the_epochs(pruner, epo
 
 
 def test_the_lock_of_a_journal_is_released_when_its_process_is_killed(tmp_path):
+    (tmp_path / "journal.log").touch()
     code = (
         "import os, sys; from pathlib import Path; from mnist_cli.tuning.studies import JournalLock\n"
         "JournalLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)"

@@ -295,7 +295,11 @@ class JournalLock(JournalFileOpenLock):
         with naming(self.path):
             self.file = self.path.open("ab")
         is_locked = lock(self.file.fileno(), wait=True)
-        _remove_partial_line(self.journal)
+        try:
+            _remove_partial_line(self.journal)
+        except OSError:
+            self.release()
+            raise
         return is_locked
 
     def release(self) -> None:

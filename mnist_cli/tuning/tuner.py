@@ -100,7 +100,8 @@ class Tuner:
         self.plan, self.pool = plan, pool
         self.is_stopping = False
         self.storage = studies.open_storage(plan.storage)
-        self.study = Study(self.storage, plan.name, studies.make_pruner(plan.pruner, plan.base.epochs))
+        with studies.naming_storage(plan.storage):
+            self.study = Study(self.storage, plan.name, studies.make_pruner(plan.pruner, plan.base.epochs))
         values = search_space.values_in(plan.space, plan.base)
         if values is not None:
             self.study.add(values)
