@@ -88,7 +88,7 @@ class Cluster:
 def cluster(folder: Path) -> Iterator[Cluster]:
     """Run a Dask cluster on this machine; raises Skipped where Dask is not installed."""
     try:
-        import distributed  # noqa: F401
+        from distributed import Client
     except ImportError as error:
         raise Skipped("Dask is not installed") from error
     file = folder / f".scheduler-{time.monotonic_ns()}.json"
@@ -100,7 +100,10 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         end = time.monotonic() + SECONDS
         while not file.exists() and time.monotonic() < end:
             time.sleep(0.05)
-        yield Cluster(json.loads(file.read_text())["address"], scheduler, workers)
+        address = json.loads(file.read_text())["address"]
+        with Client(address, timeout=SECONDS, set_as_default=False) as client:
+            client.wait_for_workers(WORKERS, timeout=SECONDS)
+        yield Cluster(address, scheduler, workers)
     finally:
         workers.stop()
         scheduler.stop()

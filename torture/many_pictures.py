@@ -64,9 +64,8 @@ def _kill_on_cluster(folder: Path, output: str, what: str, generator: random.Ran
     with cluster(folder) as there:
         started = _start(folder, output, there)
         time.sleep(generator.uniform(0, whole))
-        worker = generator.choice(there.worker_pids() or [there.workers.process.pid])
-        victims = {"a worker": worker, "the scheduler": there.scheduler.process.pid, "the program": started.process.pid}
-        kill(victims[what])
+        victims = {"the scheduler": [there.scheduler.process.pid], "the program": [started.process.pid]}
+        kill(generator.choice(victims.get(what) or there.worker_pids()))
         fault = started.end()
         if fault and what == "the program":
             fault = _start(folder, output, there).end()
