@@ -1,9 +1,11 @@
 """The speed and the memory of `mnist predict` with many pictures, to files and printed, next to Pillow decoding the same files.
 
-    python benchmarks/bulk.py [--scale 1] [--code CHECKOUT] [--million]
+Also how long a folder of pictures takes as a data set: read for the first time and from then on, next to MNIST.
+
+    python benchmarks/bulk.py [--scale 1] [--code CHECKOUT] [--million | --data]
 
 All cores are used, by Pillow too. The time of a run of one picture is subtracted. `--code` also measures the printing of the code
-in another folder, `--million` only runs a million 28x28 pictures in 250 archives to their end.
+in another folder, `--million` only runs a million 28x28 pictures in 250 archives to their end, `--data` only reads the data set.
 """
 
 import argparse
@@ -32,6 +34,13 @@ from mnist_cli.recognition.pipeline import BATCH
 
 HERE = Path(__file__).parents[1]
 PREDICT = [sys.executable, "-m", "mnist_cli", "predict", "--checkpoint", "pretrained"]
+LOAD = """
+import sys
+from pathlib import Path
+from mnist_cli.datasets import data_folder, data_sources
+source, folder = sys.argv[1], Path(sys.argv[2])
+data_sources.load(source, data_folder.prepare(folder).path if source == "mnist" else folder)
+"""
 ARCHIVE = 4_000  # pictures
 PHOTO = (4_000, 3_000)  # px
 PAGE = (2_600, 1_920)  # px, of 200 digits
@@ -168,12 +177,31 @@ def print_speed(what: str, root: Path, source: Path, folder: Path, count: int, o
     print(f"| {what} | {' | '.join(shown)} | {files / (count / pillow(folder)):.2f} |", flush=True)
 
 
+def load(source: str | Path, data_dir: Path) -> float:
+    """Return the seconds that a new process takes to load a data set."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-c", LOAD, str(source), str(data_dir)]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(HERE)}, check=True)
+    return time.perf_counter() - begin
+
+
+def print_data_set(root: Path, pictures: Sequence[bytes], count: int) -> None:
+    """Print how long ten folders of pictures take as a data set, and MNIST, once both are prepared."""
+    (root / "classes").mkdir()
+    for digit in range(10):
+        write_folder(root / "classes" / str(digit), ".png", pictures[digit::10], count // 10)
+    load("mnist", root / "data")
+    first, second, mnist = (load(source, root / "data") for source in (root / "classes", root / "classes", "mnist"))
+    print(f"{count:,} PNGs in ten folders as --data: {first:.1f} s, then {second:.1f} s; MNIST {mnist:.1f} s")
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=1, help="times as many pictures")
     parser.add_argument("--code", type=Path, help="another checkout of this program")
     parser.add_argument("--million", action="store_true")
+    parser.add_argument("--data", action="store_true")
     arguments = parser.parse_args()
     images = mnist_files.load(None, "val")[0][:, 0]
     generator = np.random.default_rng(0)
@@ -181,6 +209,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         small = [png(image) for image in images]
+        if arguments.data:
+            print_data_set(root, small, int(60_000 * arguments.scale))
+            return
         if arguments.million:
             write_archives(root / "million", small, 1_000_000)
             seconds = run(HERE, root / "million" / "*.tar", "--output", root / "out")
@@ -214,6 +245,7 @@ def main() -> None:
         print(
             f"memory of all processes: {memory[0]:,.0f} MB for {few:,} files, {memory[1] - memory[0]:+,.0f} MB for {many:,}"
         )
+        print_data_set(root, small, int(60_000 * arguments.scale))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from mnist_cli.bulk import executors
-from mnist_cli.errors import MnistError
 from mnist_cli.processes import WorkerEnded
 
 SECONDS = 60  # more than anything takes here
@@ -54,18 +53,3 @@ def test_at_the_end_of_the_block_processes_end_at_once():
         begin = time.monotonic()
     assert time.monotonic() - begin < SECONDS
     assert executors.has_died(busy.exception())
-
-
-def test_a_cluster_that_is_not_there_is_one_sentence(monkeypatch):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.2)
-    with (
-        pytest.raises(MnistError, match=r"the cluster at tcp://127\.0\.0\.1:9 cannot be reached"),
-        executors.cluster("tcp://127.0.0.1:9"),
-    ):
-        pass
-    with (
-        pytest.raises(MnistError, match="the cluster at nonsense://x cannot be reached"),
-        executors.cluster("nonsense://x"),
-    ):
-        pass

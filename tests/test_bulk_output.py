@@ -192,6 +192,20 @@ def test_what_cannot_be_read_is_one_sentence_and_the_other_parts_are_made(job, s
     assert written(tmp_path / "out") == written(tmp_path / "undisturbed")
 
 
+def test_a_table_that_loses_its_column_is_one_sentence_and_the_other_parts_are_made(job, shards, tmp_path, pngs):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"image": pngs[:5]}), "a.parquet")
+    found = [*shards[1:], *plan.split_evenly(["a.parquet"])]
+    pq.write_table(pa.table({"label": [1] * 5}), "a.parquet")
+    with pytest.raises(
+        DataError, match=r"^a\.parquet: no column holds the bytes of pictures.*; 1 of 3 parts are missing"
+    ):
+        write(job, found, tmp_path / "out")
+    assert sorted(written(tmp_path / "out")) == ["part-00000.csv", "part-00001.csv"]
+    pq.write_table(pa.table({"image": pngs[:5]}), "a.parquet")
+    assert write(job, found, tmp_path / "out").pictures == 26
+
+
 def test_a_full_disk_ends_the_run_and_the_finished_parts_stay(job, shards, tmp_path, monkeypatch):
     write(job, shards, tmp_path / "undisturbed")
     flush, flushed = os.fsync, []

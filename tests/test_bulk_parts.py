@@ -7,7 +7,7 @@ import pytest
 from mnist_cli.bulk import parts, tables
 from mnist_cli.errors import DataError, ImageError
 from mnist_cli.recognition.detection import Detection
-from mnist_cli.recognition.predictions import NO_INK, Prediction
+from mnist_cli.recognition.predictions import NO_INK, Prediction, without_ink
 from mnist_cli.recognition.result import Result
 
 SEVEN = Prediction([0.0] * 7 + [1.0, 0.0, 0.0], 5.0)
@@ -38,6 +38,25 @@ def test_what_a_part_has_is_counted_the_same_when_it_is_made_and_when_it_is_read
     assert (part.counts.pictures, part.counts.unreadable, part.counts.digits) == (3, 1, {"7": 1})
     reasons = {"no ink": 1, "there is no such file": 1} | ({"no digit": 1} if many else {})
     assert part.counts.reasons == reasons
+
+
+def test_the_rows_of_a_model_with_other_classes_have_their_labels(form, tmp_path):
+    classes = ("Coat", "Ankle boot")
+    boot = Prediction([0.25, 0.75], 5.0, classes=classes)
+    results = [("boot.png", Result(prediction=boot)), ("blank.png", Result(prediction=without_ink(classes)))]
+    part = parts.encode(results, form, False, classes)
+    (tmp_path / "part").write_bytes(part.content)
+    assert parts.count(tmp_path / "part", form) == part.counts
+    assert part.counts.digits == {"Ankle boot": 1}
+    if form == "parquet":
+        rows = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "part").to_pylist()
+    elif form == "csv":
+        rows = list(csv.DictReader(part.content.decode().splitlines()))
+        assert list(rows[0]) == ["path", "label", "confidence", "reason", "pCoat", "pAnkle boot"]
+    else:
+        rows = [json.loads(line) for line in part.content.splitlines()]
+    assert [row["label"] or None for row in rows] == ["Ankle boot", None]
+    assert [row.get("digit") for row in rows] == [None, None]
 
 
 def test_a_picture_without_the_wanted_form_could_be_read(form):

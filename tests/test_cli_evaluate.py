@@ -94,6 +94,10 @@ def test_a_report_is_written_where_it_was_asked_for(mnist, trained, tmp_path):
     assert "why/report.html" in done.stderr
     assert (tmp_path / "why" / "report.html").exists()
     (tmp_path / "file").touch()
+    (tmp_path / "runs/search").mkdir(parents=True)
+    (tmp_path / "runs/search/study.json").touch()
+    done = mnist("evaluate", trained, "--report", "runs/search")
+    assert (done.exit_code, "runs/search has the report of a study" in done.stderr) == (2, True)
     blocked = mnist("evaluate", trained, "--report", "file")
     assert blocked.exit_code == 1
     assert blocked.stderr.startswith("Error: ")

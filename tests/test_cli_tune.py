@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("optuna")
@@ -50,9 +51,12 @@ def test_a_storage_that_is_not_there_ends_with_one_sentence_and_status_1(mnist):
 def test_a_name_of_a_run_is_refused(mnist, tmp_path):
     (tmp_path / "runs/first").mkdir(parents=True)
     (tmp_path / "runs/first/config.toml").write_text("")
-    done = mnist("tune", *SMALL, "--name", "first")
-    assert done.exit_code == 2
-    assert "there is a run 'first' already; give the study another --name" in done.stderr
+    (tmp_path / "checkpoints/second").mkdir(parents=True)
+    (tmp_path / "checkpoints/second/last.pt").write_text("")
+    for name in ("first", "second"):
+        done = mnist("tune", *SMALL, "--name", name)
+        assert done.exit_code == 2
+        assert f"there is a run '{name}' already; give the study another --name" in done.stderr
 
 
 class Program:
@@ -86,6 +90,42 @@ class Program:
 def table(folder):
     with (folder / "runs/study/trials.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def test_the_help_refers_to_mnist_train_for_the_hyperparameters(mnist):
+    text = mnist("tune", "--help").stdout
+    assert "such as --model" in text
+    assert not [it.option for it in config.HYPERPARAMETERS.values() if f"  {it.option} " in text]
+
+
+def test_a_data_set_that_is_not_there_or_too_small_is_refused_before_anything_is_written(mnist, tmp_path):
+    np.savez(tmp_path / "five.npz", images=np.zeros((5, 28, 28), np.uint8), labels=np.arange(5) % 2)
+    for source, status, said in (("nowhere", 1, "no folder or file nowhere"), ("five.npz", 2, "too few to judge")):
+        done = mnist("tune", "--data", source)
+        assert (done.exit_code, done.stdout, said in done.stderr.splitlines()[-1]) == (status, "", True), done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_model_of_ones_own_is_fine_tuned_on_ones_own_data_in_each_trial(mnist, tmp_path, val, monkeypatch):
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    np.savez(tmp_path / "runes.npz", images=val.images[:300], labels=val.labels[:300], classes=names)
+    base = ("--data", "runes.npz", "--model", "mlp", "--hidden", "8", "--device", "cpu", "--train-size", "200")
+    assert mnist("train", *base, "--name", "first").exit_code == 0
+    monkeypatch.setenv("MNIST_DATA_DIR", str(tmp_path / "unused"))
+    given = ("--from", "first", "--data", "runes.npz", "--mix", "0", "--epochs", "1", "--device", "cpu")
+    done = mnist("tune", *given, "--trials", "2", "--jobs", "1", "--name", "study")
+    assert (done.exit_code, done.stdout) == (0, "runs/study/best.toml\n"), done.stderr
+    assert "runes.npz: 240 images to train on; 40 of them judge the trials." in done.stderr
+    rows = table(tmp_path)
+    assert [row["state"] for row in rows] == ["complete"] * 2
+    trial = config.resolve(None, tmp_path / "runs/study/trials/0001/config.toml", {})
+    assert (trial.from_, trial.data, trial.hidden, trial.holdout) == ("first", ("runes.npz",), (8,), 40)
+    done = mnist("train", "--config", "runs/study/trials/0001/config.toml", "--name", "again", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    again = checkpoints.load(tmp_path / "checkpoints/again/last.pt").model
+    assert (again.classes, trials.fingerprint(again.state_dict())) == (tuple(names), rows[1]["weights"])
+    assert not (tmp_path / "unused").exists()  # MNIST is not unpacked for what does not read it
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """The way of a data set of one's own through the commands: train, evaluate, predict, export."""
 
+import io
 import json
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -45,8 +48,14 @@ def test_classes_of_ones_own_go_from_the_data_to_the_answers(mnist, tmp_path, ru
     assert answer["top"][0][0] == answer["label"]
     header = mnist("predict", "one.png", "--checkpoint", "runes", "--csv").stdout.splitlines()[0]
     assert header == "path,label,confidence,reason," + ",".join(f"p{name}" for name in NAMES)
+    done = mnist("predict", "one.png", "--checkpoint", "runes", "--output", "out", "--format", "csv")
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "out/part-00000.csv").read_text().splitlines()[0] == header
+    assert json.loads((tmp_path / "out/_summary.json").read_text())["digits"] == {answer["label"]: 1}
     done = mnist("predict", "one.png", "--checkpoint", "runes", "--many")
     assert (done.exit_code, "only digits are found on a page" in done.stderr) == (2, True)
+    done = mnist("serve", "--port", "0", "--checkpoint", "runes", "--collect", "mine")
+    assert (done.exit_code, "--collect stores corrected digits" in done.stderr) == (2, True)
     done = mnist("evaluate", "runes", "--data", "mnist")
     assert (done.exit_code, "mnist has classes that the model does not know" in done.stderr) == (1, True)
 
@@ -76,6 +85,44 @@ def test_a_model_that_was_trained_on_a_set_is_measured_on_what_was_held_out_and_
     assert held_out.split()[1] == "held-out"
     assert int(held_out.split()[0]) < 20
     assert "McNemar" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_the_service_collects_is_learned_and_the_models_are_compared_on_what_was_held_out(mnist, tmp_path, val):
+    pytest.importorskip("fastapi")
+    from test_cli_serve import serving
+
+    wanted = np.concatenate([np.flatnonzero(val.labels.numpy() == digit)[:5] for digit in range(10)])
+    with serving(tmp_path, "--collect", "collected") as (_, address):
+        for index in wanted:
+            file = io.BytesIO()
+            Image.fromarray(255 - val.images[index, 0].numpy()).resize((84, 84)).save(file, "PNG")
+            sent = Request(f"{address}/api/corrections?digit={val.labels[index]}", file.getvalue())
+            with urlopen(sent, timeout=120) as answer:
+                assert answer.status == 201
+    quick = ("--epochs", "1", "--mix", "0", "--augment", "none", "--device", "cpu")
+    done = mnist("train", "--from", "pretrained", "--data", "collected", *quick, "--name", "better")
+    assert done.exit_code == 0, done.stderr
+    assert "collected: 40 images to train on, measured on 10 held out of them." in done.stderr
+    done = mnist("evaluate", "pretrained", "better", "--data", "collected", "--device", "cpu")
+    assert "Measured on 10 held-out images of collected." in done.stderr
+    assert "McNemar" in done.stdout
+    assert [line.split()[-1] for line in done.stdout.splitlines()[1:3]] == ["pretrained", "checkpoints/better/last.pt"]
+
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FASHION.exists(), reason="Debian's package dataset-fashion-mnist is not installed")
+def test_fashion_mnist_is_trained_on_with_one_option(mnist, tmp_path):
+    done = mnist("download", "fashion-mnist", "--from", FASHION, "--data-dir", "data")
+    assert done.exit_code == 0, done.stderr
+    done = mnist("train", "--data", "fashion-mnist", "--data-dir", "data", "--preset", "fast", "--name", "fashion")
+    assert done.exit_code == 0, done.stderr
+    trained = checkpoints.load(tmp_path / "checkpoints/fashion/last.pt")
+    assert trained.model.classes[9] == "Ankle boot"
+    assert trained.metrics[-1].val_accuracy > 0.86  # one epoch reaches 87 to 89 %
 
 
 @pytest.mark.parametrize(

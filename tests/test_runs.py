@@ -43,6 +43,31 @@ def test_an_existing_run_is_kept_without_overwrite():
     assert not (run.log_dir / "events").exists()
 
 
+@pytest.mark.parametrize("file", ["journal.log", "study.json"])
+@pytest.mark.parametrize("has_checkpoints", [False, True])
+def test_a_study_is_never_replaced_or_removed_by_a_run_of_its_name(file, has_checkpoints):
+    Path("runs/search").mkdir(parents=True)
+    Path("runs/search", file).write_text("trials")
+    if has_checkpoints:  # a folder that a run left which was killed in its first epoch
+        Path("checkpoints/search").mkdir(parents=True)
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="there is a study 'search' already, which no run replaces; give another"):
+            runs.create("search", CONFIG, overwrite)
+    Path("checkpoints/search").mkdir(parents=True, exist_ok=True)
+    run = runs.Run("search", Path("checkpoints/search"))
+    assert runs.folders(run) == [Path("checkpoints/search")]
+    runs.remove(run)
+    assert Path("runs/search", file).read_text() == "trials"
+    assert not Path("checkpoints/search").exists()
+
+
+def test_a_run_without_a_name_passes_over_a_study(monkeypatch):
+    monkeypatch.setattr(runs.time, "strftime", lambda layout: "20260102-030405")
+    Path("runs/mlp-20260102-030405").mkdir(parents=True)
+    Path("runs/mlp-20260102-030405/study.json").touch()
+    assert runs.create(None, CONFIG).name == "mlp-20260102-030405-2"
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "..\\x", ".hidden", "-x", "x" * 101, "a\nb", "a\0b"])
 def test_a_name_that_cannot_be_a_folder_is_refused(name, tmp_path):
     with pytest.raises(ConfigError, match="cannot name a run"):

@@ -12,9 +12,12 @@ import pytest
 from conftest import draw_seven
 from PIL import Image
 
-from mnist_cli.config import PRETRAINED
-from mnist_cli.models import backends
+from mnist_cli.config import PRETRAINED, TrainConfig
+from mnist_cli.datasets import named_sets
+from mnist_cli.models import architectures, backends
 from mnist_cli.recognition import classification, predictions
+from mnist_cli.training import session
+from mnist_cli.training.loop import Trainer
 
 pytest.importorskip("fastapi")
 from starlette.requests import ClientDisconnect
@@ -358,6 +361,41 @@ def test_the_model_is_described(client, loaded):
     assert (told["checkpoint"], told["val_accuracy"], told["collect"]) == ("pretrained", loaded.val_accuracy, False)
     assert told["parameters"] > 10_000
     assert re.match(r"torch|onnxruntime", told["runtime"])
+
+
+@pytest.fixture(params=["fashion-mnist", "emnist-letters", "emnist-balanced"])
+def other(request, tmp_path, val, monkeypatch):
+    """A client of a service whose model has the classes of another data set, their names, and the checkpoint."""
+    classes = named_sets.SETS[request.param].classes
+    config = TrainConfig(model="linear", data=(request.param,))
+    trainer = Trainer(architectures.build_from(config, classes), val[:10], val[:10], config)
+    session.save(tmp_path / "other.pt", trainer)
+    loaded = backends.load(tmp_path / "other.pt", "cpu")
+    monkeypatch.setattr(engine, "Workers", Threads)
+    monkeypatch.setattr(reading, "_models", [loaded.model])
+    with connect(loaded) as client:
+        yield client, classes, tmp_path / "other.pt"
+
+
+def test_a_model_of_another_data_set_answers_with_its_names_as_the_command_line_does(other, mnist, tmp_path):
+    client, classes, checkpoint = other
+    assert client.get("/api/model").json()["classes"] == list(classes)
+    answer = client.post("/api/predict", files={"a": ("seven.png", SEVEN)}).json()
+    assert len(answer["probabilities"]) == len(classes)
+    assert answer["label"] == classes[answer["probabilities"].index(max(answer["probabilities"]))]
+    assert answer["digit"] == (int(answer["label"]) if answer["label"].isdecimal() else None)
+    (tmp_path / "seven.png").write_bytes(SEVEN)
+    printed = json.loads(mnist("predict", "seven.png", "--json", "--checkpoint", checkpoint).stdout)
+    assert {name: answer[name] for name in ("digit", "label", "reason")} == {
+        name: printed[name] for name in ("digit", "label", "reason")
+    }
+    assert answer["probabilities"] == pytest.approx(printed["probabilities"], abs=1e-5)
+
+
+def test_a_page_of_what_is_no_digit_is_refused_and_not_guessed(other):
+    client, *_ = other
+    answer = client.post("/api/predict?many=true", content=SEVEN)
+    assert (answer.status_code, answer.json()["reason"]) == (422, app.ONLY_DIGITS)
 
 
 def test_the_health_of_the_service_is_ok(client):

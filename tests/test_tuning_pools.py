@@ -6,8 +6,7 @@ from concurrent.futures import BrokenExecutor
 
 import pytest
 
-from mnist_cli.errors import MnistError
-from mnist_cli.tuning.pools import ClusterPool, LocalPool
+from mnist_cli.tuning.pools import LocalPool
 
 
 @pytest.fixture
@@ -71,12 +70,3 @@ def test_the_processes_of_a_search_that_was_killed_end_with_it():
     killed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
     assert killed.returncode == -9
     assert ends(int(killed.stdout))
-
-
-def test_a_cluster_that_is_not_there_is_said_in_one_sentence(monkeypatch):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("mnist_cli.tuning.pools.CONNECT_SECONDS", 0.3)
-    for address in ("tcp://127.0.0.1:9", "no address", "http://127.0.0.1:9"):
-        with pytest.raises(MnistError, match=r"^there is no Dask scheduler at .*") as error:
-            ClusterPool(address)
-        assert "\n" not in str(error.value)

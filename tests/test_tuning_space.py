@@ -97,5 +97,22 @@ def test_the_default_space_holds_the_base_and_nothing_invalid(preset, model):
     config.resolve(preset, None, {**options, **{name: space.suggest(found, name, Proposes()) for name in found}})
 
 
+def test_a_model_that_is_fine_tuned_keeps_its_architecture():
+    base = config.resolve(None, None, {"from_": "pretrained"})
+    assert "dropout" not in space.default(base)
+    for text, said in (
+        ("dropout=0..0.5", "which is that of --from pretrained"),
+        ("hidden=64,64/128", "which is that of --from pretrained"),
+        ("from_=latest,pretrained", "which all trials have in common"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            space.parse([text], base)
+
+
+def test_images_that_are_no_digits_of_mnist_are_also_trained_on_without_augmentation():
+    assert "none" not in space.default(BASE)["augment"].values
+    assert "none" in space.default(config.resolve(None, None, {"data": ["fashion-mnist"]}))["augment"].values
+
+
 def test_a_base_outside_the_space_has_no_values_in_it():
     assert space.values_in(space.parse(["dropout=0.1..0.2"], BASE), BASE) is None

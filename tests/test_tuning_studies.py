@@ -93,11 +93,13 @@ def test_a_study_of_another_base_is_refused(tmp_path):
         Tuner(plan(tmp_path, sampler="cmaes"), None)
 
 
-def test_a_line_that_a_full_disk_cut_off_does_not_end_a_study(tmp_path):
-    open_study(tmp_path).take(3)
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_line_that_a_full_disk_or_a_kill_cut_off_does_not_end_a_study(tmp_path, is_open):
+    study = open_study(tmp_path)
+    study.take(3)
     with (tmp_path / "journal.log").open("ab") as file:
         file.write(b'{"op_code":')
-    study = open_study(tmp_path)
+    study = study if is_open else open_study(tmp_path)
     assert study.take(3).number == 1
     assert states(open_study(tmp_path)) == {0: "running", 1: "running"}
 
@@ -114,10 +116,21 @@ def test_a_storage_that_is_not_there_is_said_in_one_sentence_without_its_passwor
     assert "secret" not in str(error.value)
 
 
-def test_a_damaged_journal_is_said_in_one_sentence(tmp_path):
-    (tmp_path / "journal.log").write_bytes(b"this is no journal\nnor is this\n")
+@pytest.mark.parametrize("content", [b"no line of it\n", b"\xff\n", b"{\n{\n"])
+def test_a_damaged_journal_is_said_in_one_sentence(tmp_path, content):
+    open_study(tmp_path)
+    with (tmp_path / "journal.log").open("ab") as file:
+        file.write(content)
     with pytest.raises(MnistError, match=r"^the storage .*journal.log cannot be used: "):
         Tuner(plan(tmp_path), None)
+
+
+@pytest.mark.parametrize("content", [b"a note", b"PK\x03\x04 a checkpoint", b"one line\n"])
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_was(tmp_path, content):
+    (tmp_path / "journal.log").write_bytes(content)
+    with pytest.raises(MnistError, match=r"^the storage .*journal.log cannot be used: it is not a journal of Optuna"):
+        Tuner(plan(tmp_path), None)
+    assert (tmp_path / "journal.log").read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -129,6 +142,7 @@ def test_trials_are_compared_after_a_ninth_and_a_third_of_the_epochs(pruner, epo
 
 
 def test_the_lock_of_a_journal_is_released_when_its_process_is_killed(tmp_path):
+    (tmp_path / "journal.log").touch()
     code = (
         "import os, sys; from pathlib import Path; from mnist_cli.tuning.studies import JournalLock\n"
         "JournalLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)"

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from searching import Pretending, plan
 
 pytest.importorskip("optuna")
 
 from mnist_cli.tuning import tuner
-from mnist_cli.tuning.tuner import FRESH_SEEDS, HOLDOUT, Tuner
+from mnist_cli.tuning.tuner import FRESH_SEEDS, HOLDOUT, Finalist, Tuner
 
 
 def trained_again(plan, pool=None):
@@ -55,6 +57,12 @@ def test_the_configuration_to_use_is_the_best_with_seed_threads_and_held_out_ima
     best, own = tuner.best_config(wanted, finalists[0]), wanted.resolve({})
     assert best.learning_rate == finalists[0].config.learning_rate
     assert (best.seed, best.threads, best.holdout) == (own.seed, own.threads, own.holdout) == (0, 0, 0)
+
+
+def test_a_small_data_set_holds_out_fewer_images(tmp_path):
+    assert [tuner.held_out_of(images) for images in (5, 240, 60_000, 600_000)] == [0, 40, HOLDOUT, HOLDOUT]
+    small = replace(plan(tmp_path), holdout=40)
+    assert (small.base.holdout, tuner.best_config(small, Finalist(small.base, True)).holdout) == (40, 0)
 
 
 def test_the_same_search_has_the_same_name_and_another_one_another(tmp_path):

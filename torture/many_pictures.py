@@ -1,26 +1,21 @@
-"""SIGKILL at random moments of `mnist predict --output`, of the program or of one of its processes: each picture has its row, once."""
+"""SIGKILL at random moments of `mnist predict --output`: each picture has its row, once.
+
+What is killed is the program, one of its processes, or the worker or the scheduler of a Dask cluster.
+"""
 
 import io
-import os
 import random
-import signal
-import subprocess
-import sys
 import tarfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
 from mnist_cli.datasets import mnist_files
-from mnist_cli.models import pretrained
 from torture import Outcomes
+from torture.families import Cluster, Family, cluster, kill, start
 
 SHARDS = 25
-SOURCE = str(Path(pretrained.__file__).parents[2])  # from where every process runs the program, whatever is installed
-SECONDS = 600  # for one command, also on a machine that is busy with other work
 FEW = 5  # trials, for which archives are small
 
 
@@ -29,28 +24,63 @@ def kills(count: int, seed: int, folder: Path) -> Outcomes:
     generator = random.Random(seed)
     _write_archives(folder, 40 if count <= FEW else 4_000)
     begin = time.perf_counter()
-    if fault := _run(folder, "undisturbed"):
+    if fault := _start(folder, "undisturbed").end():
         yield f"undisturbed: {fault}"
         return
     whole = time.perf_counter() - begin
-    expected = _written(folder / "undisturbed")
     for number in range(count):
         output = f"out-{number}"
         started = _start(folder, output)
         time.sleep(generator.uniform(0, whole))
-        family = [started.pid, *_children(started.pid)]
-        victim = family[0] if generator.random() < 0.5 else generator.choice(family)
-        with suppress(ProcessLookupError):  # it has ended
-            os.kill(victim, signal.SIGKILL)
-        fault = _end(started, _said(folder, output))
-        if fault and victim == started.pid:
-            fault = _run(folder, output)
-        if fault is None and _written(folder / output) != expected:
-            fault = "the parts differ"
-        if fault is None and (left := [path.name for path in (folder / output).glob(".*")]):
-            fault = f"it left {left}"
-        what = "the program" if victim == started.pid else "one of its processes"
+        is_program = generator.random() < 0.5
+        kill(started.process.pid if is_program else generator.choice(started.members()))
+        fault = started.end()
+        if fault and started.process.returncode < 0:  # it was the program
+            fault = _start(folder, output).end()
+        what = "the program" if is_program else "one of its processes"
+        fault = fault or _difference(folder, output)
         yield fault and f"kill {number} of seed {seed}, of {what}: {fault}"
+
+
+def kills_on_cluster(count: int, seed: int, folder: Path) -> Outcomes:
+    """Kill a run on a cluster, a worker or the scheduler, let the same command go on, and compare as `kills` does."""
+    generator = random.Random(seed)
+    _write_archives(folder, 40 if count <= FEW else 4_000)
+    if fault := _start(folder, "undisturbed").end():
+        yield f"undisturbed: {fault}"
+        return
+    with cluster(folder) as first:
+        begin = time.perf_counter()
+        fault = _start(folder, "on-cluster", first).end()
+        whole = time.perf_counter() - begin
+        yield fault or _difference(folder, "on-cluster")
+    for number in range(count):
+        what = ("a worker", "the scheduler", "the program")[number % 3]
+        fault = _kill_on_cluster(folder, f"out-{number}", what, generator, whole)
+        yield fault and f"kill {number} of seed {seed}, of {what}: {fault}"
+
+
+def _kill_on_cluster(folder: Path, output: str, what: str, generator: random.Random, whole: float) -> str | None:
+    with cluster(folder) as there:
+        started = _start(folder, output, there)
+        time.sleep(generator.uniform(0, whole))
+        victims = {"the scheduler": [there.scheduler.process.pid], "the program": [started.process.pid]}
+        kill(generator.choice(victims.get(what) or there.worker_pids()))
+        fault = started.end()
+        if fault and what == "the program":
+            fault = _start(folder, output, there).end()
+        elif fault and what == "the scheduler" and "Traceback" not in fault:
+            with cluster(folder) as another:
+                fault = _start(folder, output, another).end()
+    return fault or _difference(folder, output)
+
+
+def _difference(folder: Path, output: str) -> str | None:
+    """Return how the output differs from that of a run which nobody disturbed, or None."""
+    if _written(folder / output) != _written(folder / "undisturbed"):
+        return "the parts differ"
+    left = [path.name for path in (folder / output).glob(".*")]
+    return f"it left {left}" if left else None
 
 
 def _write_archives(folder: Path, size: int) -> None:
@@ -66,41 +96,11 @@ def _write_archives(folder: Path, size: int) -> None:
                 archive.addfile(entry, content)
 
 
-def _start(folder: Path, output: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mnist_cli", "predict", f"shard-{{00..{SHARDS - 1:02}}}.tar", "--format", "csv"]
-    environment = {**os.environ, "PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "2"}
-    with _said(folder, output).open("wb") as said:
-        return subprocess.Popen(
-            [*command, "--output", output], cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=said
-        )
-
-
-def _run(folder: Path, output: str) -> str | None:
-    return _end(_start(folder, output), _said(folder, output))
-
-
-def _said(folder: Path, output: str) -> Path:
-    return folder / f".said-{output}"
-
-
-def _end(started: subprocess.Popen[bytes], said: Path) -> str | None:
-    """Wait for the end and return what was wrong with it."""
-    try:
-        status = started.wait(SECONDS)
-    except subprocess.TimeoutExpired:
-        started.kill()
-        started.wait()
-        return f"it did not end in {SECONDS} seconds"
-    return f"exit status {status}: {said.read_text(errors='replace')[-600:]!r}" if status else None
-
-
-def _children(pid: int) -> Iterator[int]:
-    """Yield all processes that a process started, and those that they started."""
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in map(int, thread.read_text().split()):
-                yield child
-                yield from _children(child)
+def _start(folder: Path, output: str, there: Cluster | None = None) -> Family:
+    sources = f"shard-{{00..{SHARDS - 1:02}}}.tar"
+    where = ("--cluster", there.address) if there else ()
+    given = ("predict", sources, "--format", "csv", "--output", output, *where)
+    return start(folder, "mnist_cli", *given, threads=2)
 
 
 def _written(output: Path) -> dict[str, bytes]:

@@ -3,7 +3,6 @@
 Both have the interface of concurrent.futures.
 """
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,12 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from mnist_cli import cores
+from mnist_cli import clusters, cores
 from mnist_cli.bulk import work
-from mnist_cli.errors import MnistError, first_line, missing
+from mnist_cli.errors import MnistError
 from mnist_cli.processes import Worker, WorkerEnded
 
-CONNECT_SECONDS = 20
 P = ParamSpec("P")
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -120,17 +118,7 @@ def cluster(address: str) -> Iterator[Crew]:
 
     Raises MnistError when the cluster cannot be reached, has no workers, or ends.
     """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise missing("--cluster", error, "cluster") from error
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("distributed"):  # each has a level of its own
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what is wrong is raised as well
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise MnistError(f"the cluster at {address} cannot be reached: {first_line(error)}") from error
+    client = clusters.connect(address)
     try:
         workers = sum(client.ncores().values())
         if not workers:

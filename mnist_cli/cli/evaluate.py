@@ -23,6 +23,7 @@ from mnist_cli.cli.console import (
     print_result,
     print_status,
 )
+from mnist_cli.errors import ConfigError
 from mnist_cli.results import p_value, percent
 from mnist_cli.training import runs
 
@@ -88,6 +89,8 @@ def evaluate(
         print_status(f"Evaluating {paths[0]}; `mnist evaluate {CHECKPOINT}` evaluates another.")
     if report:
         files.check_folder(report)  # now, not after minutes of evaluation
+        if runs.holds_study(report):
+            raise ConfigError(f"{report} has the report of a study; name another folder")
     folder = prepare_data(data_dir, "val") if data in (None, [MNIST]) else data_dir
     if data and data != [MNIST]:
         load_data(data, data_dir, max_unreadable)

@@ -204,7 +204,7 @@ def remove(
     """
     _check_names(names)
     wanted = [run for run in find(CHECKPOINTS_DIR) if run.name in names]
-    folders = [str(folder) for run in wanted for folder in (run.checkpoint_dir, run.log_dir) if folder.exists()]
+    folders = [str(folder) for run in wanted for folder in training_runs.folders(run)]
     if not yes:
         typer.confirm(printable(f"Remove {', '.join(folders)}?"), abort=True, err=True)
     for run in wanted:

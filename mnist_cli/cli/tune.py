@@ -12,12 +12,21 @@ import typer
 
 from mnist_cli import config as configuration
 from mnist_cli import cores
-from mnist_cli.cli.console import DataDir, Device, command, prepare_data, print_result, print_status, status
+from mnist_cli.cli.console import (
+    DataDir,
+    Device,
+    command,
+    load_data,
+    prepare_data,
+    print_result,
+    print_status,
+    status,
+)
 from mnist_cli.cli.options import with_hyperparameters
-from mnist_cli.config import RUNS_DIR, TrainConfig, to_toml
+from mnist_cli.config import CHECKPOINTS_DIR, RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import ConfigError, first_line
 from mnist_cli.files import replacing
-from mnist_cli.training import runs
+from mnist_cli.training import fine_tuning, runs
 from mnist_cli.tuning import space as search_space
 from mnist_cli.tuning.space import Pruner, Sampler
 
@@ -132,11 +141,11 @@ def tune(
 ) -> None:
     """Search for better hyperparameters than those of a preset, a file or other options.
 
-    The options for hyperparameters that `mnist train` has, such as --model and --epochs, are options here, too: they set
-    the base around which is searched. Each trial is trained in a process of its own and judged on images that are held out
-    of the 60,000. At the end the best three and the base are trained again with fresh seeds. The configuration to use is
-    runs/STUDY/best.toml, and its path is all that is printed on stdout. The same command goes on with a search that was
-    stopped or killed, or joins it.
+    The options for hyperparameters that `mnist train` has, such as --model, --epochs, --data and --from, are options here,
+    too: they set the base around which is searched. Each trial is trained in a process of its own and judged on images that
+    are held out of those for training. At the end the best three and the base are trained again with fresh seeds. The
+    configuration to use is runs/STUDY/best.toml, and its path is all that is printed on stdout. The same command goes on
+    with a search that was stopped or killed, or joins it.
 
     \b
       mnist tune --preset fast --minutes 30
@@ -159,6 +168,7 @@ def tune(
     study_name = name or tuner.default_name(base, space, sampler, pruner)
     folder = RUNS_DIR / study_name
     _check_folder(folder, study_name)
+    data = _data(base, data_dir, cluster)
     plan = tuner.Plan(
         study_name,
         resolve,
@@ -169,7 +179,8 @@ def tune(
         sampler,
         pruner,
         device,
-        data_dir if cluster else prepare_data(data_dir, "train", "val", extra=base.extra).path,
+        data,
+        _holdout(base, data),
     )
     pool = _pool(cluster, jobs, plan)
     try:
@@ -179,12 +190,36 @@ def tune(
 
 
 def _resolve(preset: str | None, file: Path | None, options: dict[str, Any], values: dict[str, Any]) -> TrainConfig:
-    return configuration.resolve(preset, file, {**options, **values})
+    return fine_tuning.resolve(preset, file, {**options, **values})
+
+
+def _data(base: TrainConfig, data_dir: Path | None, cluster: str | None) -> Path | None:
+    """Return the folder of the data, with MNIST in it if this machine trains on it; the workers of a cluster have their own."""
+    if cluster or not fine_tuning.needs_mnist(base):
+        return data_dir
+    return prepare_data(data_dir, "train", "val", extra=base.extra).path
+
+
+def _holdout(base: TrainConfig, folder: Path | None) -> int:
+    """Return how many images judge a trial where the base holds none out, and decode the pictures that the trials read.
+
+    Raises ConfigError when there are too few.
+    """
+    from mnist_cli.tuning import tuner
+
+    if base.data == TrainConfig.data:
+        return tuner.HOLDOUT
+    whole = load_data(base.data, folder, base.max_unreadable).split()
+    judging = base.holdout or tuner.held_out_of(len(whole.train))
+    if not judging:
+        raise ConfigError(f"{whole.name} has {len(whole.train)} images to train on, too few to judge a search by some")
+    print_status(f"{whole.name}: {len(whole.train):,} images to train on; {judging:,} of them judge the trials.")
+    return judging
 
 
 def _check_folder(folder: Path, name: str) -> None:
     """Raise ConfigError when the name belongs to a run of `mnist train`."""
-    if (folder / "config.toml").exists():
+    if (folder / "config.toml").exists() or runs.Run(name, CHECKPOINTS_DIR / name).last_path.exists():
         raise ConfigError(f"there is a run {name!r} already; give the study another --name")
 
 

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import MnistError, input_fault
 from mnist_cli.models.backends import LoadedModel
+from mnist_cli.models.interface import knows_digits_only
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
 from mnist_cli.serving.guard import Guard
@@ -42,6 +43,7 @@ MEANINGS = {
     503: "too many requests; see Retry-After",
     507: "the picture could not be saved",
 }
+ONLY_DIGITS = "only digits are found on a page, and this model has other classes; leave many out"
 BINARY = {"type": "string", "format": "binary"}
 PICTURES = {f"image/{kind}": {"schema": BINARY} for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff")}
 FORM = {
@@ -150,6 +152,8 @@ async def predict(
     frame: Annotated[bool, Query(description="Add the 28x28 pixels that are the input of the model.")] = False,
 ) -> Response:
     """Read the digit in a picture: an object for a body or a form with one file, a list for several files."""
+    if many and not knows_digits_only(service.loaded.model):
+        raise HTTPException(422, ONLY_DIGITS)
     async with _received(request, service) as (files, address):
         # One after another, so that a request has one picture in the queue at a time.
         results = [await service.engine.recognize(upload, many, address) for upload in files]

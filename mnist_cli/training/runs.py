@@ -18,6 +18,7 @@ from mnist_cli.models.checkpoint_info import Header
 
 DEFAULT_VARIABLE = "MNIST_CHECKPOINT"  # environment variable: the checkpoint to use where none is named
 LATEST = Path("latest")  # stands for the newest run wherever a checkpoint is named
+STUDY_FILES = ("study.json", "journal.log")  # the folder of a search of `mnist tune` has at least one of them
 PASSED_OVER = 0.01  # of val accuracy below the model that ships: a run that is worse predicts only when it is named
 # The name of a folder: no separator, no leading dot or dash, no trailing dot or space, at most 60 characters.
 NAME = re.compile(r"[^\W_]([\w.+= -]{0,58}[\w+=-])?")
@@ -175,15 +176,24 @@ def unlock(run: Run) -> None:
         os.close(run.descriptor)
 
 
+def holds_study(folder: Path) -> bool:
+    """Return whether a folder below `runs` is that of a search, whose trials no run may replace."""
+    return any((folder / name).exists() for name in STUDY_FILES)
+
+
+def folders(run: Run) -> list[Path]:
+    """Return the folders of a run; one below `runs` that belongs to a search of the same name is none of them."""
+    return [folder for folder in (run.checkpoint_dir, run.log_dir) if folder.exists() and not holds_study(folder)]
+
+
 def remove(run: Run) -> None:
     """Delete the folders of a run; raises ConfigError while a program is training it."""
     locked = _locked(run)
     if locked is None:
         raise ConfigError(f"another program is training the run {run.name!r}; stop it before you remove the run")
     try:
-        shutil.rmtree(run.checkpoint_dir)
-        if run.log_dir.exists():
-            shutil.rmtree(run.log_dir)
+        for folder in folders(run):
+            shutil.rmtree(folder)
     finally:
         unlock(locked)
 
@@ -208,6 +218,8 @@ def _create_named(name: str, overwrite: bool) -> Run:
     """Claim `name`, if it is free."""
     check_name(name)
     run = _claim(Run(name, CHECKPOINTS_DIR / name), overwrite)
+    if run is None and holds_study(RUNS_DIR / name):
+        raise ConfigError(f"there is a study {name!r} already, which no run replaces; give another --name")
     if run is None and overwrite:
         raise ConfigError(f"another program is training the run {name!r}; wait for it to end, or give another --name")
     if run is None:
@@ -227,9 +239,10 @@ def _create_unnamed(stem: str) -> Run:
 def _claim(run: Run, overwrite: bool = False) -> Run | None:
     """Create the folders of a run and lock them, or return None when the run exists.
 
-    A run that was killed in its first epoch is overwritten. Of two programs that claim a name at once, one gets it.
+    A run that was killed in its first epoch is overwritten, a study never. Of two programs that claim a name at once, one
+    gets it.
     """
-    if not (overwrite or run.checkpoint_dir.exists()) and run.log_dir.exists():
+    if holds_study(run.log_dir) or (not (overwrite or run.checkpoint_dir.exists()) and run.log_dir.exists()):
         return None
     run.checkpoint_dir.mkdir(parents=True, exist_ok=True)
     claimed = _locked(run)

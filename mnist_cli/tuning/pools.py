@@ -1,6 +1,5 @@
 """Where trials are trained: in processes of this machine, or on a Dask cluster, through one interface of concurrent.futures."""
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -11,12 +10,12 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
-from mnist_cli.errors import MnistError, first_line, missing
+from mnist_cli import clusters
+from mnist_cli.errors import MnistError
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 10  # for the scheduler of a cluster to answer
-CLOSE_SECONDS = 3  # for it to be told that a search has ended
+CLOSE_SECONDS = 3  # for the scheduler of a cluster to be told that a search has ended
 
 
 class Pool(Protocol):
@@ -96,16 +95,7 @@ class ClusterPool:
 
     def __init__(self, address: str) -> None:
         """Connect to the scheduler at `address`; raises MnistError when it cannot be reached."""
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise missing("--cluster", error, "cluster") from error
-        try:
-            self.client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise MnistError(f"there is no Dask scheduler at {address}: {first_line(error)}") from error
-        for library in ("distributed", "distributed.client", "tornado.application"):  # which log tracebacks
-            logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+        self.client = clusters.connect(address)
         self.address = address
         self.executor: Executor = self.client.get_executor(pure=False)
 

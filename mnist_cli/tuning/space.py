@@ -1,4 +1,4 @@
-"""What a search varies: hyperparameters, and the range of each. Standard library only."""
+"""What a search varies: hyperparameters, and the range of each. Without torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,14 @@ from typing import Any, Literal, Protocol
 from mnist_cli.config import HYPERPARAMETERS, TrainConfig, meant_by
 from mnist_cli.errors import ConfigError
 from mnist_cli.hyperparameters import Hyperparameter
+from mnist_cli.training.fine_tuning import ARCHITECTURE
 
 Sampler = Literal["tpe", "cmaes"]
 Pruner = Literal["halving", "hyperband", "none"]
 
 SEARCHED_GROUPS = {"Model", "Optimization", "Regularization"}
 # What all trials have in common, so that they can be compared.
-FIXED = {"epochs", "holdout", "patience"}
+FIXED = {"epochs", "holdout", "patience", "from_"}
 
 
 class Suggest(Protocol):
@@ -75,7 +76,7 @@ def parse(texts: Sequence[str], base: TrainConfig) -> Space:
         name = name.strip().removeprefix("--").replace("-", "_")
         if not equals:
             raise ConfigError(f"--search {text} has no values; type for example learning_rate=1e-4..1e-1,log")
-        it = _searchable(name)
+        it = _searchable(name, base)
         if name in space:
             raise ConfigError(f"--search names {name} twice")
         space[name] = _parse_range(it, values) if ".." in values else _parse_choices(it, values)
@@ -86,6 +87,8 @@ def parse(texts: Sequence[str], base: TrainConfig) -> Space:
 def default(base: TrainConfig) -> Space:
     """Return the space for a model: what influences it most, in ranges around the values of `base`."""
     augments = ("none", "shift") if base.model == "linear" else ("shift", "affine", "elastic")
+    if base.data != TrainConfig.data:  # the transforms are those of digits
+        augments = ("none", *augments)
     space: dict[str, Range | Choices] = {
         "learning_rate": Range(base.learning_rate / 10, base.learning_rate * 10, log=True),
         "batch_size": Choices(tuple(sorted({32, 64, 128, 256, base.batch_size}))),
@@ -96,7 +99,7 @@ def default(base: TrainConfig) -> Space:
         space["weight_decay"] = Range(base.weight_decay / 100, base.weight_decay * 10, log=True)
     if base.schedule == "one_cycle":
         space["warmup"] = Range(0.05, 0.5)
-    if base.model != "linear":
+    if base.model != "linear" and not base.from_:
         space["dropout"] = Range(0.0, 0.5)
     return space
 
@@ -141,7 +144,7 @@ def to_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _searchable(name: str) -> Hyperparameter:
+def _searchable(name: str, base: TrainConfig) -> Hyperparameter:
     """Return the hyperparameter of that name, if a search may vary it."""
     it = HYPERPARAMETERS.get(name)
     if it is None:
@@ -150,6 +153,8 @@ def _searchable(name: str) -> Hyperparameter:
         raise ConfigError(f"--search names {name!r}, which is not a hyperparameter; {advice}")
     if it.group not in SEARCHED_GROUPS or name in FIXED:
         raise ConfigError(f"--search cannot vary {name}, which all trials have in common; {it.option} sets it")
+    if base.from_ and name in ARCHITECTURE:
+        raise ConfigError(f"--search cannot vary {name}, which is that of --from {base.from_}")
     return it
 
 

@@ -34,6 +34,7 @@ BEAT_SECONDS = 10.0  # between two signs of life of a search
 LOST_SECONDS = 60.0  # without one, after which the trials of a search on another machine are taken over
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
+JOURNAL = b'{"op_code":'  # how each line of a journal begins
 MADE_BY_ANOTHER = re.compile("already exists|duplicate|unique", re.IGNORECASE)
 STATES: dict[TrialState, State] = {
     TrialState.WAITING: "waiting",
@@ -195,9 +196,8 @@ def open_storage(place: str) -> optuna.storages.BaseStorage:
             return _open_database(place)
         path = Path(place)
         path.parent.mkdir(parents=True, exist_ok=True)
-        journal_lock = JournalLock(path)
-        _remove_partial_line(path, journal_lock)
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path), journal_lock))
+        _check_journal(path)
+        return optuna.storages.JournalStorage(JournalFileBackend(str(path), JournalLock(path)))
 
 
 def _open_database(url: str) -> optuna.storages.BaseStorage:
@@ -226,7 +226,7 @@ def naming_storage(place: str) -> Iterator[None]:
         raise
     except Exception as error:
         of_database = type(error).__module__.startswith(("sqlalchemy.", "psycopg", "alembic.", "optuna."))
-        of_journal = isinstance(error, json.JSONDecodeError) or "Invalid log format" in str(error)
+        of_journal = isinstance(error, json.JSONDecodeError | UnicodeDecodeError) or "Invalid log format" in str(error)
         if not (of_database or of_journal):
             raise
         why = re.sub(r"^\([\w.]+\) ", "", first_line(error))
@@ -279,19 +279,28 @@ def make_sampler(kind: Sampler, seed: int) -> optuna.samplers.BaseSampler:
 
 
 class JournalLock(JournalFileOpenLock):
-    """A lock that the system releases when its process ends, however it does; Optuna's own would be waited for."""
+    """A lock that the system releases when its process ends, however it does; Optuna's own would be waited for.
+
+    Who has it writes behind whole lines: behind one that a kill, a full disk or a power cut left nothing could be read.
+    """
 
     def __init__(self, path: Path) -> None:
         """Prepare to lock the journal at `path`."""
         super().__init__(str(path))
-        self.path = path.with_name(f"{path.name}.lock")
+        self.journal, self.path = path, path.with_name(f"{path.name}.lock")
         self.file: IO[bytes] | None = None
 
     def acquire(self) -> bool:
-        """Wait for the lock."""
+        """Wait for the lock, and remove the end of a line from the journal if it was not written to its end."""
         with naming(self.path):
             self.file = self.path.open("ab")
-        return lock(self.file.fileno(), wait=True)
+        is_locked = lock(self.file.fileno(), wait=True)
+        try:
+            _remove_partial_line(self.journal)
+        except OSError:
+            self.release()
+            raise
+        return is_locked
 
     def release(self) -> None:
         """Release the lock."""
@@ -299,19 +308,24 @@ class JournalLock(JournalFileOpenLock):
             self.file.close()
 
 
-def _remove_partial_line(path: Path, journal_lock: JournalLock) -> None:
-    """Cut off the end of a line that a full disk or a power cut left in a journal, behind which nothing could be read."""
+def _check_journal(path: Path) -> None:
+    """Raise MnistError for a file that is no journal of Optuna, to which nothing may be written."""
     if not path.exists():
         return
-    journal_lock.acquire()
-    try:
-        with naming(path), path.open("rb+") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                file.truncate(whole)
-    finally:
-        journal_lock.release()
+    with naming(path), path.open("rb") as file:
+        start = file.read(len(JOURNAL))
+    if not JOURNAL.startswith(start):
+        raise MnistError(f"the storage {path} cannot be used: it is not a journal of Optuna; name another file")
+
+
+def _remove_partial_line(journal: Path) -> None:
+    with naming(journal), journal.open("rb+") as file:
+        if not file.seek(0, os.SEEK_END):
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _record(trial: FrozenTrial) -> Record:

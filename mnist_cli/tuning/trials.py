@@ -15,7 +15,7 @@ from mnist_cli.datasets import data_folder
 from mnist_cli.models import devices
 from mnist_cli.pictures import decode
 from mnist_cli.results import EpochResult
-from mnist_cli.training import session
+from mnist_cli.training import fine_tuning, session
 from mnist_cli.training.loop import Trainer
 
 # A process trains one model at a time: dropout draws from torch's global generator, which threads would share.
@@ -59,7 +59,7 @@ def train(part: Part) -> Trained:
         devices.deterministic_operations(part.config.deterministic),
         devices.computing_threads(part.config.threads),
     ):
-        trainer = session.prepare(part.config, devices.choose(part.device), _folder(part.data_dir))
+        trainer = session.prepare(part.config, devices.choose(part.device), _folder(part))
         if trainer.held_out and not part.on_val:
             trainer.val = trainer.held_out
         if part.state:
@@ -92,7 +92,12 @@ def _restore(trainer: Trainer, part: Part) -> None:
     trainer.load_state_dict(state["trainer"], list(part.results))
 
 
+def _folder(part: Part) -> Path | None:
+    """Return the folder of the data on this machine, with verified MNIST files in it if they are needed."""
+    return _with_mnist(part.data_dir) if fine_tuning.needs_mnist(part.config) else part.data_dir
+
+
 @lru_cache(maxsize=1)
-def _folder(data_dir: Path | None) -> Path | None:
-    """Return the folder of verified MNIST files on this machine; it is checked once in a process."""
+def _with_mnist(data_dir: Path | None) -> Path | None:
+    """Return the folder of verified MNIST files, which is checked once in a process."""
     return data_folder.prepare(data_dir).path

@@ -20,7 +20,8 @@ from mnist_cli.tuning.search import Search, Work
 from mnist_cli.tuning.space import Pruner, Sampler, Space
 from mnist_cli.tuning.studies import Record, Study
 
-HOLDOUT = 10_000  # images that judge a trial where the base holds none out: as many as there are val images
+HOLDOUT = 10_000  # images that judge a trial where the base holds none out: as many as MNIST has val images
+HELD_OUT = 6  # of a smaller data set one image of so many, as of MNIST
 BEST = 3  # trials that are trained again
 FRESH_SEEDS = 3  # for each of them
 
@@ -39,6 +40,7 @@ class Plan:
     pruner: Pruner = "halving"
     device: str | None = None
     data_dir: Path | None = None
+    holdout: int = HOLDOUT  # images that judge a trial where the base holds none out
 
     @property
     def base(self) -> TrainConfig:
@@ -48,7 +50,7 @@ class Plan:
     def of_trial(self, values: Mapping[str, Any]) -> TrainConfig:
         """Return the configuration of a trial: it computes in one thread and is judged on held-out images."""
         config = self.resolve(values)
-        return replace(config, holdout=config.holdout or HOLDOUT, threads=config.threads or 1)
+        return replace(config, holdout=config.holdout or self.holdout, threads=config.threads or 1)
 
     def proposed(self, trial: search_space.Suggest) -> TrainConfig:
         """Return the configuration that a trial proposes; what has no effect beside the other values is not asked for."""
@@ -76,6 +78,11 @@ class Finalist:
         return mean(self.held_out) if self.held_out else -math.inf
 
 
+def held_out_of(images: int) -> int:
+    """Return how many of so many training images judge a trial where the base holds none out."""
+    return min(HOLDOUT, images // HELD_OUT)
+
+
 def default_name(base: TrainConfig, space: Space, sampler: Sampler, pruner: Pruner) -> str:
     """Return a name for a study that the same command gets again, and another one does not."""
     text = "\n".join([to_toml(base), *search_space.describe(space), sampler, pruner])
@@ -93,7 +100,8 @@ class Tuner:
         self.plan, self.pool = plan, pool
         self.is_stopping = False
         self.storage = studies.open_storage(plan.storage)
-        self.study = Study(self.storage, plan.name, studies.make_pruner(plan.pruner, plan.base.epochs))
+        with studies.naming_storage(plan.storage):
+            self.study = Study(self.storage, plan.name, studies.make_pruner(plan.pruner, plan.base.epochs))
         values = search_space.values_in(plan.space, plan.base)
         if values is not None:
             self.study.add(values)
