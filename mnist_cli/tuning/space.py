@@ -14,7 +14,7 @@ Pruner = Literal["halving", "hyperband", "none"]
 
 SEARCHED_GROUPS = {"Model", "Optimization", "Regularization"}
 # What all trials have in common, so that they can be compared.
-FIXED = {"epochs", "holdout", "patience"}
+FIXED = {"epochs", "holdout", "patience", "rate_changes"}
 
 
 class Suggest(Protocol):
