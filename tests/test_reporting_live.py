@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import draw_seven
+from conftest import SilentReport, draw_seven
 
 from mnist_cli import config as configuration
 from mnist_cli.config import TrainConfig
@@ -22,25 +22,6 @@ CONFIG = TrainConfig(model="linear", hidden=(), epochs=2, batch_size=64, augment
 @pytest.fixture(autouse=True)
 def _somewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-class Silent:
-    """A report that shows nothing."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def advance(self, images):
-        pass
-
-    def epoch(self, result):
-        pass
-
-    def finish(self):
-        pass
 
 
 @pytest.fixture
@@ -63,7 +44,7 @@ def _follow(prepare, *commands, config=CONFIG, name="one", viewers=0):
     trainer, reports = prepare(config), []
 
     def make(run, trainer):
-        report = LiveReport(Silent(), run, trainer)
+        report = LiveReport(SilentReport(), run, trainer)
         report.feed.viewers = viewers
         for command in commands:
             command(report) if callable(command) else report.commands.put(command)
@@ -199,7 +180,7 @@ def test_pictures_are_made_only_while_somebody_looks(follow):
 def test_the_feed_of_a_run_that_is_resumed_begins_with_its_earlier_epochs(prepare):
     trainer = prepare()
     next(trainer.epochs())
-    report = LiveReport(Silent(), None, trainer)
+    report = LiveReport(SilentReport(), runs.create("one", CONFIG), trainer)
     with pytest.raises(DivergenceError), report:
         raise DivergenceError("the loss became nan")
     assert [(event["step"], event["epoch"]) for event in events(report, "epoch")] == [(10, 1)]

@@ -29,7 +29,7 @@ def test_a_measurement_is_that_of_the_evaluation_and_leaves_no_trace(trainer, va
     assert (seen.loss, seen.accuracy) == (pytest.approx(evaluation.loss), evaluation.accuracy)
     assert trainer.model.training
     assert torch.equal(torch.get_rng_state(), random)
-    assert seen.gradients == [None]
+    assert seen.gradients == [0.0]
     list(trainer.epochs())
     (norm,) = Probe(trainer).measure().gradients
     assert norm == pytest.approx(trainer.model.layers[1].weight.grad.norm().item())
@@ -77,4 +77,4 @@ def test_the_weights_of_the_first_layer_are_squares_of_pixels(train, val, settin
     assert (weights["side"], weights["shown"], weights["of"]) == (side, shown, units)
     pixels = np.frombuffer(b64decode(weights["pixels"]), np.uint8).reshape(shown, side, side).astype(float)
     expected = next(trainer.model.parameters()).detach().numpy()[:shown].reshape(pixels.shape)
-    assert np.abs(pixels - 127.5 - 127.5 * expected / weights["largest"]).max() <= 0.5
+    assert np.abs(pixels - 127.5 - 127.5 * expected / weights["largest"]).max() < 0.501  # rounded, also in 32 bits

@@ -7,6 +7,7 @@ import urllib.request
 from types import SimpleNamespace
 
 import pytest
+from conftest import SilentReport
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError, MnistError
@@ -19,28 +20,6 @@ pytest.importorskip("fastapi")
 from mnist_cli.serving import watch
 
 CONFIG = TrainConfig(model="linear", hidden=(), epochs=1, batch_size=64, augment="none")
-
-
-class Silent:
-    """A report that shows nothing."""
-
-    def __init__(self, folder, trainer, quiet):
-        assert quiet
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def advance(self, images):
-        pass
-
-    def epoch(self, result):
-        pass
-
-    def finish(self):
-        pass
 
 
 class Service:
@@ -59,10 +38,13 @@ class Service:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         return urllib.request.urlopen(urllib.request.Request(self.url + path, body, names, method=method), timeout=30)
 
-    def refused(self, *given, **more):
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            self.request(*given, **more)
-        return refused.value.code
+    def status(self, *given, **more):
+        try:
+            with self.request(*given, **more) as response:
+                return response.status
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return refused.code
 
 
 @pytest.fixture
@@ -126,7 +108,7 @@ def test_who_closes_the_page_does_not_look_any_more(service):
 
 def test_commands_are_checked(service):
     for body in (b'{"name": "pause"}', b'{"name": "rate", "factor": 0.5}'):
-        assert service.request("command", body).status == 204
+        assert service.status("command", body) == 204
     assert service.commands == [("pause", 1.0), ("rate", 0.5)]
     for body in (
         b"",
@@ -140,19 +122,19 @@ def test_commands_are_checked(service):
         b'{"name": "rate", "factor": "1e999"}',
         b" " * 2_000 + b'{"name": "pause"}',
     ):
-        assert service.refused("command", body) == 422
+        assert service.status("command", body) == 422
     assert len(service.commands) == 2
 
 
 def test_a_drawing_is_passed_on_unless_it_is_too_large(service):
-    assert service.request("drawing", b"PNG", method="PUT").status == 204
+    assert service.status("drawing", b"PNG", method="PUT") == 204
     assert service.commands == [("draw", b"PNG")]
-    assert service.refused("drawing", b"x" * (watch.MAX_PICTURE + 1), method="PUT") == 413
+    assert service.status("drawing", b"x" * (watch.MAX_PICTURE + 1), method="PUT") == 413
 
 
 def test_pages_of_other_origins_and_other_host_names_are_refused(service):
-    assert service.refused("command", b'{"name": "stop"}', Origin="https://example.org") == 403
-    assert service.refused("events", Host="example.org") == 403
+    assert service.status("command", b'{"name": "stop"}', Origin="https://example.org") == 403
+    assert service.status("events", Host="example.org") == 403
     assert service.commands == []
 
 
@@ -170,7 +152,7 @@ def test_the_page_loads_from_this_service_alone(service):
         "page/sheet.js",
         "page/icon.svg",
     ):
-        assert service.request(path).status == 200
+        assert service.status(path) == 200
 
 
 def test_a_port_that_is_taken_is_replaced_by_a_free_one():
@@ -182,7 +164,7 @@ def test_a_port_that_is_taken_is_replaced_by_a_free_one():
 def test_a_run_is_watched_from_python_and_its_service_ends_with_it(tmp_path, monkeypatch, train, val, capsys):
     monkeypatch.chdir(tmp_path)
     opened = []
-    monkeypatch.setattr(watch, "RunReport", Silent)
+    monkeypatch.setattr(watch, "RunReport", SilentReport)
     monkeypatch.setattr("webbrowser.open", opened.append)
     trainer = Trainer(architectures.build_from(CONFIG), train[:640], val[:100], CONFIG)
     session.train_and_save(trainer, runs.create("one", CONFIG), watch.watched)

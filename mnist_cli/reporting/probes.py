@@ -26,7 +26,7 @@ class Measurement:
 
     loss: float  # mean per image
     accuracy: float  # 0 to 1
-    gradients: list[float | None]  # the norm for each layer in the last step; None before the first
+    gradients: list[float | None]  # the norm for each layer in the last step; 0 or None before the first
     reading: list[float] | None  # the probabilities of the classes for the drawn frame, if there is one
 
 

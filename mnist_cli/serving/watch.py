@@ -28,7 +28,7 @@ PORT = 8001
 INTERVAL = 0.1  # seconds between two looks for news
 MAX_COMMAND, MAX_PICTURE = 1_000, 1_000_000  # bytes of the body of a request
 RETRY = 1_000  # ms after which a page tries again to connect
-STOP_SECONDS = 5.0  # that the service may take to end
+GRACE_SECONDS = 2  # for what clients still read at the end
 
 
 class Watched(LiveReport):
@@ -114,7 +114,7 @@ def build(feed: Feed, command: Callable[[tuple[Name, Any]], object]) -> "Starlet
         Mount("/page", StaticFiles(directory=SHARED)),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, origins=(), only_local=True)])
+    return Starlette(routes=routes, middleware=[Middleware(Guard, origins=(), only_local=True, option=False)])
 
 
 UNCACHED = {"Cache-Control": "no-store"}
@@ -127,7 +127,14 @@ class _Service:
         import uvicorn
 
         config = uvicorn.Config(
-            app, log_config=None, log_level="error", ws="none", access_log=False, server_header=False, lifespan="off"
+            app,
+            log_config=None,
+            log_level="error",
+            ws="none",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
         self.server = uvicorn.Server(config)
 
@@ -142,7 +149,7 @@ class _Service:
     def stop(self) -> None:
         """Stop, after the streams, which end with the feed."""
         self.server.should_exit = True
-        self.thread.join(STOP_SECONDS)
+        self.thread.join(2 * GRACE_SECONDS)
 
 
 def _listen() -> socket.socket:
