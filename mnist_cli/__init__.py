@@ -25,10 +25,14 @@ __all__ = ["__version__", "evaluate", "load", "predict_batches", "train", "watch
 
 
 def __getattr__(name: str) -> Any:
-    """Import `api`, and with it numpy and Pillow, when one of its functions is first used."""
+    """Import `api`, and with it numpy and Pillow, when one of its functions is first used, and so `watched`."""
     if name == "watched":
-        from mnist_cli.serving.watch import watched
+        from mnist_cli.errors import missing
 
+        try:
+            from mnist_cli.serving.watch import watched
+        except ModuleNotFoundError as error:
+            raise missing("mnist_cli.watched", error, "serve") from error
         return watched
     if name in __all__:
         from mnist_cli import api

@@ -308,3 +308,12 @@ def test_only_a_single_run_is_watched(mnist):
     done = mnist("train", "--watch", "--seeds", "2")
     assert done.exit_code == 2
     assert "--watch shows a single run" in done.stderr
+
+
+def test_watching_without_the_extra_says_what_to_type(mnist, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = mnist("train", "--watch")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        'Error: `mnist train --watch` needs uvicorn, which is not installed; type: pip install "mnist-cli[serve]"\n'
+    )

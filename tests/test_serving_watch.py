@@ -1,6 +1,7 @@
 import builtins
 import json
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import SilentReport
 
+import mnist_cli
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError, MnistError
 from mnist_cli.models import architectures
@@ -188,6 +190,8 @@ def test_a_missing_package_is_named_with_what_to_type(monkeypatch):
             raise ModuleNotFoundError("", name="starlette")
         return imported(name, *given)
 
+    assert mnist_cli.watched is watch.watched
+    monkeypatch.delitem(sys.modules, "mnist_cli.serving.watch")
     monkeypatch.setattr(builtins, "__import__", without_starlette)
-    with pytest.raises(MnistError, match=r'`mnist train --watch` needs starlette.*pip install "mnist-cli\[serve\]"'):
-        watch.build(Feed(), print)
+    with pytest.raises(MnistError, match=r'mnist_cli.watched needs starlette.*pip install "mnist-cli\[serve\]"'):
+        mnist_cli.watched  # noqa: B018  (it is imported when it is used)

@@ -84,6 +84,7 @@ class LiveReport:
             self._add_epoch(result, result.epoch * self.trainer.steps_per_epoch)
         self._show("running")
         self._measure()
+        self.next_measurement = 0.0  # the first one takes longer than the others
         return self
 
     def __exit__(

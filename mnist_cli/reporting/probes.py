@@ -15,7 +15,7 @@ from mnist_cli.training.losses import loss_of
 
 IMAGES = 1_000  # val images at most, spread evenly over all of them
 HARDEST = 10  # images
-SHOWN_ANSWERS = 30  # of an image, spread evenly over the run
+SHOWN_ANSWERS = 20  # of an image, spread evenly over the run
 SHOWN_UNITS = 32  # of the first layer
 MAX_CLASSES = 30  # of a confusion matrix that can be read
 

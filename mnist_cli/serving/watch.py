@@ -5,22 +5,28 @@ import json
 import math
 import socket
 import threading
+import webbrowser
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import Self, get_args
 
-from mnist_cli.errors import ConfigError, missing
-from mnist_cli.reporting.live import Feed, LiveReport, Name
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from mnist_cli.errors import ConfigError
+from mnist_cli.reporting.live import Command, Feed, LiveReport, Name
 from mnist_cli.reporting.run import RunReport
+from mnist_cli.serving.guard import Guard
 from mnist_cli.training.loop import Trainer
 from mnist_cli.training.runs import Run
 from mnist_cli.training.session import Reporter
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
 
 PAGE = Path(__file__).with_name("watch_page")
 SHARED = Path(__file__).with_name("page")  # the page to draw on, whose style and drawing area this one has too
@@ -32,12 +38,12 @@ GRACE_SECONDS = 2  # for what clients still read at the end
 
 
 class Watched(LiveReport):
-    """A report of a run that has a page as well: `url`, on this machine only, for as long as the run is trained."""
+    """A report of a run that is a page as well, for browsers on this machine and for as long as the run is trained."""
 
     def __init__(self, report: Reporter, run: Run, trainer: Trainer, announce: Callable[[str], object]) -> None:
         """Report on the remaining epochs of `trainer`, also to `report`; `announce` is called with the address of the page.
 
-        Raises MnistError when a package of the extra `serve` is missing, and ConfigError for one of several processes.
+        Raises ConfigError for one of several processes.
         """
         if trainer.group.size > 1:
             raise ConfigError("--watch shows a run of one process; start it without torchrun, or leave --watch out")
@@ -64,7 +70,6 @@ class Watched(LiveReport):
 
 def watched(run: Run, trainer: Trainer) -> Reporter:
     """Return the report for `mnist_cli.train(reporter=watched)`: it prints the address of the page and opens that in a browser."""
-    import webbrowser
 
     def announce(url: str) -> None:
         print(f"Watch it on {url}")  # noqa: T201  (the way in which a notebook shows an address that can be clicked)
@@ -73,34 +78,26 @@ def watched(run: Run, trainer: Trainer) -> Reporter:
     return Watched(RunReport(run.log_dir, trainer, quiet=True), run, trainer, announce)
 
 
-def build(feed: Feed, command: Callable[[tuple[Name, Any]], object]) -> "Starlette":
+def build(feed: Feed, command: Callable[[Command], object]) -> Starlette:
     """Return the application that shows a feed, and hands commands to `command`.
 
     `GET events` streams the feed from the beginning as server-sent events, `POST command` takes `{"name": "pause"}` or
-    another Name, and `PUT drawing` the picture to read. Raises MnistError when a package of the extra `serve` is missing.
+    another Name, and `PUT drawing` the picture to read.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.middleware import Middleware
-        from starlette.responses import Response, StreamingResponse
-        from starlette.routing import Mount, Route
-        from starlette.staticfiles import StaticFiles
 
-        from mnist_cli.serving.guard import Guard
-    except ModuleNotFoundError as error:
-        raise missing("`mnist train --watch`", error, "serve") from error
+    async def events(request: Request) -> Response:
+        return StreamingResponse(
+            _stream(feed, request), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
 
-    async def events(request: "Request") -> Response:
-        return StreamingResponse(_stream(feed, request), media_type="text/event-stream", headers=UNCACHED)
-
-    async def give_command(request: "Request") -> Response:
+    async def give_command(request: Request) -> Response:
         parsed = _parse(await _body(request, MAX_COMMAND))
         if parsed is None:
             return Response(status_code=422)
         command(parsed)
         return Response(status_code=204)
 
-    async def draw(request: "Request") -> Response:
+    async def draw(request: Request) -> Response:
         picture = await _body(request, MAX_PICTURE)
         if picture is None:
             return Response(status_code=413)
@@ -117,15 +114,10 @@ def build(feed: Feed, command: Callable[[tuple[Name, Any]], object]) -> "Starlet
     return Starlette(routes=routes, middleware=[Middleware(Guard, origins=(), only_local=True, option=False)])
 
 
-UNCACHED = {"Cache-Control": "no-store"}
-
-
 class _Service:
     """Serves an application in a thread, on this machine only."""
 
-    def __init__(self, app: "Starlette") -> None:
-        import uvicorn
-
+    def __init__(self, app: Starlette) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -159,7 +151,7 @@ def _listen() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
-async def _stream(feed: Feed, request: "Request") -> AsyncIterator[str]:
+async def _stream(feed: Feed, request: Request) -> AsyncIterator[str]:
     """Yield what is new in a feed until it ends or the client goes: events from the one after Last-Event-ID on, and states."""
     last = request.headers.get("last-event-id", "")
     sent, seen = int(last) + 1 if last.isdecimal() else 0, dict[str, str]()
@@ -181,7 +173,7 @@ async def _stream(feed: Feed, request: "Request") -> AsyncIterator[str]:
         feed.viewers -= 1
 
 
-async def _body(request: "Request", limit: int) -> bytes | None:
+async def _body(request: Request, limit: int) -> bytes | None:
     """Return the body of a request, or None when it has more bytes than the limit."""
     body = b""
     async for chunk in request.stream():
@@ -191,7 +183,7 @@ async def _body(request: "Request", limit: int) -> bytes | None:
     return body
 
 
-def _parse(body: bytes | None) -> tuple[Name, Any] | None:
+def _parse(body: bytes | None) -> Command | None:
     """Return the command in the body of a request, or None when there is none."""
     try:
         given = json.loads(body or b"")

@@ -3,7 +3,7 @@ import { draw } from "./charts.js";
 import { STRINGS, fill } from "./strings.js";
 
 const INTERVAL = 200; // ms between two drawings of the page
-const SHOWN_ANSWERS = 30; // of the drawn digit
+const SHOWN_ANSWERS = 40; // of the drawn digit
 const COLUMNS = 8; // of the pictures of the first layer
 const OVER = ["finished", "stopped", "failed"];
 
