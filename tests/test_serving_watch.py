@@ -168,6 +168,7 @@ def test_a_run_is_watched_from_python_and_its_service_ends_with_it(tmp_path, mon
     opened = []
     monkeypatch.setattr(watch, "RunReport", SilentReport)
     monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setenv("DISPLAY", ":0")
     trainer = Trainer(architectures.build_from(CONFIG), train[:640], val[:100], CONFIG)
     session.train_and_save(trainer, runs.create("one", CONFIG), watch.watched)
     (url,) = opened

@@ -4,7 +4,6 @@ import os
 import shlex
 import sys
 import time
-import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -207,15 +206,10 @@ def _on_page(run: runs.Run, trainer: "Trainer") -> "Reporter":
 
     def announce(url: str) -> None:
         print_status(f"Watch it on {url}")
-        if sys.stderr.isatty() and _has_display():
-            webbrowser.open(url)
+        if sys.stderr.isatty():
+            watch.open_page(url)
 
     return watch.Watched(_on_terminal(run, trainer), run, trainer, announce)
-
-
-def _has_display() -> bool:
-    """Whether a browser with windows can be opened; one for the terminal would take the terminal of the training."""
-    return sys.platform in {"darwin", "win32"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _tell(trained: "TrainingResult", device: str | None, folder: "DataFolder | Path | None", report: bool) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import math
+import os
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
@@ -73,9 +75,15 @@ def watched(run: Run, trainer: Trainer) -> Reporter:
 
     def announce(url: str) -> None:
         print(f"Watch it on {url}")  # noqa: T201  (the way in which a notebook shows an address that can be clicked)
-        webbrowser.open(url)
+        open_page(url)
 
     return Watched(RunReport(run.log_dir, trainer, quiet=True), run, trainer, announce)
+
+
+def open_page(url: str) -> None:
+    """Open a page in a browser, unless that could only be one for the terminal, which the training uses."""
+    if sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(url)
 
 
 def build(feed: Feed, command: Callable[[Command], object]) -> Starlette:
