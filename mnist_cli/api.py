@@ -259,8 +259,9 @@ def train(
             session.stopping_on_signals(trainer) as signals,
         ):
             session.train_and_save(trainer, run, reporter or _silent)
-    if trainer.is_stopped:  # by a signal to this process, or to another one of them
-        raise StoppedError(run.last_path, trainer.epoch + 1, signals[0] if signals else signal.SIGTERM)
+    if trainer.is_stopped:  # by a signal to this process or another one of them, or by the reporter, as Ctrl-C would
+        other = signal.SIGTERM if trainer.group.size > 1 else signal.SIGINT
+        raise StoppedError(run.last_path, trainer.epoch + 1, signals[0] if signals else other)
     return TrainingResult(run.result_path, trainer.results, trainer.config, run)
 
 

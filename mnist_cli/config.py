@@ -31,6 +31,10 @@ Preset = Literal["original", "default", "fast", "best"]
 EARLY_STOPPING_HOLDOUT = 5_000  # images
 
 
+# STEP:FACTOR, with factors of at most 999.999 and as many changes as the file of a configuration has room for.
+RATE_CHANGES = r"(\d{1,9}:\d{1,3}(\.\d{1,6})?(,\d{1,9}:\d{1,3}(\.\d{1,6})?){0,499})?"
+
+
 WITH_LAYERS = {"model": ("mlp", "cnn")}  # linear has no hidden layer
 WITH_MOMENTUM = {"optimizer": ("sgd", "rmsprop")}
 
@@ -132,6 +136,16 @@ class TrainConfig:
         defaults={"schedule": {"one_cycle": 0.2, "constant": 0.0, "step": 0.0, "cosine": 0.0}},
         below=1,
         also=("warmup-ratio",),
+    )
+    rate_changes: str = hyperparameter(
+        "Optimization",
+        "From a step of the run on, counted from 0, multiply the learning rate of the schedule by a factor. The slider of "
+        "--watch records its changes here, by which --config repeats the run.",
+        "",
+        form=RATE_CHANGES,
+        shown="none",
+        metavar="1200:0.5,3000:1",
+        also=("lr-changes",),
     )
     gradient_clip: float = hyperparameter(
         "Optimization",
@@ -284,6 +298,7 @@ class TrainOptions(TypedDict, total=False):
     weight_decay: float
     schedule: Schedule
     warmup: float
+    rate_changes: str
     gradient_clip: float
     epochs: int
     batch_size: int

@@ -1,5 +1,6 @@
 """The declaration of a hyperparameter, from which its option, its validation, its TOML and its reference follow."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ class Hyperparameter:
     # Another hyperparameter, and its choices with which this one has an effect.
     applies_to: Mapping[str, Sequence[str]] = field(default_factory=dict)
     shown: str = ""  # the meaning of the default, such as `none` for 0
+    form: str | None = None  # the regular expression of a text that is no path
     metavar: str | None = None
     also: Sequence[str] = ()  # its names in other programs
 
@@ -87,6 +89,9 @@ class Hyperparameter:
         """Raise ConfigError unless the value is valid."""
         if self.choices:
             self._check_choice(value)
+        elif self.form is not None:
+            if not isinstance(value, str) or not re.fullmatch(self.form, value):
+                raise ConfigError(f"{self.option} must look like {self.metavar}, not {_shortened(value)}")
         elif self.kind is str:
             self._check_path(value)
         elif self.is_names:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 import torch
@@ -86,6 +87,23 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Mn
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
     torch.manual_seed(0)
+
+
+class SilentReport:
+    """A report of a run that shows and writes nothing."""
+
+    def __init__(self, *given: object, **options: object) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def advance(self, images: int) -> None: ...
+
+    def epoch(self, result: EpochResult) -> None: ...
+
+    def finish(self) -> None: ...
 
 
 def draw_seven(size: int = 200, ink: object = "black", paper: object = "white", mode: str = "RGB") -> Image.Image:

@@ -168,7 +168,7 @@ def test_a_finished_run_can_be_made_longer(mnist, tmp_path):
 def test_resume_takes_no_other_hyperparameter(mnist, trained):
     done = mnist("train", "--resume", trained, "--learning-rate", "0.1")
     assert done.exit_code == 2
-    assert "only --epochs and --report can be combined with it" in done.stderr
+    assert "only --epochs, --report and --watch can be combined with it" in done.stderr
 
 
 @pytest.mark.slow
@@ -272,3 +272,48 @@ def test_several_seeds_are_trained_one_after_another_and_their_spread_is_printed
     assert f"Val accuracy with 2 seeds: {mean} ± " in done.stderr
     assert checkpoints.load(tmp_path / "checkpoints/one-seed4/last.pt").config.seed == 4
     assert mnist("train", "--resume", "one-seed3", "--seeds", "2").exit_code == 2
+
+
+@pytest.mark.slow
+def test_a_watched_run_prints_the_address_of_its_page_and_resumes_like_any_other(mnist, monkeypatch):
+    pytest.importorskip("fastapi")
+    monkeypatch.setattr("webbrowser.open", lambda url: pytest.fail("there is no terminal, so no browser either"))
+    first = ("--model", "linear", "--train-size", "500", "--name", "one", "--device", "cpu")
+    done = mnist("train", *first, "--epochs", "1", "--watch")
+    assert done.exit_code == 0
+    assert done.stdout == "checkpoints/one/last.pt\n"
+    assert "Watch it on http://127.0.0.1:" in done.stderr
+    assert mnist("train", "--resume", "one", "--epochs", "2", "--watch").exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_its_page_stops_ends_as_with_ctrl_c(mnist, monkeypatch):
+    pytest.importorskip("fastapi")
+    from mnist_cli.reporting.live import LiveReport
+
+    note = LiveReport._note
+
+    def stop(report, images):
+        note(report, images)
+        report.commands.put(("stop", 1.0))
+
+    monkeypatch.setattr(LiveReport, "_note", stop)
+    done = mnist("train", *QUICK, "--model", "linear", "--name", "one", "--watch")
+    assert done.exit_code == 128 + signal.SIGINT
+    assert "Stopped in epoch 1. Resume with:" in done.stderr
+    assert done.stdout == ""
+
+
+def test_only_a_single_run_is_watched(mnist):
+    done = mnist("train", "--watch", "--seeds", "2")
+    assert done.exit_code == 2
+    assert "--watch shows a single run" in done.stderr
+
+
+def test_watching_without_the_extra_says_what_to_type(mnist, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = mnist("train", "--watch")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        'Error: `mnist train --watch` needs uvicorn, which is not installed; type: pip install "mnist-cli[serve]"\n'
+    )

@@ -30,6 +30,10 @@ from mnist_cli.errors import ConfigError
         ({"dropout": 1.0}, "--dropout must be .* below 1"),
         ({"compile": "yes"}, "--compile must be true or false"),
         ({"seed": 2**50}, "--seed must be"),
+        ({"rate_changes": "half"}, "--rate-changes must look like 1200:0.5,3000:1, not 'half'"),
+        ({"rate_changes": "5:-1"}, "--rate-changes must look like"),
+        ({"rate_changes": "5:1,"}, "--rate-changes must look like"),
+        ({"rate_changes": ("5:1",)}, "--rate-changes must look like .* not a tuple"),
     ],
 )
 def test_an_invalid_value_is_named(values, message):
@@ -73,7 +77,7 @@ def test_the_defaults_depend_on_the_model():
 
 
 def test_a_configuration_survives_its_file(tmp_path):
-    chosen = resolve("best", None, {"seed": 3, "compile": True, "extra": 'é 字 😀 "\\\t'})
+    chosen = resolve("best", None, {"seed": 3, "compile": True, "extra": 'é 字 😀 "\\\t', "rate_changes": "5:0.1,70:2"})
     file = tmp_path / "config.toml"
     file.write_text(config.to_toml(chosen), encoding="utf-8")
     assert resolve(None, file, {}) == chosen

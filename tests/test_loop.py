@@ -261,3 +261,35 @@ def test_every_optimizer_learns_with_its_defaults(optimizer, train, val):
     config = resolve(None, None, {"optimizer": optimizer, "epochs": 3})
     trainer = Trainer(architectures.build_from(config), train, val, config)
     assert [result.val_accuracy for result in trainer.epochs()][-1] > 0.97
+
+
+def test_a_run_whose_learning_rate_was_changed_by_hand_is_repeated_from_its_configuration(train, val):
+    config = TrainConfig(model="linear", hidden=(), epochs=2, augment="none", batch_size=32)
+
+    def weights(trainer, by_hand=()):
+        def progress(images):
+            if trainer.finished_steps in by_hand:
+                trainer.scale_rate(by_hand[trainer.finished_steps])
+
+        torch.manual_seed(0)
+        list(trainer.epochs(progress))
+        return trainer.model.layers[1].weight
+
+    changed = Trainer(architectures.build_from(config), train[:320], val[:10], config)
+    first = weights(changed, {5: 4.0, 10: 0.33333, 12: 1})
+    assert changed.config.rate_changes == "5:4,10:0.3333,12:1"
+    repeated = weights(Trainer(architectures.build_from(config), train[:320], val[:10], changed.config))
+    untouched = weights(Trainer(architectures.build_from(config), train[:320], val[:10], config))
+    assert torch.equal(first, repeated)
+    assert not torch.equal(first, untouched)
+
+
+def test_a_pause_does_not_count_as_training(train, val):
+    config = TrainConfig(model="linear", hidden=(), epochs=1, augment="none", batch_size=32)
+    trainer = Trainer(architectures.build_from(config), train[:64], val[:10], config)
+
+    def wait(images):
+        trainer.paused += 100
+
+    (result,) = trainer.epochs(wait)
+    assert result.seconds < 0

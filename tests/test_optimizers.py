@@ -22,6 +22,18 @@ def test_schedules():
     assert rates("constant", 0.4, 0.2, 0.4, 0.7) == [0.5, 1, 1]
 
 
+def test_a_factor_holds_until_the_next_change():
+    changes = "100:0.5,200:2"
+    assert [optimizers.factor_at(step, changes) for step in (0, 99, 100, 199, 200, 9_999)] == [1, 1, 0.5, 0.5, 2, 2]
+    assert optimizers.factor_at(5, "") == 1
+
+
+def test_a_change_replaces_those_of_the_same_step_and_of_later_ones():
+    assert optimizers.with_change("", 7, 10) == "7:10"
+    assert optimizers.with_change("7:10", 7, 0.1) == "7:0.1"
+    assert optimizers.with_change("7:10,20:3", 15, 1 / 3) == "7:10,15:0.3333"
+
+
 def test_weight_decay_leaves_biases_and_norms_alone():
     model = architectures.build("cnn", 0, hidden=(4, 4))
     decayed, spared = optimizers.make_optimizer(ParameterGroups(model), TrainConfig(weight_decay=0.3)).param_groups

@@ -78,7 +78,7 @@ def serve(
       curl -F picture=@one.png -F picture=@two.png http://127.0.0.1:8000/api/predict
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     origins = _origins(allow_origin or ())
-    _check_packages()
+    check_packages("`mnist serve`")
     with _listen(host, port) as listener:
         from mnist_cli.models import backends, interface
         from mnist_cli.serving import app, server
@@ -103,15 +103,15 @@ def serve(
     print_status("Stopped.")
 
 
-def _check_packages() -> None:
-    """Raise MnistError when a package of the extra `serve` is not installed."""
+def check_packages(what: str) -> None:
+    """Raise MnistError when a package of the extra `serve`, which `what` needs, is not installed."""
     try:
         import fastapi  # noqa: F401
         import httptools  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise missing("`mnist serve`", error, "serve") from error
+        raise missing(what, error, "serve") from error
 
 
 def _origins(allowed: Sequence[str]) -> list[str]:

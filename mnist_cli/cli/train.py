@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import typer
 from mnist_cli import config as configuration
 from mnist_cli.cli.console import DataDir, Device, command, load_data, prepare_data, print_result, print_status, status
 from mnist_cli.cli.options import with_hyperparameters
+from mnist_cli.cli.serve import check_packages
 from mnist_cli.errors import ReportedElsewhereError, StoppedError
 from mnist_cli.training import early_stopping, fine_tuning, runs
 
@@ -69,6 +71,15 @@ Seeds = Annotated[
         rich_help_panel="Run",
     ),
 ]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="Open a page in the browser that shows the training live: curves, weights, mistakes; it can pause and stop the "
+        "run, and change the learning rate. Needs the extra serve.",
+        rich_help_panel="Run",
+    ),
+]
 Report = Annotated[
     bool,
     typer.Option(
@@ -88,6 +99,7 @@ def train(
     overwrite: Overwrite = False,
     seeds: Seeds = None,
     report: Report = False,
+    watch: Watch = False,
     device: Device = None,
     data_dir: DataDir = None,
     **hyperparameters: Any,
@@ -101,10 +113,14 @@ def train(
     options = {name: value for name, value in hyperparameters.items() if value is not None}
     if resume and (set(options) - {"epochs"} or preset or config or name or overwrite or seeds):
         raise typer.BadParameter(
-            "--resume continues with the configuration of the run; only --epochs and --report can be combined with it."
+            "--resume continues with the configuration of the run; only --epochs, --report and --watch can be combined with it."
         )
     if overwrite and not name:
         raise typer.BadParameter("--overwrite needs the --name of the run to replace.")
+    if watch and seeds:
+        raise typer.BadParameter("--watch shows a single run; leave --seeds or --watch out.")
+    if watch:
+        check_packages("`mnist train --watch`")
     options = {name: tuple(value) if name == "data" else value for name, value in options.items()}
     settings = None if resume else fine_tuning.resolve(preset, config, options)
     longer: configuration.TrainOptions = {"epochs": options["epochs"]} if resume and "epochs" in options else {}
@@ -128,18 +144,18 @@ def train(
         several = [_train(given, config=one, name=of_seed) for of_seed, one in _seeds_of(settings, name, seeds).items()]
         _tell_of_seeds(several, device, folder, report)
         return
-    trained = _train(given, config=settings, resume=resume, name=name, **longer)
+    trained = _train(given, watch, config=settings, resume=resume, name=name, **longer)
     if os.environ.get("RANK", "0") == "0":
         _tell(trained, device, folder, report)
 
 
-def _train(given: "Callable[..., TrainingResult]", **more: Any) -> "TrainingResult":
+def _train(given: "Callable[..., TrainingResult]", watch: bool = False, **more: Any) -> "TrainingResult":
     """Train while the terminal shows it; a signal and what another process has told end the program."""
     loading = ExitStack()
 
     def report_on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
         loading.close()
-        return _on_terminal(run, trainer)
+        return _on_page(run, trainer) if watch else _on_terminal(run, trainer)
 
     try:
         with loading:
@@ -182,6 +198,18 @@ def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
 
     print_status(f"Training {trainer.config.model} on {trainer.device} as {run.name}.")
     return RunReport(run.log_dir, trainer)
+
+
+def _on_page(run: runs.Run, trainer: "Trainer") -> "Reporter":
+    """Return what shows a run on a page too."""
+    from mnist_cli.serving import watch
+
+    def announce(url: str) -> None:
+        print_status(f"Watch it on {url}")
+        if sys.stderr.isatty():
+            watch.open_page(url)
+
+    return watch.Watched(_on_terminal(run, trainer), run, trainer, announce)
 
 
 def _tell(trained: "TrainingResult", device: str | None, folder: "DataFolder | Path | None", report: bool) -> None:

@@ -28,13 +28,14 @@ HEADERS = {
 class Guard:
     """Refuses requests from pages of other origins, adds security headers to responses, and logs a line a request."""
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str], only_local: bool) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str], only_local: bool, option: bool = True) -> None:
         """Allow requests from pages of `origins`.
 
         A service for this machine alone (`only_local`) refuses every other host name (DNS rebinding). Not by Starlette's
         TrustedHostMiddleware, whose refusal is plain text, where clients expect JSON, and does not name the option that
-        allows the host.
+        allows the host; not every service has that `option`.
         """
+        self.option = option
         self.app, self.origins = app, frozenset(origins)
         self.hosts = LOOPBACK | {urlsplit(origin).hostname for origin in origins} if only_local else None
 
@@ -69,7 +70,10 @@ class Guard:
         except ValueError:
             return "the request has an invalid Host or Origin header"
         if self.hosts is not None and host.hostname not in self.hosts:
-            return f"the host name {host.hostname} is not allowed; `mnist serve --allow-origin http://NAME` allows one"
+            return f"the host name {host.hostname} is not allowed" + self._advice("http://NAME", "one")
         if origin is not None and origin not in self.origins and page.netloc != host.netloc:
-            return f"requests from pages of {origin} are not allowed; `mnist serve --allow-origin {origin}` allows them"
+            return f"requests from pages of {origin} are not allowed" + self._advice(origin, "them")
         return None
+
+    def _advice(self, origin: str, what: str) -> str:
+        return f"; `mnist serve --allow-origin {origin}` allows {what}" if self.option else ""

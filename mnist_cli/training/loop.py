@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,6 +57,7 @@ class Trainer:
         self.batch = 0  # finished batches of the current epoch
         self.stopping = False
         self.learning_rate = 0.0  # of the last step
+        self.paused = 0.0  # seconds of this epoch that `progress` waited on purpose, which do not count as training
         self._random_state: Tensor | None = None  # of dropout, inside an epoch
 
     def epochs(self, progress: Callable[[int], object] = ignore) -> Iterator[EpochResult]:
@@ -65,12 +67,12 @@ class Trainer:
         the iteration ends, perhaps inside an epoch. Raises DivergenceError when the loss becomes infinite or NaN.
         """
         while self.epoch < self.config.epochs and not self.is_stopped_early:
-            start = time.perf_counter()
+            start, self.paused = time.perf_counter(), 0.0
             self.train_epoch(progress)
             if self.stopping:
                 return
             loss, correct = self._sums()
-            seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start - self.paused
             if not math.isfinite(loss):
                 raise DivergenceError(
                     f"the loss became {loss} in epoch {self.epoch + 1}; try a smaller --learning-rate"
@@ -116,6 +118,21 @@ class Trainer:
         """Stop the iteration of `epochs` after the current step."""
         self.stopping = True
 
+    def scale_rate(self, factor: float) -> None:
+        """Multiply the learning rate of the schedule by `factor` from the next step on.
+
+        `config` records it, so that the run can be repeated; a factor replaces the one before it.
+
+        Raises ConfigError when the factor is out of range, or there were too many changes.
+        """
+        changes = optimizers.with_change(self.config.rate_changes, self.finished_steps, factor)
+        self.config = replace(self.config, rate_changes=changes)
+
+    @property
+    def finished_steps(self) -> int:
+        """The number of finished steps of all epochs."""
+        return self.epoch * self.steps_per_epoch + self.batch
+
     @property
     def is_stopped(self) -> bool:
         """Whether `stop` was called before the last step; during the last evaluation it has no effect."""
@@ -145,7 +162,7 @@ class Trainer:
         if not isinstance(state, dict) or not isinstance(state["optimizer"], dict):
             raise TypeError("it has no training state")
         epoch, batch, loss_sum, random_state = (state[key] for key in ("epoch", "batch", "loss_sum", "random_state"))
-        if not (type(epoch) is type(batch) is int and epoch == len(results) and 0 <= batch <= self._steps):
+        if not (type(epoch) is type(batch) is int and epoch == len(results) and 0 <= batch <= self.steps_per_epoch):
             raise ValueError(f"its state is not that after {len(results)} epochs")
         if random_state is not None and random_state.dtype != torch.uint8:
             raise ValueError("its random state is invalid")
@@ -162,14 +179,15 @@ class Trainer:
             self._random_state = random_state
 
     @property
-    def _steps(self) -> int:
+    def steps_per_epoch(self) -> int:
         """The number of steps of an epoch."""
         return math.ceil(len(self.train) / self.config.batch_size)
 
     def _scheduled_rate(self, batch: int) -> float:
         """Return the learning rate of a step of this epoch."""
-        done = (self.epoch * self._steps + batch) / (self.config.epochs * self._steps)
-        return optimizers.learning_rate_at(done, self.config)
+        step = self.epoch * self.steps_per_epoch + batch
+        scheduled = optimizers.learning_rate_at(step / (self.config.epochs * self.steps_per_epoch), self.config)
+        return scheduled * optimizers.factor_at(step, self.config.rate_changes)
 
     def _sums(self) -> tuple[float, int]:
         """Return the loss and the number of correctly classified images, summed over all processes and the epoch so far."""

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -25,6 +26,22 @@ def learning_rate_at(done: float, config: TrainConfig) -> float:
     if config.schedule == "step":  # a tenth at half of the run, a hundredth at three quarters
         return config.learning_rate * 0.1 ** ((done >= 0.5) + (done >= 0.75))
     return config.learning_rate * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+
+def factor_at(step: int, changes: str) -> float:
+    """Return by what the learning rate of the schedule is multiplied at a step, given `TrainConfig.rate_changes`."""
+    return max(((since, factor) for since, factor in _changes(changes) if since <= step), default=(0, 1.0))[1]
+
+
+def with_change(changes: str, step: int, factor: float) -> str:
+    """Return `TrainConfig.rate_changes` with another factor from a step on; those of later steps are dropped."""
+    kept = [(since, earlier) for since, earlier in _changes(changes) if since < step]
+    return ",".join(f"{since}:{value:.4f}".rstrip("0").rstrip(".") for since, value in [*kept, (step, factor)])
+
+
+@lru_cache(1)
+def _changes(text: str) -> list[tuple[int, float]]:
+    return [(int(step), float(factor)) for step, factor in (change.split(":") for change in text.split(",") if change)]
 
 
 class _Uncompiled:

@@ -209,9 +209,14 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
         run = _create_unnamed(f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     else:
         run = _create_named(name, overwrite)
+    write_config(run, config)
+    return run
+
+
+def write_config(run: Run, config: TrainConfig) -> None:
+    """Write config.toml, from which `mnist train --config` repeats the run."""
     with replacing(run.log_dir / "config.toml") as file:
         file.write(to_toml(config).encode())
-    return run
 
 
 def _create_named(name: str, overwrite: bool) -> Run:

@@ -15,7 +15,7 @@ Pruner = Literal["halving", "hyperband", "none"]
 
 SEARCHED_GROUPS = {"Model", "Optimization", "Regularization"}
 # What all trials have in common, so that they can be compared.
-FIXED = {"epochs", "holdout", "patience", "from_"}
+FIXED = {"epochs", "holdout", "patience", "from_", "rate_changes"}
 
 
 class Suggest(Protocol):
