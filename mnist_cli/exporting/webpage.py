@@ -18,9 +18,9 @@ from mnist_cli.arrays import Frames
 from mnist_cli.errors import ExportError
 from mnist_cli.exporting import comparison, networks
 from mnist_cli.exporting.comparison import Export
-from mnist_cli.exporting.networks import Floats, Layer
+from mnist_cli.models.networks import Floats, Layer
 from mnist_cli.labels import DIGITS
-from mnist_cli.models import interface
+from mnist_cli.models import interface, torch_networks
 from mnist_cli.models.checkpoints import Checkpoint
 from mnist_cli.version import __version__
 
@@ -127,7 +127,7 @@ def _variable(name: str) -> str:
 
 def _model(checkpoint: Checkpoint, precision: Precision) -> dict[str, object]:
     """Return the model as the page has it: facts, layers, and the numbers of all layers in one string of base64."""
-    layers = networks.layers_of(networks.with_weights(checkpoint.model, ROUNDED[precision]))
+    layers = torch_networks.layers_of(networks.with_weights(checkpoint.model, ROUNDED[precision]))
     return {
         "version": __version__,
         "parameters": checkpoint.parameters,

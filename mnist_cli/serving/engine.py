@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 from fastapi import HTTPException
 
 from mnist_cli.datasets.labelled_pictures import Corrections
-from mnist_cli.errors import FormatError, ImageError, MnistError, TooLargeError
+from mnist_cli.errors import ConfigError, FormatError, ImageError, MnistError, TooLargeError
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.processes import Overdue, WorkerEnded
 from mnist_cli.recognition.result import Result
 from mnist_cli.serving import effort, reading, uploads
 from mnist_cli.serving.batching import Batcher
 from mnist_cli.serving.limits import Limits
+from mnist_cli.serving.reading import Question
 from mnist_cli.serving.uploads import Upload
 from mnist_cli.serving.workers import Workers
 
@@ -50,6 +51,15 @@ class Engine:
         except HTTPException as error:
             return Result(path, error=MnistError(error.detail)), error.status_code
         return replace(result, path=path), _status(result.error) if result.error else 200
+
+    async def inspect(self, upload: Upload, question: Question, address: str = "") -> bytes:
+        """Return what the network computes for a picture, as JSON; raises HTTPException when that fails."""
+        try:
+            return await self._with_http_errors(self._run_alone(address, reading.inspect, _checked(upload), question))
+        except ConfigError as error:
+            raise HTTPException(404, str(error)) from error
+        except reading.UnknownLayersError as error:
+            raise HTTPException(501, str(error)) from error
 
     async def save(self, corrections: Corrections, upload: Upload, digit: int, address: str = "") -> Path:
         """Save a picture as a correction and return its path; raises HTTPException when that fails."""
