@@ -18,8 +18,8 @@ from mnist_cli.arrays import Frames, Logits
 from mnist_cli.errors import ExportError
 from mnist_cli.exporting import networks
 from mnist_cli.models import torch_networks
-from mnist_cli.models.networks import Floats, Layer
 from mnist_cli.models.architectures import ACTIVATIONS, Classifier
+from mnist_cli.models.networks import Floats, Layer
 
 BATCH = 500  # images
 LOGIT = 65_536  # the integer that is a logit of 1

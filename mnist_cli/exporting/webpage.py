@@ -18,10 +18,10 @@ from mnist_cli.arrays import Frames
 from mnist_cli.errors import ExportError
 from mnist_cli.exporting import comparison, networks
 from mnist_cli.exporting.comparison import Export
-from mnist_cli.models.networks import Floats, Layer
 from mnist_cli.labels import DIGITS
 from mnist_cli.models import interface, torch_networks
 from mnist_cli.models.checkpoints import Checkpoint
+from mnist_cli.models.networks import Floats, Layer
 from mnist_cli.version import __version__
 
 Precision = Literal["float32", "float16", "int8"]
@@ -37,6 +37,7 @@ MODULES = {
     "preparation.js": OWN,
     "network.js": OWN,
     "offline.js": OWN,
+    "inside.js": SHARED,  # not shown: what it shows is computed by the server
     "app.js": SHARED,
 }
 # What a browser lets the page do: run its own script and show its own pictures, but contact nobody.

@@ -9,7 +9,6 @@ The standardization of the pixels is part of the first layer, and the temperatur
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,8 @@ class Layer:
         return len(self.weight) * self.output_side**2
 
 
-class Unit(NamedTuple):
+@dataclass(frozen=True)
+class Unit:
     """A unit of a fully connected layer, or a channel of a convolution; all of its layer where `index` is None."""
 
     layer: int  # from 0

@@ -21,7 +21,7 @@ def network_of(content: bytes) -> Network:
     Raises ValueError with the reason when they do not, for example because the weights are 8-bit integers.
     """
     graph = onnx.load_model_from_string(content).graph
-    constants = {tensor.name: np.float64(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+    constants = {tensor.name: numpy_helper.to_array(tensor).astype(np.float64) for tensor in graph.initializer}
     layers: list[Layer] = []
     scale = {"mean": 0.0, "std": 1.0, "temperature": 1.0}
     for node in graph.node:

@@ -32,7 +32,7 @@ class Distortion:
             image = image.rotate(-self.rotation, Image.Resampling.BICUBIC)
         if self.blur:
             image = image.filter(ImageFilter.GaussianBlur(self.blur))
-        levels = np.asarray(image, np.float32)
+        levels = np.asarray(image, np.float64)
         if self.noise:
             levels = levels + 255 * self.noise * np.random.default_rng(0).standard_normal(levels.shape)
         return levels.clip(0, 255).round().astype(np.uint8)[np.newaxis]

@@ -136,7 +136,7 @@ def _look_at(network: Network, unit: Unit, outputs: Outputs, falls: NDArray[np.f
     weights = None
     if unit.layer == 0:
         first = network.layers[0]
-        kernel = np.float32(INK * first.factor[unit.index] * first.weight[unit.index])
+        kernel = (INK * first.factor[unit.index] * first.weight[unit.index]).astype(np.float32)
         weights = kernel[0] if len(kernel) == 1 else kernel.reshape(FRAME, FRAME)
     return UnitView(unit, weights, network.field_of(unit.layer, row, column), falls)
 

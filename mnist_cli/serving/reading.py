@@ -96,8 +96,9 @@ def _network_of(model: Model) -> Network:
 
 
 def _reduced(ink: Ink) -> list[list[int]]:
-    """Return ink as rows of levels from 0 to 255, with at most MAX_INK_SIDE rows and columns."""
-    levels = Image.fromarray((255 * ink).round().clip(0, 255).astype(np.uint8))
+    """Return ink as rows of levels from 0 to 255, with a margin, and at most MAX_INK_SIDE rows and columns."""
+    framed = np.pad(255 * ink, max(ink.shape) // 10)
+    levels = Image.fromarray(framed.round().clip(0, 255).astype(np.uint8))
     factor = -(-max(levels.size) // MAX_INK_SIDE)
     rows: list[list[int]] = np.asarray(levels.reduce(factor)).tolist()
     return rows
