@@ -84,7 +84,8 @@ class Recognizer(LoadedModel):
         """Return the digit of a picture as `digit`, or a list of such results for many pictures, in their order.
 
         With `evidence` each result has, as `evidence.maps`, an array (2, 28, 28): by how much the logits of the likeliest
-        class and of the runner-up, `evidence.classes`, fall where the ink is covered. It takes about 80 forward passes.
+        class and of the runner-up, `evidence.classes`, fall where the ink is covered, compared with the mean of all logits.
+        It takes about 80 forward passes.
 
         Raises ImageError when a single picture cannot be read; among many, it has a result with an `error`.
         """

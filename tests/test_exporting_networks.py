@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mnist_cli.exporting import networks
-from mnist_cli.models import architectures
+from mnist_cli.models import architectures, torch_networks
 from mnist_cli.models.architectures import ACTIVATIONS
 
 NETWORKS = [
@@ -37,7 +37,7 @@ def noise(count):
 def test_the_layers_of_a_network_compute_its_logits(name, hidden, activation):
     model, images = network(name, hidden, activation), noise(20)
     values = torch.from_numpy(images).double()
-    for layer in networks.layers_of(model):
+    for layer in torch_networks.layers_of(model):
         factor, offset = (torch.from_numpy(array).view(1, -1, 1, 1) for array in (layer.factor, layer.offset))
         values = networks.sums(layer, values) * factor + offset
         assert values[0].numel() == layer.output_size

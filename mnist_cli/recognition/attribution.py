@@ -1,7 +1,8 @@
 """Where in a frame the evidence for a class lies: by how much its logit falls when a square is covered with paper.
 
 This is called occlusion (Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014). It needs only the
-logits of a model, so that it works for all of them.
+logits of a model, so that it works for all of them. The mean of all logits is subtracted: what falls by the same amount
+for all classes changes no probability, and is evidence for none.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cli.arrays import FRAME, Frame, Frames
+from mnist_cli.arrays import FRAME, Frame, Frames, Logits
 from mnist_cli.models.interface import Model
 
 SQUARE = 4  # px, of the squares that are covered; half as far apart, they cover each pixel four times
@@ -26,14 +27,20 @@ class Evidence:
     """Where the evidence for two classes lies in a frame: the likeliest, or another one, and its strongest rival."""
 
     classes: tuple[str, str]
-    maps: Maps  # (2, 28, 28): by how much the logit of the class falls where the ink is covered; < 0 = it rises
+    # (2, 28, 28): by how much the logit of the class, less the mean of all, falls where the ink is covered; < 0 = it rises
+    maps: Maps
 
 
 def evidence(model: Model, frame: Frame) -> Evidence:
     """Return where the evidence for the likeliest class and for the runner-up lies."""
     first, second = rivals(model.logits(frame[np.newaxis])[0])
-    maps = occlusion(model.logits, frame)
+    maps = occlusion(lambda frames: centred(model.logits(frames)), frame)
     return Evidence((model.classes[first], model.classes[second]), maps[[first, second]])
+
+
+def centred(logits: Logits) -> Logits:
+    """Return logits (N, classes) less the mean of each row."""
+    return logits - logits.mean(axis=1, keepdims=True)
 
 
 def rivals(logits: NDArray[Any], chosen: int | None = None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnist_cli.arrays import FRAME, Frame, Frames, Logits
 from mnist_cli.errors import ConfigError
 from mnist_cli.models.networks import Layer, Network, Outputs, Unit
-from mnist_cli.recognition.attribution import Evidence, occlusion, rivals
+from mnist_cli.recognition.attribution import Evidence, centred, occlusion, rivals
 
 INK = 255  # the level of full ink
 DECIMALS = 4  # of the numbers in JSON
@@ -104,7 +104,7 @@ def inspect(
 
     def values_of(frames: Frames) -> Logits:
         outputs = network.trace(frames, off)
-        values = outputs[-1].reshape(len(frames), -1)
+        values = centred(outputs[-1].reshape(len(frames), -1))
         if unit is None:
             return values
         return np.concatenate([values, outputs[unit.layer][..., unit.index].max(axis=(1, 2))[:, np.newaxis]], axis=1)
@@ -115,7 +115,7 @@ def inspect(
         for index, (layer, outputs) in enumerate(zip(network.layers, hidden, strict=False))
     ]
     evidence = Evidence((classes[first], classes[second]), maps[[first, second]])
-    view = unit and _look_at(network, unit, [*hidden, last][unit.layer], maps[-1])
+    view = None if unit is None else _look_at(network, unit, [*hidden, last][unit.layer], maps[-1])
     return Inspection(frame, layers, logits, network.temperature, evidence, view)
 
 

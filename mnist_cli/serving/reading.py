@@ -40,10 +40,10 @@ class UnknownLayersError(MnistError):
 class Question:
     """What is to be shown of the network, and what is changed before."""
 
-    distortion: Distortion = Distortion()
-    off: tuple[Unit, ...] = ()
-    chosen: int | None = None  # the class of the evidence; None for the likeliest
-    unit: Unit | None = None
+    distortion: Distortion
+    off: tuple[Unit, ...]
+    chosen: int | None  # the class of the evidence; None for the likeliest
+    unit: Unit | None
 
 
 def prepare(checkpoint: Path) -> None:

@@ -81,7 +81,9 @@ class EvidenceReply(BaseModel):
     """Where in the frame the evidence for a class lies."""
 
     label: str = Field(description="the name of the class")
-    map: Map = Field(description="by how much its logit falls where 4x4 pixels are covered with paper")
+    map: Map = Field(
+        description="by how much its logit, less the mean of all, falls where 4x4 pixels are covered with paper"
+    )
 
 
 class UnitReply(BaseModel):
