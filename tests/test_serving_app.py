@@ -172,7 +172,7 @@ def test_a_model_whose_layers_cannot_be_shown_says_why(fresh, monkeypatch):
     def refuse(model):
         raise ConfigError("its weights are 8-bit integers")
 
-    reading._network_of.cache_clear()
+    monkeypatch.setattr(reading, "_networks", [])
     monkeypatch.setattr(backends, "network_of", refuse)
     answer = fresh().post("/api/inspect", content=SEVEN)
     assert (answer.status_code, answer.json()["reason"]) == (501, "its weights are 8-bit integers")

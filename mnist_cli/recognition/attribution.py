@@ -40,7 +40,8 @@ def evidence(model: Model, frame: Frame) -> Evidence:
 
 def centred(logits: Logits) -> Logits:
     """Return logits (N, classes) less the mean of each row."""
-    return logits - logits.mean(axis=1, keepdims=True)
+    less: Logits = logits - logits.mean(axis=1, keepdims=True)
+    return less
 
 
 def rivals(logits: NDArray[Any], chosen: int | None = None) -> tuple[int, int]:

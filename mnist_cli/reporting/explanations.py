@@ -168,7 +168,7 @@ def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Imag
     return panel
 
 
-def _evidence(frame: NDArray[np.uint8], values: NDArray[np.float32]) -> Image.Image:
+def _evidence(frame: NDArray[np.float32] | NDArray[np.uint8], values: NDArray[np.float32]) -> Image.Image:
     """Return a panel with a pale frame and values over it: WINNER where they are 1, DOUBT where they are -1."""
     pixels = np.full((FRAME, FRAME, 3), ImageColor.getrgb(PAPER), np.float32)
     layers = ((frame / np.float32(255), EDGE), (values.clip(0, 1), WINNER), ((-values).clip(0, 1), DOUBT))

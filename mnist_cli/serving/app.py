@@ -209,7 +209,7 @@ async def inspect(
     The frame can be changed first, and units can be switched off.
     """
     question = Question(
-        Distortion(thickness, rotation, blur, noise), tuple(map(_unit, off)), chosen, unit and _unit(unit)
+        Distortion(thickness, rotation, blur, noise), tuple(map(_unit, off)), chosen, _unit(unit) if unit else None
     )
     async with _received(request, service) as (files, address):
         content = await service.engine.inspect(files[0], question, address)

@@ -3,7 +3,6 @@
 import io
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ MAX_INK_SIDE = 84  # px, of the ink in the response to an inspection
 MEMORY_BYTES = 2 * 1024**3  # that a worker may allocate; reading one picture should take at most a quarter of it
 
 _models: list[Model] = []  # the model of this process
+_networks: list[Network] = []  # its layers
 
 
 class UnknownLayersError(MnistError):
@@ -77,9 +77,7 @@ def inspect(body: bytes, question: Question) -> bytes:
     prediction = result.prediction
     if prediction and prediction.frame is not None and prediction.ink is not None:
         frame = question.distortion.of(prediction.frame)
-        found = inspection.inspect(
-            _network_of(model), model.classes, frame, question.off, question.chosen, question.unit
-        )
+        found = inspection.inspect(_network(), model.classes, frame, question.off, question.chosen, question.unit)
         is_digit = found.score >= threshold
         values["reason"] = None if is_digit else "not a digit"
         values["label"] = model.classes[int(found.logits.argmax())] if is_digit else None
@@ -87,12 +85,14 @@ def inspect(body: bytes, question: Question) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode()
 
 
-@lru_cache(maxsize=1)
-def _network_of(model: Model) -> Network:
-    try:
-        return backends.network_of(model)
-    except MnistError as error:
-        raise UnknownLayersError(str(error)) from error
+def _network() -> Network:
+    """Return the layers of the model of this process, which are found when they are first asked for."""
+    if not _networks:
+        try:
+            _networks.append(backends.network_of(_models[0]))
+        except MnistError as error:
+            raise UnknownLayersError(str(error)) from error
+    return _networks[0]
 
 
 def _reduced(ink: Ink) -> list[list[int]]:

@@ -98,7 +98,7 @@ export const STRINGS = {
     insideNoInk: "There is no ink to follow.",
     insideBusy: "The server is busy; retrying …",
     insideFailed: "What is inside cannot be shown: {reason}",
-    insideSpoken: "{changes} changes: {label}, {percent}.",
+    insideSpoken: "Changes: {changes}. {label}, {percent}.",
   },
   zh: {
     title: "手写数字识别 · mnist",
