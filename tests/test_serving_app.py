@@ -162,6 +162,17 @@ def test_an_inspection_that_is_not_possible_has_a_reason(client, query, body, st
     assert (answer.status_code, reason in answer.json()["reason"]) == (status, True)
 
 
+@pytest.mark.slow
+def test_an_inspection_has_the_probabilities_of_further_models(loaded, trained):
+    other = backends.load(trained, "cpu")
+    with connect(loaded, compared=[other]) as client:
+        assert client.get("/api/model").json()["compared"] == [str(trained)]
+        found = client.post("/api/inspect?off=0", content=SEVEN).json()
+    with connect(other) as client:
+        expected = client.post("/api/predict", content=SEVEN).json()["probabilities"]
+    assert found["compared"] == [pytest.approx(expected, abs=1e-3)]
+
+
 def test_without_ink_there_is_nothing_to_inspect(client):
     answer = client.post("/api/inspect", content=png(Image.new("L", (50, 50), "white")))
     assert (answer.status_code, answer.json()["reason"]) == (200, "no ink")

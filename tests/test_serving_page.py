@@ -647,6 +647,22 @@ def test_inside_fits_every_window_in_both_languages_and_can_be_read(page):
         assert [contrast for contrast in page.evaluate(CONTRASTS) if contrast[0] < 4.5] == []
 
 
+def test_inside_has_a_column_for_each_further_model(page):
+    def extended(key, value):
+        def fulfill(route):
+            answer = route.fetch().json()
+            route.fulfill(json={**answer, key: value(answer)})
+
+        return fulfill
+
+    page.route("**/api/model", extended("compared", lambda answer: ["checkpoints/mine/last.pt"]))
+    page.route("**/api/inspect*", extended("compared", lambda answer: [answer["probabilities"][::-1]]))
+    page.reload()
+    look_inside(page)
+    expect(page.get_by_role("columnheader", name="checkpoints/mine/last.pt")).to_be_visible()
+    expect(page.locator("#classes tbody tr").nth(2).locator("td").last).to_have_text("> 99.9%")
+
+
 def test_inside_has_an_address_and_says_why_it_cannot_be_shown(page, server):
     reason = {"reason": "its weights are 8-bit integers"}
     page.route("**/api/inspect*", lambda route: route.fulfill(status=501, json=reason))

@@ -68,6 +68,7 @@ class Service:
     slots: SharedPool  # one for each request that is being answered
     memory: SharedPool  # bytes of the bodies that have arrived
     corrections: Corrections | None  # None without --collect
+    compared: Sequence[LoadedModel]  # with the first model, whenever that is inspected
 
 
 def build(
@@ -77,12 +78,13 @@ def build(
     only_local: bool = True,
     workers: int = 1,
     limits: Limits | None = None,
+    compared: Sequence[LoadedModel] = (),
 ) -> FastAPI:
     """Return the application that recognizes pictures with a model.
 
     Corrections are saved in the folder `collect`; requests may come from pages of `origins`, and with `only_local` under
     names of this machine only. At most `workers` processes read the pictures of one client at once; there are more for pages and
-    for other clients.
+    for other clients. An inspection also has the probabilities of the models that are `compared`, whose classes are the same.
 
     Its `state.service` is a Service.
     """
@@ -101,9 +103,10 @@ def build(
         exception_handlers=_HANDLERS,
         middleware=_middleware(origins, only_local),
     )
-    engine, corrections = Engine(loaded, workers, limits), Corrections(collect) if collect else None
+    engine = Engine(loaded, workers, limits, compared)
+    corrections = Corrections(collect) if collect else None
     slots, memory = SharedPool(limits.requests), SharedPool(limits.memory_bytes)
-    app.state.service = Service(loaded, engine, limits, slots, memory, corrections)
+    app.state.service = Service(loaded, engine, limits, slots, memory, corrections, compared)
     app.include_router(router)
     # Not mounted: a mount would handle requests with a wrong method before the routes refuse them.
     app.router.default = StaticFiles(directory=PAGE, html=True)
@@ -247,6 +250,7 @@ async def model(service: InUse) -> ModelReply:
         version=__version__,
         runtime=loaded.runtime,
         collect=service.corrections is not None,
+        compared=[str(other.path) for other in service.compared],
     )
 
 

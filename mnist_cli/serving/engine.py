@@ -1,6 +1,6 @@
 """From the bytes of a picture to its result, in processes beside the event loop."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,14 +32,21 @@ Work = Callable[[], Awaitable[Any]]
 class Engine:
     """Recognizes pictures with a model, in two queues: small pictures in batches, and one at a time what may take long."""
 
-    def __init__(self, loaded: LoadedModel, workers: int = 1, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        workers: int = 1,
+        limits: Limits | None = None,
+        compared: Sequence[LoadedModel] = (),
+    ) -> None:
         """Process at most `workers` batches of an address at once, and in addition `workers` - 1 pages or large pictures.
 
         Each queue has one more worker than that, so that no client can keep it from the others.
         """
         self.limits = limits or Limits()
+        paths = [one.path for one in (loaded, *compared)]
         alone, wait = max(1, workers - 1), self.limits.wait_seconds
-        self._workers = Workers(workers + 1 + alone + 1, reading.MODULES, reading.prepare, loaded.path)
+        self._workers = Workers(workers + 1 + alone + 1, reading.MODULES, reading.prepare, *paths)
         self._batches: Batcher[bytes, Result] = Batcher(self._read_batch, BATCH, BATCH_WAIT, workers, wait)
         self._alone: Batcher[Work, Any] = Batcher(self._do_alone, 1, 0, alone, wait)
 

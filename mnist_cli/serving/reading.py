@@ -20,6 +20,7 @@ from mnist_cli.pictures import decode
 from mnist_cli.pictures.distortions import Distortion
 from mnist_cli.recognition import inspection, pipeline
 from mnist_cli.recognition.pipeline import Options
+from mnist_cli.recognition.predictions import classify_frames
 from mnist_cli.recognition.result import Result
 from mnist_cli.serving.workers import limit_memory
 
@@ -28,8 +29,8 @@ MAX_PIXELS = 40_000_000  # of a picture
 MAX_INK_SIDE = 84  # px, of the ink in the response to an inspection
 MEMORY_BYTES = 2 * 1024**3  # that a worker may allocate; reading one picture should take at most a quarter of it
 
-_models: list[Model] = []  # the model of this process
-_networks: list[Network] = []  # its layers
+_models: list[Model] = []  # the model of this process, and those that are compared with it
+_networks: list[Network] = []  # the layers of the first
 
 
 class UnknownLayersError(MnistError):
@@ -46,12 +47,14 @@ class Question:
     unit: Unit | None
 
 
-def prepare(checkpoint: Path) -> None:
-    """Load the model of this process and limit its memory."""
+def prepare(*checkpoints: Path) -> None:
+    """Load the models of this process and limit its memory."""
     decode.silence_libraries()
-    loaded = backends.load(checkpoint)
-    _models[:] = [loaded.model]
-    if loaded.runtime.endswith("cpu"):  # drivers of other devices reserve address space, which is no memory in use
+    loaded = [backends.load(path) for path in checkpoints]
+    _models[:] = [one.model for one in loaded]
+    if all(
+        one.runtime.endswith("cpu") for one in loaded
+    ):  # drivers of other devices reserve address space, which is no memory in use
         limit_memory(MEMORY_BYTES)
 
 
@@ -81,7 +84,8 @@ def inspect(body: bytes, question: Question) -> bytes:
         is_digit = found.score >= threshold
         values["reason"] = None if is_digit else "not a digit"
         values["label"] = model.classes[int(found.logits.argmax())] if is_digit else None
-        values |= {"ink": _reduced(prediction.ink), **found.to_dict()}
+        compared = [classify_frames(other, [frame])[0].probabilities for other in _models[1:]]
+        values |= {"ink": _reduced(prediction.ink), **found.to_dict(), "compared": compared}
     return json.dumps(values, separators=(",", ":")).encode()
 
 

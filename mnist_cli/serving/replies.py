@@ -115,6 +115,10 @@ class InspectionReply(BaseModel):
     probabilities: list[Probability] = Field(default=[], description="the softmax of the logits")
     evidence: list[EvidenceReply] = Field(default=[], description="for the class, and for its strongest rival")
     unit: UnitReply | None = Field(default=None, description="with `unit`")
+    compared: list[list[Probability]] = Field(
+        default=[],
+        description="the probabilities of the models that /api/model lists as `compared`, for the same frame",
+    )
 
 
 class ModelReply(BaseModel):
@@ -127,6 +131,9 @@ class ModelReply(BaseModel):
     version: str = Field(description="of mnist-cli")
     runtime: str = Field(description="torch or onnxruntime, and the device")
     collect: bool = Field(description="whether /api/corrections stores pictures")
+    compared: list[str] = Field(
+        description="the checkpoints of further models, which /api/inspect compares with this one"
+    )
 
 
 class SavedReply(BaseModel):

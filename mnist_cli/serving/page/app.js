@@ -13,7 +13,7 @@ const RETRY = 2000; // ms between two checks whether the server is back
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
 const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => (isFinished ? recognize() : recognizeStroke()));
-const inside = new Inside({ text, number, percent, classNames, picture: () => sheet.picture() });
+const inside = new Inside({ text, number, percent, classNames, compared: () => model?.compared ?? [], picture: () => sheet.picture() });
 
 let language = [remembered("language"), navigator.language.slice(0, 2)].find((one) => one in STRINGS) ?? "en";
 let model = null; // the response of GET /api/model

@@ -14,7 +14,7 @@ const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 const $ = (id) => document.getElementById(id);
 
 export class Inside {
-  #page; // what the page provides: text, number, percent, picture, classNames
+  #page; // what the page provides, such as `text` for the texts in its language
   #isOpen = false;
   #answer = null; // the page's result for the drawing, without any changes
   #found = null; // the response of POST /api/inspect
@@ -157,10 +157,10 @@ export class Inside {
     $(`what-${name}`).setAttribute("aria-valuetext", value);
   }
 
-  #renderClasses({ logits, probabilities, evidence, temperature, score, threshold }) {
+  #renderClasses({ logits, probabilities, evidence, temperature, score, threshold, compared }) {
     const body = $("classes").tBodies[0];
     const names = this.#page.classNames(probabilities.length);
-    if (body.rows.length !== names.length) this.#buildClasses(body, names);
+    if (body.rows.length !== names.length) this.#buildClasses(body, names, this.#page.compared());
     const before = this.#changes && this.#answer.probabilities?.length === names.length ? this.#answer.probabilities : null;
     $("classes").classList.toggle("changed", Boolean(before));
     const most = Math.max(...probabilities);
@@ -172,12 +172,16 @@ export class Inside {
       row.querySelector(".fill").style.transform = `scaleX(${probabilities[index]})`;
       row.querySelector(".percent").textContent = this.#page.percent(probabilities[index]);
       row.cells[3].textContent = before ? this.#page.percent(before[index]) : "";
+      compared.forEach((others, at) => (row.cells[4 + at].textContent = this.#page.percent(others[index])));
     });
     const values = { temperature: this.#decimal(temperature), score: this.#decimal(score), threshold: this.#decimal(threshold) };
     $("score").textContent = this.#page.text(threshold < -1e6 ? "scoreOnly" : "score", values);
   }
 
-  #buildClasses(body, names) {
+  /** Make a row for each class, with a column for each further model. */
+  #buildClasses(body, names, compared) {
+    const heads = compared.map((path) => create("th", { scope: "col", className: "compared", textContent: path, title: path }));
+    $("classes").tHead.rows[0].append(...heads);
     body.replaceChildren(
       ...names.map((name, index) => {
         const row = create("tr");
@@ -189,7 +193,7 @@ export class Inside {
         bar.append(create("span", { className: "fill" }));
         const probability = create("td", { className: "wide" });
         probability.append(bar, create("span", { className: "percent" }));
-        row.append(head, create("td"), probability, create("td", { className: "before" }));
+        row.append(head, create("td"), probability, create("td", { className: "before" }), ...compared.map(() => create("td")));
         return row;
       }),
     );
