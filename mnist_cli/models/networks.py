@@ -90,7 +90,7 @@ class Network:
         """
         units, later = outputs.shape[2], index + 1
         columns = _columns(self.layers[later], outputs[np.newaxis])[0]
-        side, sums = columns.shape[0], columns @ self._weights[later]
+        side, sums = columns.shape[0], _product(columns, self._weights[later])
         # What each unit adds to the sums of the next layer, so that these need not be computed again without it.
         given = columns.reshape(side * side, -1, units).transpose(2, 0, 1)
         weights = self._weights[later].reshape(-1, units, sums.shape[2]).transpose(1, 0, 2)
@@ -121,7 +121,7 @@ class Network:
         return values.reshape(len(values), -1)
 
     def _run(self, index: int, values: Outputs, off: Collection[Unit]) -> Outputs:
-        return self._finished(index, _columns(self.layers[index], values) @ self._weights[index], off)
+        return self._finished(index, _product(_columns(self.layers[index], values), self._weights[index]), off)
 
     def _finished(self, index: int, sums: Outputs, off: Collection[Unit]) -> Outputs:
         """Return the output of a layer from the convolution with its weights."""
@@ -166,6 +166,12 @@ def _columns(layer: Layer, values: Outputs) -> Outputs:
         for column in range(kernel)
     ]
     return np.concatenate(parts, axis=3)
+
+
+def _product(columns: Outputs, weights: Outputs) -> Outputs:
+    """Return columns (..., values) times weights (values, units), in one product of matrices, which is the fastest."""
+    product: Outputs = columns.reshape(-1, len(weights)) @ weights
+    return product.reshape(*columns.shape[:-1], -1)
 
 
 def _pooled(values: Outputs, pooling: int) -> Outputs:
