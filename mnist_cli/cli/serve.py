@@ -107,7 +107,8 @@ def serve(
         workers = workers or cores.available()
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each worker
-        loaded, *compared = [backends.load(find_model(path)) for path in checkpoint or [None]]
+        named: Sequence[Path | None] = checkpoint or [None]
+        loaded, *compared = [backends.load(find_model(path)) for path in named]
         _refuse_other_classes(loaded, compared)
         if collect and not interface.knows_digits_only(loaded.model):
             raise ConfigError(f"--collect stores corrected digits, and {loaded.path} has other classes; leave it out")
