@@ -1,4 +1,4 @@
-"""Take the screenshots of the page of `mnist serve`: page-light.png in English, page-dark.png in Chinese.
+"""Take the screenshots of the page of `mnist serve`: page-light.png in English, page-dark.png in Chinese, page-inside.png.
 
     python docs/screenshots.py
 
@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 FOLDER = Path(__file__).parent
 SIZE = {"width": 1240, "height": 888}  # px of the window
+INSIDE_HEIGHT = 1_350  # px of the window in the view Inside, which is longer
 SCALE = 1.5  # px of the picture for each
 COLOURS = 256  # of the palette, which makes the file smaller
 ONE = [[(0.354, 0.35), (0.52, 0.205), (0.5, 0.82)]]  # a 1 that looks like a 7; fractions of the drawing area
@@ -38,7 +39,7 @@ NUMBER = [
 
 
 def main() -> None:
-    """Start the service and take both pictures."""
+    """Start the service and take the pictures."""
     command = [sys.executable, "-m", "mnist_cli", "serve", "--checkpoint", "pretrained", "--port", "0"]
     service = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
@@ -48,6 +49,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             take(browser, url, "page-light.png", "en-US", "light", ONE, digits="1")
             take(browser, url, "page-dark.png", "zh-CN", "dark", NUMBER, digits="264")
+            take(browser, url + "#inside", "page-inside.png", "en-US", "light", ONE, digits="1")
             browser.close()
     finally:
         service.terminate()
@@ -62,6 +64,11 @@ def take(browser: Any, url: str, name: str, locale: str, scheme: str, strokes: A
     for stroke in strokes:
         draw(page, stroke)
     expect(page.locator("#numeral")).to_have_text(digits, timeout=20_000)
+    if url.endswith("#inside"):
+        page.set_viewport_size({"width": SIZE["width"], "height": INSIDE_HEIGHT})
+        page.locator("#layers section").first.locator(".units button").nth(4).click()
+        expect(page.locator("#unit")).to_be_visible()
+        page.evaluate("scrollTo(0, 0)")
     page.mouse.move(SIZE["width"] - 1, SIZE["height"] - 1)  # away from the buttons
     page.wait_for_timeout(1_000)  # ms, until nothing moves
     with Image.open(io.BytesIO(page.screenshot())) as picture:

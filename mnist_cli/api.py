@@ -71,19 +71,25 @@ class Recognizer(LoadedModel):
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a path is an iterable, too
-        self, pictures: Source, *, min_confidence: float = ...
+        self, pictures: Source, *, min_confidence: float = ..., evidence: bool = ...
     ) -> PictureResult: ...
     @overload
-    def predict(self, pictures: Iterable[Source], *, min_confidence: float = ...) -> list[PictureResult]: ...
+    def predict(
+        self, pictures: Iterable[Source], *, min_confidence: float = ..., evidence: bool = ...
+    ) -> list[PictureResult]: ...
 
     def predict(
-        self, pictures: Source | Iterable[Source], *, min_confidence: float = 0.0
+        self, pictures: Source | Iterable[Source], *, min_confidence: float = 0.0, evidence: bool = False
     ) -> PictureResult | list[PictureResult]:
         """Return the digit of a picture as `digit`, or a list of such results for many pictures, in their order.
 
+        With `evidence` each result has, as `evidence.maps`, an array (2, 28, 28): by how much the logits of the likeliest
+        class and of the runner-up, `evidence.classes`, fall where the ink is covered, compared with the mean of all logits.
+        It takes about 80 forward passes.
+
         Raises ImageError when a single picture cannot be read; among many, it has a result with an `error`.
         """
-        return self._recognize(pictures, many=False, min_confidence=min_confidence)
+        return self._recognize(pictures, many=False, min_confidence=min_confidence, with_evidence=evidence)
 
     @overload
     def find_digits(  # type: ignore[overload-overlap]
@@ -108,10 +114,15 @@ class Recognizer(LoadedModel):
         return self._recognize(pictures, many=True, min_confidence=min_confidence, pattern=form)
 
     def _recognize(
-        self, pictures: Source | Iterable[Source], many: bool, min_confidence: float, pattern: Pattern | None = None
+        self,
+        pictures: Source | Iterable[Source],
+        many: bool,
+        min_confidence: float,
+        pattern: Pattern | None = None,
+        with_evidence: bool = False,
     ) -> PictureResult | list[PictureResult]:
         is_one = sources.is_one(pictures)
-        options = Options(many, min_confidence, keep_pixels=is_one, pattern=pattern)
+        options = Options(many, min_confidence, is_one, pattern=pattern, with_evidence=with_evidence)
         is_list = not (is_one or isinstance(pictures, str | PathLike))
         several = cast("Iterable[Source]", pictures if is_list else [pictures])
         batches = pipeline.recognize(self.model, sources.expand(several), options)

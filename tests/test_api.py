@@ -57,6 +57,17 @@ def test_a_result_is_displayed_as_a_picture(model):
     assert shown(model.predict(np.zeros((9, 9)))).size == explanations.SIZE
 
 
+def test_the_evidence_of_a_result_is_an_array_and_is_displayed(model):
+    result = model.predict(draw_seven(), evidence=True)
+    assert result.evidence.classes[0] == "7"
+    assert result.evidence.maps.shape == (2, 28, 28)
+    assert np.abs(result.evidence.maps[0]).argmax() in np.flatnonzero(result.prediction.frame)
+    assert Image.open(io.BytesIO(result._repr_png_())).width > 1_900
+    assert model.predict(draw_seven()).evidence is None
+    blank, seven = model.predict([Image.new("L", (50, 50), "white"), draw_seven()], evidence=True)
+    assert (blank.evidence, seven.evidence.classes[0]) == (None, "7")
+
+
 def test_several_digits_are_found_and_shown_in_their_picture(model):
     row = np.hstack([np.asarray(draw_seven(100)), np.asarray(draw_seven(100))])
     page = model.find_digits(np.kron(row, np.ones((10, 10, 1), np.uint8)))  # larger than is looked at

@@ -257,7 +257,8 @@ def test_explanations_are_saved_and_overwrite_no_other_file(mnist, trained, seve
     assert (tmp_path / seven).read_bytes() == (tmp_path / "eight.png").read_bytes() == before
     for name in ("seven-2.png", "seven-3.png", "eight-2.png"):
         with Image.open(tmp_path / name) as image:
-            assert (image.format, image.size) == ("PNG", explanations.SIZE)
+            evidence = 2 * (explanations.PANEL + explanations.MARGIN)  # px, of two panels
+            assert (image.format, image.size) == ("PNG", (explanations.SIZE[0] + evidence, explanations.SIZE[1]))
     assert len(list(tmp_path.glob("*.png"))) == 5
 
 

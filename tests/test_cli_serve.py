@@ -11,6 +11,9 @@ from urllib.request import urlopen
 import pytest
 from conftest import draw_seven
 
+from mnist_cli.config import TrainConfig
+from mnist_cli.models import architectures, checkpoints
+
 pytest.importorskip("fastapi")
 
 from torture import clients
@@ -183,3 +186,11 @@ def test_an_origin_may_be_written_otherwise_than_browsers_do(mnist, monkeypatch)
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: ran.append(self.config.app))
     mnist("serve", "--port", 0, "--checkpoint", "pretrained", "--allow-origin", "HTTPS://Example.org/")
     assert ran[0].user_middleware[0].kwargs["origins"] == ["https://example.org"]
+
+
+def test_models_with_other_classes_are_not_compared(mnist, tmp_path):
+    letters = architectures.build("linear", 0, classes=("a", "b"))
+    checkpoints.save(tmp_path / "letters.pt", letters, TrainConfig(), [], {})
+    result = mnist("serve", "--port", 0, "--checkpoint", "pretrained", "--checkpoint", tmp_path / "letters.pt")
+    assert result.exit_code == 2
+    assert "have different classes, so they cannot be compared" in " ".join(result.stderr.split())

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import ImageColor
 
+from mnist_cli.recognition.attribution import Evidence
 from mnist_cli.recognition.detection import Detection
 from mnist_cli.recognition.predictions import NO_INK, Prediction
 from mnist_cli.reporting import explanations
@@ -53,6 +56,18 @@ def test_half_blocks_hold_two_pixels_a_character():
     assert [len(line) for line in lines] == [28] * 14
     style = lines[3].spans[5].style
     assert (style.color.triplet.red, style.bgcolor.triplet.red) == (FRAME[0, 6, 5], FRAME[0, 7, 5])
+
+
+def test_the_evidence_is_shown_beside_the_probabilities_in_two_colours():
+    maps = np.zeros((2, 28, 28), np.float32)
+    maps[0, 5:15, 5:15], maps[1, 5:15, 5:10] = 2, -2
+    prediction = replace(FOUR, frame=np.zeros_like(FRAME), evidence=Evidence(("4", "5"), maps))
+    image = explanations.draw(np.full((28, 28, 1), 128, np.float32), prediction)
+    panels = 2 * (explanations.PANEL + explanations.MARGIN)
+    assert image.size == (explanations.SIZE[0] + panels, explanations.SIZE[1])
+    added = image.crop((explanations.SIZE[0], explanations.TOP, *image.size))
+    assert count(added, explanations.WINNER) == 100 * 100  # a pixel of the frame is 10x10 px
+    assert count(added, explanations.DOUBT) == 50 * 100
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -185,6 +185,7 @@ def test_one_draws_on_the_page_from_a_file_without_a_network(visit, shipped):
     expect(page.locator("#model")).to_contain_text("372,074 parameters · 99.64% accuracy")
     expect(page.locator("#privacy")).to_contain_text("your pictures are not sent anywhere")
     expect(page.locator("#documentation")).to_be_hidden()
+    expect(page.locator("#view")).to_be_hidden()
     page.locator("#language").click()
     expect(page.locator("#privacy")).to_contain_text("图片不会发送到任何地方")
 

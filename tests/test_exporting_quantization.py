@@ -4,8 +4,8 @@ from test_exporting_networks import NETWORKS, network, noise
 
 from mnist_cli.errors import ExportError
 from mnist_cli.exporting import quantization
-from mnist_cli.exporting.networks import Layer
 from mnist_cli.models import checkpoints
+from mnist_cli.models.networks import Layer
 
 
 @pytest.mark.parametrize(("name", "hidden", "activation"), NETWORKS)

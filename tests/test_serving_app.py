@@ -14,6 +14,7 @@ from PIL import Image
 
 from mnist_cli.config import PRETRAINED, TrainConfig
 from mnist_cli.datasets import named_sets
+from mnist_cli.errors import ConfigError
 from mnist_cli.models import architectures, backends
 from mnist_cli.recognition import classification, predictions
 from mnist_cli.training import session
@@ -113,6 +114,82 @@ def test_the_response_is_the_json_of_the_command_line(client, mnist, tmp_path):
         "confidence": pytest.approx(printed["confidence"]),
         "probabilities": pytest.approx(printed["probabilities"]),
     }
+
+
+def test_what_is_inside_the_network_ends_in_the_probabilities_of_predict(client):
+    expected = client.post("/api/predict?frame=true", content=SEVEN).json()
+    found = client.post("/api/inspect?unit=0.3", content=SEVEN).json()
+    assert (found["label"], found["reason"], found["frame"]) == ("7", None, expected["frame"])
+    assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-3)
+    assert [len(layer["maps"]) for layer in found["layers"]] == [32, 64, 128, 224]
+    assert found["evidence"][0]["label"] == "7"
+    assert found["score"] > found["threshold"]
+    assert max(map(max, found["ink"])) == 255
+    assert max(len(found["ink"]), len(found["ink"][0])) <= reading.MAX_INK_SIDE
+    assert (found["unit"]["layer"], found["unit"]["index"], len(found["unit"]["weights"])) == (0, 3, 5)
+
+
+def test_units_are_switched_off_and_the_frame_is_changed_on_request(client):
+    whole = client.post("/api/inspect", content=SEVEN).json()
+    without = client.post("/api/inspect?off=1.3&off=1.4&class=1", content=SEVEN).json()
+    for unit in (3, 4):
+        assert not any(map(any, without["layers"][1]["maps"][unit]))
+    assert without["evidence"][0]["label"] == "1"
+    assert without["probabilities"] != whole["probabilities"]
+    nothing = client.post("/api/inspect?off=3", content=SEVEN).json()  # only the biases of the last layer are left
+    assert max(nothing["probabilities"]) < 0.5 < max(whole["probabilities"])
+    thick = client.post("/api/inspect?thickness=1.5", content=SEVEN).json()
+    assert sum(map(sum, thick["frame"])) > 1.5 * sum(map(sum, whole["frame"]))
+    noisy = client.post("/api/inspect?noise=0.5&blur=1&rotation=-45", content=SEVEN).json()
+    assert noisy["frame"] != whole["frame"]
+    blind = client.post("/api/inspect?off=0", content=SEVEN).json()
+    assert (blind["reason"], blind["label"]) == ("not a digit", None)
+    assert blind["score"] < blind["threshold"]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "reason"),
+    [
+        ("off=9", SEVEN, 404, "there is no layer 9"),
+        ("off=0.99", SEVEN, 404, "there is no unit 99 in layer 0"),
+        ("class=10", SEVEN, 404, "there is no class 10"),
+        ("off=first", SEVEN, 422, "the parameter off is wrong"),
+        ("unit=3", SEVEN, 422, "the parameter unit is wrong"),
+        ("noise=2", SEVEN, 422, "the parameter noise is wrong: '2' is more than 1"),
+        ("", b"milk, eggs", 415, "not a picture"),
+        ("", b"", 422, "the body is empty"),
+    ],
+)
+def test_an_inspection_that_is_not_possible_has_a_reason(client, query, body, status, reason):
+    answer = client.post(f"/api/inspect?{query}", content=body)
+    assert (answer.status_code, reason in answer.json()["reason"]) == (status, True)
+
+
+@pytest.mark.slow
+def test_an_inspection_has_the_probabilities_of_further_models(loaded, trained):
+    other = backends.load(trained, "cpu")
+    with connect(loaded, compared=[other]) as client:
+        assert client.get("/api/model").json()["compared"] == [str(trained)]
+        found = client.post("/api/inspect?off=0", content=SEVEN).json()
+    with connect(other) as client:
+        expected = client.post("/api/predict", content=SEVEN).json()["probabilities"]
+    assert found["compared"] == [pytest.approx(expected, abs=1e-3)]
+
+
+def test_without_ink_there_is_nothing_to_inspect(client):
+    answer = client.post("/api/inspect", content=png(Image.new("L", (50, 50), "white")))
+    assert (answer.status_code, answer.json()["reason"]) == (200, "no ink")
+    assert "layers" not in answer.json()
+
+
+def test_a_model_whose_layers_cannot_be_shown_says_why(fresh, monkeypatch):
+    def refuse(model):
+        raise ConfigError("its weights are 8-bit integers")
+
+    monkeypatch.setattr(reading, "_networks", [])
+    monkeypatch.setattr(backends, "network_of", refuse)
+    answer = fresh().post("/api/inspect", content=SEVEN)
+    assert (answer.status_code, answer.json()["reason"]) == (501, "its weights are 8-bit integers")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
@@ -415,7 +492,16 @@ def test_the_page_and_the_documentation_load_nothing_from_elsewhere(client):
 
 def test_the_documentation_names_all_routes_and_fields(client):
     text = client.get("/docs").text
-    for word in ("POST /api/predict", "GET /api/model", "GET /healthz", "many", "frame", "probabilities", "503"):
+    for word in (
+        "POST /api/predict",
+        "POST /api/inspect",
+        "GET /api/model",
+        "GET /healthz",
+        "many",
+        "frame",
+        "probabilities",
+        "503",
+    ):
         assert word in text
 
 

@@ -550,6 +550,133 @@ CONTRASTS = """() => {
 }"""
 
 
+def look_inside(page, digit=7):
+    """Draw a digit and open the second view."""
+    draw(page, STROKES[digit])
+    expect_digit(page, digit)
+    page.get_by_role("button", name="Inside the network").click()
+    expect(page.locator("#layers section")).to_have_count(4)
+
+
+def logit(page, digit):
+    return float(page.locator("#classes tbody tr").nth(digit).locator("td").first.text_content())
+
+
+def test_inside_shows_the_way_from_the_ink_to_the_probabilities_live(page):
+    expect(page.locator("#inside")).to_be_hidden()
+    look_inside(page)
+    units = [page.locator("#layers section").nth(layer).locator(".units button") for layer in range(4)]
+    assert [one.count() for one in units] == [32, 64, 128, 224]
+    for canvas in ("#inside-ink", "#inside-frame", "#evidence canvas >> nth=0"):
+        assert np.count_nonzero(ink(page, canvas)) > 50
+    expect(page.locator("#classes .most th")).to_have_text("7")
+    expect(page.locator("#evidence figcaption").first).to_have_text("Evidence for 7")
+    page.keyboard.press("Delete")
+    expect(page.locator("#inside-note")).to_contain_text("Draw a digit")
+    draw(page, STROKES[2])
+    expect(page.locator("#classes .most th")).to_have_text("2")
+    page.get_by_role("button", name="Inside the network").click()
+    expect(page.locator("#inside")).to_be_hidden()
+    expect(page.locator("#bars")).to_be_visible()
+
+
+def test_a_unit_that_is_switched_off_changes_the_logit_by_its_contribution(page):
+    look_inside(page)
+    before = logit(page, 7)
+    units = page.locator("#layers section").nth(3).locator(".units button")
+    names = units.evaluate_all("all => all.map((it) => it.ariaLabel)")
+    contributions = [float(name.rpartition(" ")[2]) for name in names]
+    most = int(np.argmax(contributions))
+    assert contributions[most] > 0.1
+    units.nth(most).click()
+    expect(page.locator("#unit p")).to_have_text(
+        f"Without it, the logit of 7 would be {contributions[most]:.2f} lower."
+    )
+    page.locator("#unit").get_by_role("button", name="Switch off").click()
+    expect(units.nth(most)).to_have_accessible_name(f"Unit {most}, switched off")
+    expect(page.locator("#inside-spoken")).to_have_text(re.compile(r"^Changes: 1\. 7, .*%\.$"))
+    assert logit(page, 7) == pytest.approx(before - contributions[most], abs=0.011)
+    expect(page.locator("#unit button")).to_be_focused()
+    page.get_by_role("button", name="Switch the layer off").last.click()
+    expect(page.locator("#classes .most .percent")).to_have_text(re.compile(r"^[1-4]?\d\.\d%$"))
+    expect(page.locator("#classes tbody tr").nth(7).locator(".before")).to_have_text("> 99.9%")
+    page.get_by_role("button", name="Undo all changes").click()
+    expect(page.locator("#classes .most .percent")).to_have_text("> 99.9%")
+    assert logit(page, 7) == before
+
+
+def test_the_frame_is_changed_with_sliders_and_a_class_shows_its_evidence(page):
+    look_inside(page)
+    frame = ink(page, "#inside-frame").sum()
+    page.get_by_role("slider", name="Stroke width").last.fill("1.5")
+    page.get_by_role("slider", name="Noise").fill("0.3")
+    expect(page.locator("#inside-spoken")).to_have_text(re.compile(r"^Changes: 2\. "))
+    assert ink(page, "#inside-frame").sum() > 1.5 * frame
+    page.locator("#classes").get_by_role("button", name="1", exact=True).click()
+    expect(page.locator("#evidence figcaption").first).to_have_text("Evidence for 1")
+
+
+def test_inside_is_used_with_the_keyboard_and_read_aloud(page):
+    look_inside(page)
+    first = page.locator("#layers section").first.locator(".units button")
+    first.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(first.nth(1)).to_be_focused()
+    page.keyboard.press("End")
+    expect(first.last).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(first.last).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("img", name="Its weights")).to_be_visible()
+    assert first.evaluate_all("all => all.filter((it) => it.tabIndex === 0).length") == 1
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    controls = [node for node in tree if node["role"]["value"] in {"button", "slider", "image", "group", "table"}]
+    assert len(controls) > 450
+    assert [node for node in controls if not node.get("name", {}).get("value")] == []
+
+
+def test_inside_fits_every_window_in_both_languages_and_can_be_read(page):
+    look_inside(page)
+    page.emulate_media(reduced_motion="reduce")
+    for _ in ("en", "zh"):
+        for width, height in (DESKTOP, TABLET, PHONE):
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator("#language").click()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert [contrast for contrast in page.evaluate(CONTRASTS) if contrast[0] < 4.5] == []
+
+
+def test_inside_has_a_column_for_each_further_model(page):
+    def extended(key, value):
+        def fulfill(route):
+            answer = route.fetch().json()
+            route.fulfill(json={**answer, key: value(answer)})
+
+        return fulfill
+
+    page.route("**/api/model", extended("compared", lambda answer: ["checkpoints/mine/last.pt"]))
+    page.route("**/api/inspect*", extended("compared", lambda answer: [answer["probabilities"][::-1]]))
+    page.reload()
+    look_inside(page)
+    expect(page.get_by_role("columnheader", name="checkpoints/mine/last.pt")).to_be_visible()
+    expect(page.locator("#classes tbody tr").nth(2).locator("td").last).to_have_text("> 99.9%")
+
+
+def test_inside_has_an_address_and_says_why_it_cannot_be_shown(page, server):
+    reason = {"reason": "its weights are 8-bit integers"}
+    page.route("**/api/inspect*", lambda route: route.fulfill(status=501, json=reason))
+    page.goto(f"{server.url}#inside")
+    page.reload()
+    page.get_by_role("button", name="A 3 from MNIST").click()
+    expect(page.locator("#inside-note")).to_have_text("What is inside cannot be shown: its weights are 8-bit integers")
+    page.unroute_all()
+    page.route("**/api/inspect*", refuse(503), times=1)
+    page.get_by_role("button", name="A 4 from MNIST").click()
+    expect(page.locator("#classes .most th")).to_have_text("4")
+    page.problems.clear()  # the browser's own word on the refusals
+
+
 def test_the_page_reports_a_stopped_server_and_reconnects(page, server):
     server.stop()
     draw(page, STROKES[7])

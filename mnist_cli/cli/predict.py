@@ -65,8 +65,8 @@ ExplainFolder = Annotated[
     typer.Option(
         metavar="FOLDER",
         readable=False,
-        help="Save an image for each picture to this folder: its ink, the input of the model, the probabilities; "
-        "with --many, a box around each digit.",
+        help="Save an image for each picture to this folder: its ink, the input of the model, the "
+        "probabilities, and where the evidence for the likeliest digit and for the runner-up lies; with --many, a box around each digit.",
     ),
 ]
 AsJson = Annotated[
@@ -150,7 +150,9 @@ def predict(
     from mnist_cli.recognition import pipeline
 
     decode.silence_libraries()
-    options = pipeline.Options(many, min_confidence, keep_pixels=explain is not None, pattern=form)
+    options = pipeline.Options(
+        many, min_confidence, keep_pixels=explain is not None, pattern=form, with_evidence=explain is not None
+    )
     if output is not None:
         device = device or "cpu"  # of which each process needs one
     loaded = backends.load(find_model(checkpoint), device)

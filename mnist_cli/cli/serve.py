@@ -10,13 +10,24 @@ import webbrowser
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnist_cli import cores
-from mnist_cli.cli.console import ModelToUse, command, describe_model, find_model, print_status
+from mnist_cli.cli.console import (
+    CHECKPOINT,
+    CHECKPOINT_HELP,
+    DEFAULT_MODEL,
+    command,
+    describe_model,
+    find_model,
+    print_status,
+)
 from mnist_cli.errors import ConfigError, missing
+
+if TYPE_CHECKING:
+    from mnist_cli.models.backends import LoadedModel
 
 LOCAL = ("localhost", "127.", "::1")  # prefixes of addresses that only this machine can reach
 
@@ -53,13 +64,23 @@ WorkerCount = Annotated[
         show_default="one for each core that this process may use",
     ),
 ]
+Checkpoints = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--checkpoint",
+        readable=False,
+        metavar=CHECKPOINT,
+        help=f"The model to use: {CHECKPOINT_HELP}. Further ones are compared with the first in the view Inside of the page.",
+        show_default=DEFAULT_MODEL,
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Log one line per request: method, path, status, time.")]
 
 
 def serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    checkpoint: ModelToUse = None,
+    checkpoint: Checkpoints = None,
     open_page: OpenPage = False,
     allow_origin: AllowOrigin = None,
     collect: Collect = None,
@@ -86,13 +107,16 @@ def serve(
         workers = workers or cores.available()
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each worker
-        loaded = backends.load(find_model(checkpoint))
+        named: Sequence[Path | None] = checkpoint or [None]
+        loaded, *compared = [backends.load(find_model(path)) for path in named]
+        _refuse_other_classes(loaded, compared)
         if collect and not interface.knows_digits_only(loaded.model):
             raise ConfigError(f"--collect stores corrected digits, and {loaded.path} has other classes; leave it out")
-        service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers)
+        service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers, compared=compared)
         _log_to_stderr(verbose, server.LogLimit())
         address = _address(listener)
-        print_status(describe_model(loaded, is_named=checkpoint is not None))
+        for model in (loaded, *compared):
+            print_status(describe_model(model, is_named=checkpoint is not None))
         if collect:
             print_status(f"Corrected pictures are saved in {collect}.")
         print_status(f"Draw on {address} or read the API documentation at {address}/docs; Ctrl-C stops.")
@@ -112,6 +136,13 @@ def check_packages(what: str) -> None:
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise missing(what, error, "serve") from error
+
+
+def _refuse_other_classes(loaded: "LoadedModel", compared: "Sequence[LoadedModel]") -> None:
+    """Raise ConfigError for a model whose classes are not those of the first."""
+    for other in compared:
+        if tuple(other.model.classes) != tuple(loaded.model.classes):
+            raise ConfigError(f"{other.path} and {loaded.path} have different classes, so they cannot be compared")
 
 
 def _origins(allowed: Sequence[str]) -> list[str]:

@@ -17,8 +17,9 @@ from torch import Tensor
 from mnist_cli.arrays import Frames, Logits
 from mnist_cli.errors import ExportError
 from mnist_cli.exporting import networks
-from mnist_cli.exporting.networks import Floats, Layer
+from mnist_cli.models import torch_networks
 from mnist_cli.models.architectures import ACTIVATIONS, Classifier
+from mnist_cli.models.networks import Floats, Layer
 
 BATCH = 500  # images
 LOGIT = 65_536  # the integer that is a logit of 1
@@ -62,7 +63,7 @@ def quantize(model: Classifier, images: Frames) -> list[IntegerLayer]:
     Raises ExportError when a sum might not fit 32 bits.
     """
     rounded = networks.with_weights(model, lambda weight: networks.from_int8(*networks.as_int8(weight)))
-    layers = networks.layers_of(rounded)
+    layers = torch_networks.layers_of(rounded)
     ranges = _ranges(layers, images)
     quantized: list[IntegerLayer] = []
     unit, zero = 1.0, 0  # what an input of 1 more means, and which input means 0

@@ -18,10 +18,10 @@ from mnist_cli.arrays import Frames
 from mnist_cli.errors import ExportError
 from mnist_cli.exporting import comparison, networks
 from mnist_cli.exporting.comparison import Export
-from mnist_cli.exporting.networks import Floats, Layer
 from mnist_cli.labels import DIGITS
-from mnist_cli.models import interface
+from mnist_cli.models import interface, torch_networks
 from mnist_cli.models.checkpoints import Checkpoint
+from mnist_cli.models.networks import Floats, Layer
 from mnist_cli.version import __version__
 
 Precision = Literal["float32", "float16", "int8"]
@@ -37,6 +37,7 @@ MODULES = {
     "preparation.js": OWN,
     "network.js": OWN,
     "offline.js": OWN,
+    "inside.js": SHARED,  # not shown: what it shows is computed by the server
     "app.js": SHARED,
 }
 # What a browser lets the page do: run its own script and show its own pictures, but contact nobody.
@@ -127,7 +128,7 @@ def _variable(name: str) -> str:
 
 def _model(checkpoint: Checkpoint, precision: Precision) -> dict[str, object]:
     """Return the model as the page has it: facts, layers, and the numbers of all layers in one string of base64."""
-    layers = networks.layers_of(networks.with_weights(checkpoint.model, ROUNDED[precision]))
+    layers = torch_networks.layers_of(networks.with_weights(checkpoint.model, ROUNDED[precision]))
     return {
         "version": __version__,
         "parameters": checkpoint.parameters,

@@ -21,6 +21,7 @@ from mnist_cli.files import read_regular
 from mnist_cli.labels import DIGITS
 from mnist_cli.models import checkpoint_info, pretrained
 from mnist_cli.models.interface import Model, checked
+from mnist_cli.models.networks import Network
 
 MAX_ONNX_BYTES = 256_000_000
 
@@ -49,6 +50,7 @@ class OnnxModel:
         Raises whatever onnxruntime raises for invalid content, ValueError for a model with other inputs or outputs.
         """
         onnxruntime = import_onnxruntime()
+        self.content = content
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # fatal; errors are raised as well
         options.intra_op_num_threads = cores.available()
@@ -140,6 +142,39 @@ def load(path: Path, device: str | None = None) -> LoadedModel:
     runtime = f"torch {torch.__version__} on {chosen}"
     data = checkpoint.config.trained_on
     return LoadedModel(path, checkpoint.model.to(chosen), checkpoint.val_accuracy, checkpoint.parameters, runtime, data)
+
+
+def network_of(model: Model) -> Network:
+    """Return the layers of a model, with which numpy computes what lies between frames and logits.
+
+    Raises ConfigError for a model without them: an ensemble, a quantized one, an ONNX file in another form than ours.
+    """
+    if isinstance(model, OnnxModel):
+        return _network_in_onnx(model)
+    from mnist_cli.models import architectures, torch_networks
+
+    if not isinstance(model, architectures.Classifier):
+        raise ConfigError("an ensemble has no layers of its own; choose one of its models")
+    return torch_networks.network_of(model)
+
+
+def _network_in_onnx(model: OnnxModel) -> Network:
+    """Return the layers of a model in an ONNX file, which must compute its logits."""
+    try:
+        from mnist_cli.models import onnx_networks
+
+        network = onnx_networks.network_of(model.content)
+        frames = np.random.default_rng(0).integers(0, 256, (4, 1, FRAME, FRAME), np.uint8)
+        logits = model.logits(frames)
+        is_same = np.allclose(network.logits(frames), logits, rtol=1e-3, atol=1e-3 * np.abs(logits).max())
+    except ImportError as error:
+        raise missing("what is inside an ONNX file", error, "export") from error
+    # A file may pass the checks and have its nodes in another order, or with other shapes.
+    except (ArithmeticError, AssertionError, LookupError, ValueError) as error:
+        raise ConfigError(f"the layers of this ONNX file cannot be shown: {first_line(error)}") from error
+    if not is_same:
+        raise ConfigError("the layers of this ONNX file cannot be shown: they are not those that `mnist export` writes")
+    return network
 
 
 def _loaded(path: Path, model: OnnxModel) -> LoadedModel:

@@ -9,6 +9,7 @@ import numpy as np
 from mnist_cli.arrays import Frame, Ink
 from mnist_cli.labels import DIGITS, digit_in
 from mnist_cli.models.interface import Model
+from mnist_cli.recognition.attribution import Evidence
 
 Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 
@@ -23,6 +24,7 @@ class Prediction:
     frame: Frame | None = field(default=None, repr=False)  # the input of the model
     ink: Ink | None = field(default=None, repr=False)  # from which the frame was drawn
     classes: Sequence[str] = field(default=DIGITS, repr=False)  # the names of the classes
+    evidence: Evidence | None = field(default=None, repr=False)  # if that was asked for, and there is ink
 
     @property
     def label(self) -> str | None:

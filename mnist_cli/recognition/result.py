@@ -11,6 +11,7 @@ from mnist_cli.recognition.numbers import Line, Number, group
 
 if TYPE_CHECKING:
     from mnist_cli.arrays import Picture
+    from mnist_cli.recognition.attribution import Evidence
     from mnist_cli.recognition.detection import Detection
     from mnist_cli.recognition.predictions import Prediction
 
@@ -56,6 +57,11 @@ class Result:
     def probabilities(self) -> list[float] | None:
         """The probabilities of the classes, the digits 0 to 9 for example, which sum to 1; None without a prediction."""
         return self.prediction.probabilities if self.prediction else None
+
+    @property
+    def evidence(self) -> "Evidence | None":
+        """Where in the frame the evidence for the likeliest class and for the runner-up lies, if that was asked for."""
+        return self.prediction.evidence if self.prediction else None
 
     @property
     def reason(self) -> str | None:

@@ -1,4 +1,5 @@
-"""The explanation of a prediction as a picture: the input picture, its ink, the input of the model, the probabilities.
+"""The explanation of a prediction as a picture: the input picture, its ink, the input of the model, the probabilities, and
+if it is known, where in the frame the evidence for the likeliest class and for the runner-up lies.
 
 On a terminal the input of the model is drawn in half blocks.
 """
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from rich.color import Color
 from rich.style import Style
 from rich.text import Text
@@ -65,11 +66,13 @@ def draw(picture: Picture, prediction: Prediction, source: str = "") -> Image.Im
 
     `source` is written into its corner: the name of the file and of the model.
     """
-    page = Image.new("RGB", SIZE, BACKGROUND)
+    evidence = prediction.evidence
+    width = SIZE[0] + (len(evidence.maps) * (PANEL + MARGIN) if evidence else 0)
+    page = Image.new("RGB", (width, SIZE[1]), BACKGROUND)
     pen = ImageDraw.Draw(page)
     _write_verdict(pen, prediction)
     if source:
-        _write_source(pen, source, (SIZE[0] - MARGIN, MARGIN // 2), SIZE[0] / 2)
+        _write_source(pen, source, (width - MARGIN, MARGIN // 2), width / 2)
     blank = np.zeros((FRAME, FRAME), np.float32)
     ink = blank if prediction.ink is None else np.pad(prediction.ink, max(prediction.ink.shape) // 10)
     frame = blank if prediction.frame is None else prediction.frame[0]
@@ -78,7 +81,15 @@ def draw(picture: Picture, prediction: Prediction, source: str = "") -> Image.Im
         page.paste(_panel(levels, around), (left, TOP))
         pen.rectangle((left - 1, TOP - 1, left + PANEL, TOP + PANEL), outline=EDGE)
     _draw_bars(pen, 4 * MARGIN + 3 * PANEL, prediction)
-    for column, caption in enumerate(CAPTIONS):
+    captions = list(CAPTIONS)
+    if evidence:
+        most = max(float(np.abs(evidence.maps).max()), 1e-6)
+        for name, values in zip(evidence.classes, evidence.maps, strict=True):
+            left = MARGIN + len(captions) * (PANEL + MARGIN)
+            page.paste(_evidence(frame, values / most), (left, TOP))
+            pen.rectangle((left - 1, TOP - 1, left + PANEL, TOP + PANEL), outline=EDGE)
+            captions.append(f"evidence for {name[:MAX_NAME]}")
+    for column, caption in enumerate(captions):
         left = MARGIN + column * (PANEL + MARGIN)
         pen.text((left, TOP + PANEL + CAPTION), caption, MUTED, _font(16))
     return page
@@ -155,6 +166,15 @@ def _panel(levels: NDArray[np.float32] | NDArray[np.uint8], around: str) -> Imag
     panel = Image.new("RGB", (PANEL, PANEL), around)
     panel.paste(image.resize(size, kind), ((PANEL - size[0]) // 2, (PANEL - size[1]) // 2))
     return panel
+
+
+def _evidence(frame: NDArray[np.float32] | NDArray[np.uint8], values: NDArray[np.float32]) -> Image.Image:
+    """Return a panel with a pale frame and values over it: WINNER where they are 1, DOUBT where they are -1."""
+    pixels = np.full((FRAME, FRAME, 3), ImageColor.getrgb(PAPER), np.float32)
+    layers = ((frame / np.float32(255), EDGE), (values.clip(0, 1), WINNER), ((-values).clip(0, 1), DOUBT))
+    for opacity, colour in layers:
+        pixels += opacity[..., np.newaxis] * (np.array(ImageColor.getrgb(colour), np.float32) - pixels)
+    return _panel(pixels, PAPER)
 
 
 def _image(levels: NDArray[np.float32] | NDArray[np.uint8]) -> Image.Image:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import StringConstraints
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -21,11 +22,14 @@ from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import MnistError, input_fault
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.models.interface import knows_digits_only
+from mnist_cli.models.networks import Unit
+from mnist_cli.pictures.distortions import MAX_BLUR, MAX_NOISE, MAX_ROTATION, MAX_THICKNESS, Distortion
 from mnist_cli.serving import uploads
 from mnist_cli.serving.engine import Engine
 from mnist_cli.serving.guard import Guard
 from mnist_cli.serving.limits import Full, Limits, SharedPool
-from mnist_cli.serving.replies import HealthReply, ModelReply, Reply, SavedReply, refuse
+from mnist_cli.serving.reading import Question
+from mnist_cli.serving.replies import HealthReply, InspectionReply, ModelReply, Reply, SavedReply, refuse
 from mnist_cli.serving.uploads import Upload
 from mnist_cli.version import __version__
 
@@ -36,14 +40,19 @@ DESCRIPTION = (
 )
 MEANINGS = {
     403: "origin not allowed, or corrections are not collected",
+    404: "the network has no such class, layer or unit",
     408: "the picture did not arrive in time",
     413: "too large",
     415: "not a picture in a supported format",
     422: "a corrupted picture, no picture, or an invalid parameter",
+    501: "the layers of the model cannot be shown",
     503: "too many requests; see Retry-After",
     507: "the picture could not be saved",
 }
 ONLY_DIGITS = "only digits are found on a page, and this model has other classes; leave many out"
+MAX_OFF = 1_000  # units that are switched off in a request
+LayerName = Annotated[str, StringConstraints(pattern=r"^\d{1,2}$")]
+UnitName = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d{1,5}$")]
 BINARY = {"type": "string", "format": "binary"}
 PICTURES = {f"image/{kind}": {"schema": BINARY} for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff")}
 FORM = {
@@ -61,6 +70,7 @@ class Service:
     slots: SharedPool  # one for each request that is being answered
     memory: SharedPool  # bytes of the bodies that have arrived
     corrections: Corrections | None  # None without --collect
+    compared: Sequence[LoadedModel]  # with the first model, whenever that is inspected
 
 
 def build(
@@ -70,12 +80,13 @@ def build(
     only_local: bool = True,
     workers: int = 1,
     limits: Limits | None = None,
+    compared: Sequence[LoadedModel] = (),
 ) -> FastAPI:
     """Return the application that recognizes pictures with a model.
 
     Corrections are saved in the folder `collect`; requests may come from pages of `origins`, and with `only_local` under
     names of this machine only. At most `workers` processes read the pictures of one client at once; there are more for pages and
-    for other clients.
+    for other clients. An inspection also has the probabilities of the models that are `compared`, whose classes are the same.
 
     Its `state.service` is a Service.
     """
@@ -94,9 +105,10 @@ def build(
         exception_handlers=_HANDLERS,
         middleware=_middleware(origins, only_local),
     )
-    engine, corrections = Engine(loaded, workers, limits), Corrections(collect) if collect else None
+    engine = Engine(loaded, workers, limits, compared)
+    corrections = Corrections(collect) if collect else None
     slots, memory = SharedPool(limits.requests), SharedPool(limits.memory_bytes)
-    app.state.service = Service(loaded, engine, limits, slots, memory, corrections)
+    app.state.service = Service(loaded, engine, limits, slots, memory, corrections, compared)
     app.include_router(router)
     # Not mounted: a mount would handle requests with a wrong method before the routes refuse them.
     app.router.default = StaticFiles(directory=PAGE, html=True)
@@ -135,6 +147,15 @@ def _service(request: Request) -> Service:
     return service
 
 
+def _within(most: float, description: str) -> Any:
+    return Query(ge=-most, le=most, description=description)
+
+
+def _unit(name: str) -> Unit:
+    layer, _, index = name.partition(".")
+    return Unit(int(layer), int(index) if index else None)
+
+
 router = APIRouter()
 InUse = Annotated[Service, Depends(_service)]
 
@@ -162,6 +183,44 @@ async def predict(
         return JSONResponse(values)
     status = results[0][1]
     return JSONResponse(values[0], status, {"Retry-After": uploads.RETRY_AFTER} if status == 503 else None)
+
+
+@router.post(
+    "/api/inspect",
+    response_model=InspectionReply,
+    responses=_refusals(403, 404, 408, 413, 415, 422, 501, 503),
+    openapi_extra=_takes(PICTURES),
+)
+async def inspect(
+    request: Request,
+    service: InUse,
+    off: Annotated[
+        list[UnitName | LayerName],
+        Query(
+            max_length=MAX_OFF, description="A unit, such as `1.17`, or a layer, such as `1`, whose outputs become 0."
+        ),
+    ] = [],  # noqa: B006  (FastAPI copies it)
+    unit: Annotated[
+        UnitName | None, Query(description="The unit to show, such as `1.17`: layer and unit, from 0.")
+    ] = None,
+    chosen: Annotated[int | None, Query(alias="class", ge=0, description="The class whose evidence is shown.")] = None,
+    thickness: Annotated[float, _within(MAX_THICKNESS, "Pixels added to every edge of the ink.")] = 0,
+    rotation: Annotated[float, _within(MAX_ROTATION, "Degrees, clockwise.")] = 0,
+    blur: Annotated[float, Query(ge=0, le=MAX_BLUR, description="Standard deviation of the blur in pixels.")] = 0,
+    noise: Annotated[
+        float, Query(ge=0, le=MAX_NOISE, description="Standard deviation of the noise; 1 is full ink.")
+    ] = 0,
+) -> Response:
+    """Return what the network computes for the digit in a picture, from the ink to the probabilities.
+
+    The frame can be changed first, and units can be switched off.
+    """
+    question = Question(
+        Distortion(thickness, rotation, blur, noise), tuple(map(_unit, off)), chosen, _unit(unit) if unit else None
+    )
+    async with _received(request, service) as (files, address):
+        content = await service.engine.inspect(files[0], question, address)
+    return Response(content, media_type="application/json")
 
 
 @router.post(
@@ -195,6 +254,7 @@ async def model(service: InUse) -> ModelReply:
         version=__version__,
         runtime=loaded.runtime,
         collect=service.corrections is not None,
+        compared=[str(other.path) for other in service.compared],
     )
 
 
@@ -241,7 +301,7 @@ async def _refuse_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first, *_ = error.errors()
     fault = input_fault(first["type"], first["input"], first["msg"], **first.get("ctx", {}))
-    return refuse(422, f"the parameter {first['loc'][-1]} is wrong: {fault}; see /docs")
+    return refuse(422, f"the parameter {first['loc'][1]} is wrong: {fault}; see /docs")
 
 
 async def _fail(request: Request, error: Exception) -> Response:

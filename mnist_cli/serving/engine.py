@@ -1,6 +1,6 @@
 """From the bytes of a picture to its result, in processes beside the event loop."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 from fastapi import HTTPException
 
 from mnist_cli.datasets.labelled_pictures import Corrections
-from mnist_cli.errors import FormatError, ImageError, MnistError, TooLargeError
+from mnist_cli.errors import ConfigError, FormatError, ImageError, MnistError, TooLargeError
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.processes import Overdue, WorkerEnded
 from mnist_cli.recognition.result import Result
 from mnist_cli.serving import effort, reading, uploads
 from mnist_cli.serving.batching import Batcher
 from mnist_cli.serving.limits import Limits
+from mnist_cli.serving.reading import Question
 from mnist_cli.serving.uploads import Upload
 from mnist_cli.serving.workers import Workers
 
@@ -31,14 +32,21 @@ Work = Callable[[], Awaitable[Any]]
 class Engine:
     """Recognizes pictures with a model, in two queues: small pictures in batches, and one at a time what may take long."""
 
-    def __init__(self, loaded: LoadedModel, workers: int = 1, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        workers: int = 1,
+        limits: Limits | None = None,
+        compared: Sequence[LoadedModel] = (),
+    ) -> None:
         """Process at most `workers` batches of an address at once, and in addition `workers` - 1 pages or large pictures.
 
         Each queue has one more worker than that, so that no client can keep it from the others.
         """
         self.limits = limits or Limits()
+        paths = [one.path for one in (loaded, *compared)]
         alone, wait = max(1, workers - 1), self.limits.wait_seconds
-        self._workers = Workers(workers + 1 + alone + 1, reading.MODULES, reading.prepare, loaded.path)
+        self._workers = Workers(workers + 1 + alone + 1, reading.MODULES, reading.prepare, *paths)
         self._batches: Batcher[bytes, Result] = Batcher(self._read_batch, BATCH, BATCH_WAIT, workers, wait)
         self._alone: Batcher[Work, Any] = Batcher(self._do_alone, 1, 0, alone, wait)
 
@@ -50,6 +58,15 @@ class Engine:
         except HTTPException as error:
             return Result(path, error=MnistError(error.detail)), error.status_code
         return replace(result, path=path), _status(result.error) if result.error else 200
+
+    async def inspect(self, upload: Upload, question: Question, address: str = "") -> bytes:
+        """Return what the network computes for a picture, as JSON; raises HTTPException when that fails."""
+        try:
+            return await self._with_http_errors(self._run_alone(address, reading.inspect, _checked(upload), question))
+        except ConfigError as error:
+            raise HTTPException(404, str(error)) from error
+        except reading.UnknownLayersError as error:
+            raise HTTPException(501, str(error)) from error
 
     async def save(self, corrections: Corrections, upload: Upload, digit: int, address: str = "") -> Path:
         """Save a picture as a correction and return its path; raises HTTPException when that fails."""

@@ -16,6 +16,7 @@ from mnist_cli.serving.uploads import NAMELESS
 Probability = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Row = Annotated[list[Level], Field(min_length=FRAME, max_length=FRAME)]
+Map = Annotated[list[list[float]], Field(min_length=FRAME, max_length=FRAME)]
 Digit = Annotated[int, Field(ge=0, le=len(DIGITS) - 1)]
 
 
@@ -66,6 +67,60 @@ class Reply(BaseModel):
     )
 
 
+class LayerReply(BaseModel):
+    """A hidden layer, after its activation function."""
+
+    name: str = Field(description="such as `conv 5x5` or `linear`")
+    maps: list[list[list[float]]] = Field(
+        description="of each unit, rows of values; of a fully connected layer, one value"
+    )
+    contributions: list[float] = Field(description="by how much the logit of the class falls without each unit")
+
+
+class EvidenceReply(BaseModel):
+    """Where in the frame the evidence for a class lies."""
+
+    label: str = Field(description="the name of the class")
+    map: Map = Field(
+        description="by how much its logit, less the mean of all, falls where 4x4 pixels are covered with paper"
+    )
+
+
+class UnitReply(BaseModel):
+    """What a unit looks at."""
+
+    layer: int
+    index: int
+    weights: list[list[float]] | None = Field(description="of the first layer only: what full ink adds at each pixel")
+    box: Annotated[list[int], Field(min_length=4, max_length=4)] = Field(
+        description="the part of the frame that excites it most: x, y, width, height in pixels"
+    )
+    map: Map = Field(description="by how much its maximum falls where 4x4 pixels are covered with paper")
+
+
+class InspectionReply(BaseModel):
+    """What the network computes for a picture; without ink there is only a reason."""
+
+    reason: str | None = Field(description="`no ink` or `not a digit`")
+    label: str | None = Field(description="the likeliest class; null for a `reason`")
+    threshold: float = Field(description="the score below which a frame is not a digit")
+    ink: list[list[Level]] = Field(default=[], description="as it was found in the picture, smaller if it is large")
+    frame: Annotated[list[Row], Field(max_length=FRAME)] = Field(
+        default=[], description="the input of the model, 0 = paper .. 255 = ink, with the changes"
+    )
+    layers: list[LayerReply] = Field(default=[], description="the hidden layers, the first one first")
+    logits: list[float] = Field(default=[], description="of the classes, divided by the temperature")
+    temperature: float | None = Field(default=None, description="that calibrates the probabilities")
+    score: float | None = Field(default=None, description="the energy score, logsumexp of the logits")
+    probabilities: list[Probability] = Field(default=[], description="the softmax of the logits")
+    evidence: list[EvidenceReply] = Field(default=[], description="for the class, and for its strongest rival")
+    unit: UnitReply | None = Field(default=None, description="with `unit`")
+    compared: list[list[Probability]] = Field(
+        default=[],
+        description="the probabilities of the models that /api/model lists as `compared`, for the same frame",
+    )
+
+
 class ModelReply(BaseModel):
     """The loaded model."""
 
@@ -76,6 +131,9 @@ class ModelReply(BaseModel):
     version: str = Field(description="of mnist-cli")
     runtime: str = Field(description="torch or onnxruntime, and the device")
     collect: bool = Field(description="whether /api/corrections stores pictures")
+    compared: list[str] = Field(
+        description="the checkpoints of further models, which /api/inspect compares with this one"
+    )
 
 
 class SavedReply(BaseModel):

@@ -1,3 +1,4 @@
+import { Inside } from "./inside.js";
 import * as service from "./service.js";
 import { Sheet, toImage } from "./sheet.js";
 import { STRINGS, fill } from "./strings.js";
@@ -12,6 +13,7 @@ const RETRY = 2000; // ms between two checks whether the server is back
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
 const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => (isFinished ? recognize() : recognizeStroke()));
+const inside = new Inside({ text, number, percent, classNames, compared: () => model?.compared ?? [], picture: () => sheet.picture() });
 
 let language = [remembered("language"), navigator.language.slice(0, 2)].find((one) => one in STRINGS) ?? "en";
 let model = null; // the response of GET /api/model
@@ -142,8 +144,13 @@ function brightness(image) {
 
 // Showing --------------------------------------------------------------------------------------------------------
 
-const text = (key, values = {}) => fill(STRINGS[language][key], values);
-const number = (value, options) => new Intl.NumberFormat(language, options).format(value);
+function text(key, values = {}) {
+  return fill(STRINGS[language][key], values);
+}
+
+function number(value, options) {
+  return new Intl.NumberFormat(language, options).format(value);
+}
 
 /** A fraction as a percentage with one decimal, never rounded up to 100 %. */
 function percent(fraction) {
@@ -179,6 +186,10 @@ function className(index) {
   return model?.classes?.[index] ?? index;
 }
 
+function classNames(count) {
+  return [...Array(count).keys()].map(className);
+}
+
 /** Whether the model knows the ten digits and nothing else, for which the bars and the corrections are made. */
 function knowsDigits() {
   return !model?.classes || model.classes.join("") === DIGITS.join("");
@@ -191,6 +202,7 @@ function likeliest({ probabilities }) {
 function show(what) {
   shown = what;
   render();
+  inside.follow(what?.answer ?? null);
   if (what?.answer && !what.isFinished) return; // screen readers announce finished strokes only
   const { sure, why, spoken } = texts(what ?? undefined);
   $("spoken").textContent = what ? (spoken ?? `${sure}. ${why}`) : "";
@@ -285,6 +297,7 @@ function translate() {
   const accuracy = model?.val_accuracy ? number(model.val_accuracy, { style: "percent", minimumFractionDigits: 2 }) : "?";
   $("model").textContent = model ? text("model", { ...model, parameters: number(model.parameters), accuracy }) : "";
   render();
+  inside.translate();
 }
 
 function create(tag, properties, data = {}) {
@@ -323,6 +336,7 @@ function setTheme(theme) {
 function refreshColours() {
   sheet.draw();
   render();
+  inside.render();
 }
 
 function isDark() {
@@ -331,6 +345,7 @@ function isDark() {
 
 function build() {
   $("documentation").hidden = service.isOffline; // it is the server's
+  $("view").hidden = service.isOffline; // the server computes what is inside
   for (const digit of DIGITS) {
     const bar = create("li");
     const track = create("span", { className: "track" });
@@ -375,6 +390,7 @@ function listen() {
       input.value = ""; // so that the same file can be chosen again
     });
   }
+  $("view").addEventListener("click", () => setView($("view").getAttribute("aria-pressed") === "false"));
   $("language").addEventListener("click", () => {
     language = language === "en" ? "zh" : "en";
     remember("language", language);
@@ -406,6 +422,13 @@ function listen() {
   });
 }
 
+/** Show the second view, or the first one again. */
+function setView(isInside) {
+  $("view").setAttribute("aria-pressed", isInside);
+  document.documentElement.dataset.view = isInside ? "inside" : "";
+  inside.isOpen = isInside;
+}
+
 function setThickness(value) {
   return value * 0.02;
 }
@@ -417,3 +440,4 @@ sheet.thickness = setThickness($("thickness").value);
 refreshTools();
 translate();
 describeModel();
+setView(location.hash === "#inside" && !service.isOffline);

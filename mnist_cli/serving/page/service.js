@@ -3,10 +3,11 @@
 export const isOffline = false; // offline.js of an exported page has the same functions, without a server
 
 export class Failure extends Error {
-  constructor(kind, retryAfter = 0) {
+  constructor(kind, retryAfter = 0, reason = "") {
     super(kind);
     this.kind = kind;
     this.retryAfter = retryAfter; // seconds
+    this.reason = reason; // as the server gives it
   }
 }
 
@@ -14,6 +15,11 @@ const KINDS = { 413: "tooLarge", 415: "noPicture", 422: "noPicture", 503: "busy"
 
 export async function predict(picture, { many = false, signal } = {}) {
   return (await post(`api/predict?frame=true${many ? "&many=true" : ""}`, picture, signal)).json();
+}
+
+/** Return what the network computes for a picture; `changes` are the parameters of POST /api/inspect. */
+export async function inspect(picture, changes) {
+  return (await post(`api/inspect?${changes}`, picture)).json();
 }
 
 export async function correct(picture, digit) {
@@ -48,6 +54,9 @@ async function request(path, options) {
   } catch (error) {
     throw error.name === "AbortError" ? error : new Failure("offline");
   }
-  if (!response.ok) throw new Failure(KINDS[response.status] ?? "failed", Number(response.headers.get("Retry-After")) || 1);
+  if (!response.ok) {
+    const { reason } = await response.json().catch(() => ({}));
+    throw new Failure(KINDS[response.status] ?? "failed", Number(response.headers.get("Retry-After")) || 1, reason);
+  }
   return response;
 }
