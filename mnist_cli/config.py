@@ -88,6 +88,15 @@ class TrainConfig:
         below=1,
         also=("smoothing",),
     )
+    teacher: str = hyperparameter(
+        "Regularization",
+        "Knowledge distillation: learn from the labels and from the probabilities that the model in this checkpoint, "
+        "`pretrained` for example, has for the augmented images.",
+        "",
+        shown="none",
+        metavar="CHECKPOINT|RUN",
+        also=("distill", "distillation", "distill-from", "kd", "soft-targets", "teacher-model"),
+    )
     optimizer: Optimizer = hyperparameter(
         "Optimization", "The optimizer, which updates the weights from the gradients.", "adamw", also=("opt", "optim")
     )
@@ -278,6 +287,7 @@ class TrainOptions(TypedDict, total=False):
     dropout: float
     loss: Loss
     label_smoothing: float
+    teacher: str
     optimizer: Optimizer
     learning_rate: float
     momentum: float

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_an_existing_run_is_kept_without_overwrite():
     runs.create("one", CONFIG, overwrite=True)
     assert run.last_path.read_text() == "a model"  # until there is a new one
     assert not (run.log_dir / "events").exists()
+
+
+def test_a_run_does_not_replace_its_teacher():
+    taught = replace(CONFIG, teacher="checkpoints/one/last.pt")
+    with pytest.raises(ConfigError, match="is of the run that --overwrite replaces"):
+        runs.create("one", taught, overwrite=True)
+    runs.release(runs.create("two", taught, overwrite=True))
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "..\\x", ".hidden", "-x", "x" * 101, "a\nb", "a\0b"])

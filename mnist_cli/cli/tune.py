@@ -17,7 +17,7 @@ from mnist_cli.cli.options import with_hyperparameters
 from mnist_cli.config import RUNS_DIR, TrainConfig, to_toml
 from mnist_cli.errors import ConfigError, first_line
 from mnist_cli.files import replacing
-from mnist_cli.training import runs
+from mnist_cli.training import fine_tuning, runs
 from mnist_cli.tuning import space as search_space
 from mnist_cli.tuning.space import Pruner, Sampler
 
@@ -146,6 +146,8 @@ def tune(
     options = {name: value for name, value in hyperparameters.items() if value is not None}
     resolve = partial(_resolve, preset, config, options)
     base = resolve({})
+    if base.teacher:
+        options["teacher"] = base.teacher  # so that `latest` is the same one in every trial
     if base.patience:
         raise ConfigError(
             "a search has no early stopping, which would choose by the images that judge; omit --patience"
@@ -179,7 +181,7 @@ def tune(
 
 
 def _resolve(preset: str | None, file: Path | None, options: dict[str, Any], values: dict[str, Any]) -> TrainConfig:
-    return configuration.resolve(preset, file, {**options, **values})
+    return fine_tuning.resolve(preset, file, {**options, **values})
 
 
 def _check_folder(folder: Path, name: str) -> None:

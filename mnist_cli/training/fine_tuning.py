@@ -1,6 +1,7 @@
-"""The configuration of a run that starts from the weights of another model. Without torch."""
+"""The configuration of a run that learns from another model: from its weights, or from its probabilities. Without torch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,16 @@ EPOCHS = 5
 def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
     """Return what `config.resolve` does, with the defaults of fine-tuning where a checkpoint is given as `from_`.
 
+    The teacher becomes the path of its file, since a name such as `latest` soon stands for another model.
+
     Raises ConfigError when the architecture is to be another one, CheckpointError when there is no such checkpoint.
     """
+    config = _with_defaults(preset, file, options)
+    return replace(config, teacher=str(header_of(config.teacher).path)) if config.teacher else config
+
+
+def _with_defaults(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
+    """Return what `config.resolve` does, with the defaults of fine-tuning."""
     in_file = configuration.values_in(file) if file else {}
     source = options.get("from_", in_file.get("from_"))
     if not source:
@@ -45,7 +54,7 @@ def needs_mnist(config: TrainConfig) -> bool:
 
 
 def header_of(source: str) -> Header:
-    """Return the metadata of the checkpoint to start from; raises CheckpointError when it is none."""
+    """Return the metadata of the checkpoint to learn from; raises CheckpointError when it is none."""
     return checkpoint_info.read(runs.find_checkpoint(Path(source)))
 
 

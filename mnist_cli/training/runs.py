@@ -193,8 +193,11 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
 
     With `overwrite` the curves of an existing run are removed at once, its checkpoint when there is a new one.
 
-    Raises ConfigError when the name is invalid or taken.
+    Raises ConfigError when the name is invalid or taken, or when the run would replace its teacher.
     """
+    replaced = (CHECKPOINTS_DIR / (name or "")).resolve()
+    if overwrite and config.teacher and Path(config.teacher).resolve().parent == replaced:
+        raise ConfigError(f"--teacher {config.teacher} is of the run that --overwrite replaces; give another --name")
     if name is None:
         run = _create_unnamed(f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     else:
