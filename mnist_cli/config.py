@@ -26,7 +26,7 @@ Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 Augment = Literal["none", "shift", "affine", "elastic"]
 Precision = Literal["fp32", "bf16"]
-Preset = Literal["original", "default", "fast", "best"]
+Preset = Literal["original", "default", "fast", "small", "best"]
 
 EARLY_STOPPING_HOLDOUT = 5_000  # images
 
@@ -331,6 +331,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "default": {},
     "fast": {"model": "cnn", "epochs": 1, "batch_size": 64},
+    "small": {"model": "cnn", "hidden": (8, 16, 32), "epochs": 40, "augment": "elastic"},  # 8,962 parameters
     "best": {
         "model": "cnn",
         "hidden": (24, 48, 96, 192),

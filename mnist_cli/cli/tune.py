@@ -145,9 +145,8 @@ def tune(
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     options = {name: value for name, value in hyperparameters.items() if value is not None}
     resolve = partial(_resolve, preset, config, options)
+    options["teacher"] = fine_tuning.find_teacher(resolve({}).teacher)  # the same one for every trial
     base = resolve({})
-    if base.teacher:
-        options["teacher"] = base.teacher  # so that `latest` is the same one in every trial
     if base.patience:
         raise ConfigError(
             "a search has no early stopping, which would choose by the images that judge; omit --patience"
@@ -181,7 +180,7 @@ def tune(
 
 
 def _resolve(preset: str | None, file: Path | None, options: dict[str, Any], values: dict[str, Any]) -> TrainConfig:
-    return fine_tuning.resolve(preset, file, {**options, **values})
+    return configuration.resolve(preset, file, {**options, **values})
 
 
 def _check_folder(folder: Path, name: str) -> None:

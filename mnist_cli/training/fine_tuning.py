@@ -21,12 +21,10 @@ EPOCHS = 5
 def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
     """Return what `config.resolve` does, with the defaults of fine-tuning where a checkpoint is given as `from_`.
 
-    The teacher becomes the path of its file, since a name such as `latest` soon stands for another model.
-
     Raises ConfigError when the architecture is to be another one, CheckpointError when there is no such checkpoint.
     """
     config = _with_defaults(preset, file, options)
-    return replace(config, teacher=str(header_of(config.teacher).path)) if config.teacher else config
+    return replace(config, teacher=find_teacher(config.teacher))
 
 
 def _with_defaults(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
@@ -45,6 +43,11 @@ def _with_defaults(preset: str | None, file: Path | None, options: Mapping[str, 
         if getattr(config, name) != fixed[name]:
             raise ConfigError(f"--from {source} has another --{name}, {_text(fixed[name])}, which cannot be changed")
     return config
+
+
+def find_teacher(name: str) -> str:
+    """Return the path of the checkpoint that `name` stands for now, later perhaps another; raises CheckpointError when it is none."""
+    return str(header_of(name).path) if name else ""
 
 
 def needs_mnist(config: TrainConfig) -> bool:

@@ -3,6 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
+# The best of three for mlp by the accuracy on 5,000 held-out images, which the teacher, `pretrained`, had not seen either.
 TEACHER_TEMPERATURE = 3.0  # by which the logits of a teacher are divided
 TEACHER_WEIGHT = 0.5  # of the probabilities of a teacher in the target; the rest is the label's
 

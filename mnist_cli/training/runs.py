@@ -195,21 +195,20 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
 
     Raises ConfigError when the name is invalid or taken, or when the run would replace its teacher.
     """
-    replaced = (CHECKPOINTS_DIR / (name or "")).resolve()
-    if overwrite and config.teacher and Path(config.teacher).resolve().parent == replaced:
-        raise ConfigError(f"--teacher {config.teacher} is of the run that --overwrite replaces; give another --name")
     if name is None:
         run = _create_unnamed(f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     else:
-        run = _create_named(name, overwrite)
+        run = _create_named(name, config.teacher, overwrite)
     with replacing(run.log_dir / "config.toml") as file:
         file.write(to_toml(config).encode())
     return run
 
 
-def _create_named(name: str, overwrite: bool) -> Run:
-    """Claim `name`, if it is free."""
+def _create_named(name: str, teacher: str, overwrite: bool) -> Run:
+    """Claim `name`, if it is free, or not that of the teacher of the run that replaces it."""
     check_name(name)
+    if overwrite and teacher and Path(teacher).resolve().parent == (CHECKPOINTS_DIR / name).resolve():
+        raise ConfigError(f"--teacher {teacher} is of the run that --overwrite replaces; give another --name")
     run = _claim(Run(name, CHECKPOINTS_DIR / name), overwrite)
     if run is None and overwrite:
         raise ConfigError(f"another program is training the run {name!r}; wait for it to end, or give another --name")
