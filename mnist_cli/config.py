@@ -26,7 +26,7 @@ Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 Augment = Literal["none", "shift", "affine", "elastic"]
 Precision = Literal["fp32", "bf16"]
-Preset = Literal["original", "default", "fast", "best"]
+Preset = Literal["original", "default", "fast", "small", "best"]
 
 EARLY_STOPPING_HOLDOUT = 5_000  # images
 
@@ -91,6 +91,15 @@ class TrainConfig:
         0.0,
         below=1,
         also=("smoothing",),
+    )
+    teacher: str = hyperparameter(
+        "Regularization",
+        "Knowledge distillation: learn from the labels and from the probabilities that the model in this checkpoint, "
+        "`pretrained` for example, has for the augmented images.",
+        "",
+        shown="none",
+        metavar="CHECKPOINT|RUN",
+        also=("distill", "distillation", "distill-from", "kd", "soft-targets", "teacher-model"),
     )
     optimizer: Optimizer = hyperparameter(
         "Optimization", "The optimizer, which updates the weights from the gradients.", "adamw", also=("opt", "optim")
@@ -292,6 +301,7 @@ class TrainOptions(TypedDict, total=False):
     dropout: float
     loss: Loss
     label_smoothing: float
+    teacher: str
     optimizer: Optimizer
     learning_rate: float
     momentum: float
@@ -336,6 +346,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "default": {},
     "fast": {"model": "cnn", "epochs": 1, "batch_size": 64},
+    "small": {"model": "cnn", "hidden": (8, 16, 32), "epochs": 40, "augment": "elastic"},  # 8,962 parameters
     "best": {
         "model": "cnn",
         "hidden": (24, 48, 96, 192),

@@ -41,6 +41,18 @@ def test_the_gradient_is_that_of_autograd(activation, loss, dropout, label_smoot
         assert error < tolerance
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_the_gradient_for_target_probabilities_is_that_of_autograd(loss):
+    model = architectures.build("mlp", seed=1, hidden=(40, 30)).double()
+    images, _ = make_batch()
+    targets = torch.randn(64, 10, dtype=torch.float64).softmax(1)
+    expected_loss, expected = autograd(model, images, targets, loss, 0.1, 1 / 64)
+    loss_, _ = Backpropagation(model, loss, 0.1)(images, targets, 1 / 64)
+    assert loss_.item() == pytest.approx(expected_loss.item(), rel=1e-9)
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        assert (parameter.grad - gradient).norm() < 1e-9 * gradient.norm()
+
+
 def test_batches_of_any_size_follow_each_other():
     model = architectures.build("linear", seed=1)
     backpropagate = Backpropagation(model, "cross_entropy", 0.0)

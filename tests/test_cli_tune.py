@@ -48,6 +48,12 @@ def test_a_storage_that_is_not_there_ends_with_one_sentence_and_status_1(mnist):
     )
 
 
+def test_a_teacher_that_is_not_there_ends_a_search_before_it_begins(mnist, tmp_path):
+    done = mnist("tune", *SMALL, "--teacher", "gone")
+    assert (done.exit_code, "neither a file nor a run 'gone'" in done.stderr) == (1, True)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_name_of_a_run_is_refused(mnist, tmp_path):
     (tmp_path / "runs/first").mkdir(parents=True)
     (tmp_path / "runs/first/config.toml").write_text("")

@@ -222,10 +222,11 @@ def torchrun(tmp_path, data_dir):
 
 
 @pytest.mark.slow
-def test_two_processes_reach_the_weights_of_one(mnist, torchrun, tmp_path):
-    """With augmentation too; dropout draws other numbers in each process, and a batch norm sees its part of a batch."""
+@pytest.mark.parametrize("teacher", [(), ("--teacher", "pretrained")], ids=["alone", "taught"])
+def test_two_processes_reach_the_weights_of_one(mnist, torchrun, tmp_path, teacher):
+    """With augmentation and a teacher too; dropout draws other numbers in each process, and a batch norm sees its part of a batch."""
     options = ("--train-size", "1990", "--epochs", "2", "--augment", "elastic", "--optimizer", "sgd")
-    options += ("--learning-rate", "0.05")
+    options += ("--learning-rate", "0.05", *teacher)
     assert mnist("train", *options, "--device", "cpu", "--name", "one").exit_code == 0
     both = torchrun(*options, "--name", "two")
     assert both.returncode == 0, both.stderr

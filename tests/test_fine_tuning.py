@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 
@@ -36,6 +38,16 @@ def test_a_file_that_begins_from_a_checkpoint_repeats_the_run(tmp_path):
 def test_a_checkpoint_that_is_not_there_is_named():
     with pytest.raises(CheckpointError, match="neither a file nor a run 'gone'"):
         fine_tuning.resolve(None, None, {"from_": "gone"})
+
+
+def test_a_teacher_is_found_at_once_and_changes_nothing_else(tmp_path, monkeypatch, trained):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints/first").mkdir(parents=True)
+    shutil.copy(trained, "checkpoints/first/last.pt")
+    assert fine_tuning.resolve(None, None, {"teacher": "pretrained"}) == TrainConfig(teacher="pretrained")
+    assert fine_tuning.resolve(None, None, {"teacher": "latest"}).teacher == "checkpoints/first/last.pt"
+    with pytest.raises(CheckpointError, match="neither a file nor a run 'gone'"):
+        fine_tuning.resolve(None, None, {"teacher": "gone"})
 
 
 def test_mnist_is_needed_only_where_it_is_read():

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_a_run_without_a_name_passes_over_a_study(monkeypatch):
     Path("runs/mlp-20260102-030405").mkdir(parents=True)
     Path("runs/mlp-20260102-030405/study.json").touch()
     assert runs.create(None, CONFIG).name == "mlp-20260102-030405-2"
+
+
+def test_a_run_does_not_replace_its_teacher():
+    taught = replace(CONFIG, teacher="checkpoints/one/last.pt")
+    with pytest.raises(ConfigError, match="is of the run that --overwrite replaces"):
+        runs.create("one", taught, overwrite=True)
+    runs.release(runs.create("two", taught, overwrite=True))
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "..\\x", ".hidden", "-x", "x" * 101, "a\nb", "a\0b"])

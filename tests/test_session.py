@@ -8,12 +8,14 @@ from conftest import draw_seven
 
 from mnist_cli import cores
 from mnist_cli.config import TrainConfig
+from mnist_cli.datasets.dataset import Digits
 from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import ConfigError, DivergenceError
-from mnist_cli.models import checkpoints
+from mnist_cli.models import architectures, checkpoints
 from mnist_cli.pictures import decode
 from mnist_cli.reporting.run import RunReport
 from mnist_cli.training import runs, session
+from mnist_cli.training.loop import Trainer
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="linear", hidden=(), epochs=2, train_size=300, holdout=100, augment="none")
@@ -54,6 +56,40 @@ def test_a_run_resumes_from_its_checkpoint(run, data_dir):
     session.save(run.last_path, trainer)
     again = session.prepare(CONFIG, CPU, data_dir, checkpoints.load(run.last_path))
     assert (again.epoch, again.results) == (1, trainer.results)
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_a_taught_run_resumes_to_the_same_weights(tmp_path, monkeypatch, data_dir, model):
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig(model=model, hidden=(4, 8), epochs=2, batch_size=50, train_size=200, teacher="pretrained")
+    run, whole = session.begin(config, "one", False, CPU, data_dir)
+    list(whole.epochs())
+    stopped = session.prepare(whole.config, CPU, data_dir)
+    list(stopped.epochs(lambda images: stopped.stop()))
+    session.save(run.last_path, stopped)
+    runs.unlock(run)
+    _, resumed = session.take_up(run.last_path, None, CPU, data_dir)
+    list(resumed.epochs())
+    assert resumed.results[1].train_loss == whole.results[1].train_loss
+    for one, other in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path, data_dir):
+    letters = architectures.build("linear", classes=("a", "b"))
+    digits = torch.zeros(2, 1, 28, 28, dtype=torch.uint8), torch.tensor([0, 1])
+    session.save(tmp_path / "letters.pt", Trainer(letters, Digits(*digits), Digits(*digits), CONFIG))
+    with pytest.raises(ConfigError, match=r"letters.pt has the classes a, b, and not those to learn, 0, 1, 2"):
+        session.prepare(replace(CONFIG, teacher=str(tmp_path / "letters.pt")), CPU, data_dir)
+
+
+def test_processes_with_other_teachers_differ(data_dir, trained):
+    with_teachers = [
+        session.prepare(replace(CONFIG, teacher=name), CPU, data_dir) for name in (str(trained), "pretrained")
+    ]
+    for trainer in with_teachers:
+        trainer.config = CONFIG
+    assert len(set(map(session._fingerprint, with_teachers))) == 2
 
 
 def test_a_run_that_is_stopped_is_saved_where_it_is(run, data_dir):

@@ -5,7 +5,7 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.models import architectures
 from mnist_cli.training import steps
 from mnist_cli.training.backpropagation import Backpropagation
-from mnist_cli.training.losses import loss_of
+from mnist_cli.training.losses import loss_of, soft_targets
 from mnist_cli.training.steps import TrainingStep
 
 
@@ -53,6 +53,20 @@ def test_convolutions_and_other_formats_and_compiled_networks_are_left_to_autogr
     config = TrainConfig(hidden=(4, 8), **options)
     step = TrainingStep(architectures.build_from(config), config, train[:10])
     assert not isinstance(step.differentiate, Backpropagation)
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_a_taught_model_learns_soft_targets_and_its_teacher_stays_as_it_is(train, model):
+    config, batch = TrainConfig(model=model, hidden=(4, 8)), train[:50]
+    teacher = architectures.build("cnn", 5, hidden=(4, 8)).eval().requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    model = architectures.build_from(config).train()
+    targets = soft_targets(batch.labels, teacher(batch.images))
+    expected = loss_of(architectures.build_from(config).train()(batch.images), targets, "cross_entropy")
+    step = TrainingStep(model, config, batch, teacher=teacher)
+    step(batch, 50, learning_rate=0.1)
+    assert step.loss_sum.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])

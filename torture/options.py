@@ -18,6 +18,7 @@ VALUES: dict[str, list[str]] = {
     "--hidden": ["1", "16", "3,5", "8,8,8,8,8,8,8,8"],
     "--dropout": ["0", "0.999999"],
     "--label-smoothing": ["0", "0.999999"],
+    "--teacher": ["", "gone", "pretrained"],
     "--learning-rate": ["1e-12", "0.01", "999999999999"],
     "--momentum": ["0", "0.999999"],
     "--weight-decay": ["0", "999999999999"],

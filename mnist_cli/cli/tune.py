@@ -154,6 +154,7 @@ def tune(
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     options = {name: value for name, value in hyperparameters.items() if value is not None}
     resolve = partial(_resolve, preset, config, options)
+    options["teacher"] = fine_tuning.find_teacher(resolve({}).teacher)  # the same one for every trial
     base = resolve({})
     if base.patience:
         raise ConfigError(

@@ -447,5 +447,6 @@ def _settings(config: TrainConfig) -> list[str]:
         f"{config.optimizer}, learning rate {config.learning_rate:g}, {config.schedule}",
         *([f"weight decay {config.weight_decay:g}"] if config.weight_decay else []),
         *([f"label smoothing {config.label_smoothing:g}"] if config.label_smoothing else []),
+        *([f"teacher {printable(config.teacher)}"] if config.teacher else []),
     ]
     return [" · ".join([*network, *data]), " · ".join(learning)]

@@ -5,7 +5,8 @@ For a batch of N images and the layers l = 1 .. L, of n_l units each, with the a
     a_0   (N, 784)        the standardized pixels
     z_l   (N, n_l)        a_(l-1) W_l^T + b_l; those of the last layer, z_L, are the logits
     a_l   (N, n_l)        f(z_l) m_l, where the dropout mask m_l is 0 with probability d, and else 1 / (1 - d)
-    p, t  (N, C)          softmax(z_L), and the target: s / C, plus 1 - s for the class of the label; s is the label smoothing
+    p, t  (N, C)          softmax(z_L), and the target: s / C, plus 1 - s for the class of the label; s is the label smoothing;
+                          with a teacher: s / C, plus 1 - s times the target probabilities
     e     (N, C)          p - t
     δ_l   (N, n_l)        the gradient of the loss with respect to z_l
 
@@ -146,7 +147,10 @@ class Pass:
     def loss_of(self, labels: Tensor) -> Tensor:
         """Return the loss of the logits, summed over the images, and write δ_L."""
         smooth = self.label_smoothing / self.target.shape[1]
-        self.target.fill_(smooth).scatter_(1, labels.unsqueeze(1), 1 - self.label_smoothing + smooth)
+        if labels.is_floating_point():
+            torch.mul(labels, 1 - self.label_smoothing, out=self.target).add_(smooth)
+        else:
+            self.target.fill_(smooth).scatter_(1, labels.unsqueeze(1), 1 - self.label_smoothing + smooth)
         torch.log_softmax(self.logits, 1, out=self.log_p)
         torch.exp(self.log_p, out=self.p)
         torch.sub(self.p, self.target, out=self.delta)
@@ -177,7 +181,8 @@ class Backpropagation:
     def __call__(self, images: Tensor, labels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch, summed, and its logits (N, C); write the gradient of the loss times `scale`.
 
-        The images are uint8 (N, 1, 28, 28), the labels int64 (N,). The next call overwrites the logits.
+        The images are uint8 (N, 1, 28, 28), the labels int64 (N,) or target probabilities (N, C). The next call overwrites
+        the logits.
         """
         if len(labels) not in self.passes:
             self.passes[len(labels)] = Pass(self.model, len(labels), self.loss, self.label_smoothing)

@@ -1,6 +1,7 @@
-"""The configuration of a run that starts from the weights of another model. Without torch."""
+"""The configuration of a run that learns from another model: from its weights, or from its probabilities. Without torch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -
 
     Raises ConfigError when the architecture is to be another one, CheckpointError when there is no such checkpoint.
     """
+    config = _with_defaults(preset, file, options)
+    return replace(config, teacher=find_teacher(config.teacher))
+
+
+def _with_defaults(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
+    """Return what `config.resolve` does, with the defaults of fine-tuning."""
     in_file = configuration.values_in(file) if file else {}
     source = options.get("from_", in_file.get("from_"))
     if not source:
@@ -38,6 +45,11 @@ def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -
     return config
 
 
+def find_teacher(name: str) -> str:
+    """Return the path of the checkpoint that `name` stands for now, later perhaps another; raises CheckpointError when it is none."""
+    return str(header_of(name).path) if name else ""
+
+
 def needs_mnist(config: TrainConfig) -> bool:
     """Return whether a run reads MNIST: as its data, or as those that the checkpoint was trained on."""
     original = header_of(config.from_).config.data if config.from_ and config.mix else ()
@@ -45,7 +57,7 @@ def needs_mnist(config: TrainConfig) -> bool:
 
 
 def header_of(source: str) -> Header:
-    """Return the metadata of the checkpoint to start from; raises CheckpointError when it is none."""
+    """Return the metadata of the checkpoint to learn from; raises CheckpointError when it is none."""
     return checkpoint_info.read(runs.find_checkpoint(Path(source)))
 
 

@@ -42,8 +42,9 @@ class Trainer:
         config: TrainConfig,
         held_out: Digits | None = None,
         group: Group = ALONE,
+        teacher: Classifier | None = None,
     ) -> None:
-        """Prepare to train `model` in place; model and digits are on the same device.
+        """Prepare to train `model` in place, taught by the `teacher` if there is one; models and digits are on the same device.
 
         Each process of a `group` has all the digits and processes its part of every batch.
         """
@@ -51,7 +52,7 @@ class Trainer:
         self.model, self.train, self.val, self.config, self.held_out = model, train, val, config, held_out
         self.device = train.labels.device
         self.batches = Batches(train, config, group)
-        self.step = TrainingStep(model, config, train[: config.batch_size], group)
+        self.step = TrainingStep(model, config, train[: config.batch_size], group, teacher)
         self.results: list[EpochResult] = []  # of the finished epochs
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the current epoch

@@ -203,12 +203,12 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
 
     With `overwrite` the curves of an existing run are removed at once, its checkpoint when there is a new one.
 
-    Raises ConfigError when the name is invalid or taken.
+    Raises ConfigError when the name is invalid or taken, or when the run would replace its teacher.
     """
     if name is None:
         run = _create_unnamed(f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     else:
-        run = _create_named(name, overwrite)
+        run = _create_named(name, config.teacher, overwrite)
     write_config(run, config)
     return run
 
@@ -219,9 +219,11 @@ def write_config(run: Run, config: TrainConfig) -> None:
         file.write(to_toml(config).encode())
 
 
-def _create_named(name: str, overwrite: bool) -> Run:
-    """Claim `name`, if it is free."""
+def _create_named(name: str, teacher: str, overwrite: bool) -> Run:
+    """Claim `name`, if it is free, or not that of the teacher of the run that replaces it."""
     check_name(name)
+    if overwrite and teacher and Path(teacher).resolve().parent == (CHECKPOINTS_DIR / name).resolve():
+        raise ConfigError(f"--teacher {teacher} is of the run that --overwrite replaces; give another --name")
     run = _claim(Run(name, CHECKPOINTS_DIR / name), overwrite)
     if run is None and holds_study(RUNS_DIR / name):
         raise ConfigError(f"there is a study {name!r} already, which no run replaces; give another --name")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,6 +25,7 @@ from mnist_cli.errors import (
     ReportedElsewhereError,
     first_line,
 )
+from mnist_cli.hyperparameters import MAX_SHOWN_CHARACTERS
 from mnist_cli.models import architectures, checkpoints
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.checkpoints import Checkpoint
@@ -91,13 +93,15 @@ def prepare(
 ) -> Trainer:
     """Return a trainer for the model and the digits on a device, resumed from `checkpoint` if there is one."""
     data = training_data.load(config, data_dir, checkpoint.model.classes if checkpoint else None)
+    model = checkpoint.model if checkpoint else _new_model(config, data.classes)
     trainer = Trainer(
-        (checkpoint.model if checkpoint else _new_model(config, data.classes)).to(device),
+        model.to(device),
         data.train.to(device),
         data.val.to(device),
         config,
         data.held_out.to(device) if data.held_out else None,
         group,
+        _teacher(config, model.classes).to(device) if config.teacher else None,
     )
     if checkpoint:
         resume(checkpoint, trainer)
@@ -109,6 +113,15 @@ def _new_model(config: TrainConfig, classes: Sequence[str]) -> Classifier:
         return architectures.build_from(config, classes)
     path = runs.find_checkpoint(Path(config.from_))
     return architectures.adapted(checkpoints.load(path).model, classes, config.seed)
+
+
+def _teacher(config: TrainConfig, classes: Sequence[str]) -> Classifier:
+    """Return the model whose probabilities are learned; raises ConfigError unless its classes are those to learn."""
+    teacher = checkpoints.load(runs.find_checkpoint(Path(config.teacher))).model
+    if teacher.classes != tuple(classes):
+        theirs, ours = (shorten(", ".join(names), MAX_SHOWN_CHARACTERS) for names in (teacher.classes, classes))
+        raise ConfigError(f"--teacher {config.teacher} has the classes {theirs}, and not those to learn, {ours}")
+    return teacher.requires_grad_(False)
 
 
 def begin(
@@ -265,7 +278,8 @@ def _check_same(trainer: Trainer) -> None:
 def _fingerprint(trainer: Trainer) -> str:
     """Return a hash of everything that determines the result of a training run."""
     hashed = hashlib.sha256(f"{to_toml(trainer.config)}{trainer.epoch} {trainer.batch}".encode())
-    tensors = list(trainer.model.state_dict().values())
+    teacher = trainer.step.teacher
+    tensors = [*trainer.model.state_dict().values(), *(teacher.state_dict().values() if teacher else ())]
     for digits in (trainer.train, trainer.val, trainer.held_out):
         if isinstance(digits, Digits):
             tensors += [digits.images, digits.labels]

@@ -12,7 +12,7 @@ from mnist_cli.models.architectures import Classifier
 from mnist_cli.training.backpropagation import Backpropagation
 from mnist_cli.training.cuda_graph import GraphedStep
 from mnist_cli.training.distributed import ALONE, Group
-from mnist_cli.training.losses import loss_of
+from mnist_cli.training.losses import loss_of, soft_targets
 from mnist_cli.training.optimizers import make_optimizer, set_learning_rate
 from mnist_cli.training.parameters import ParameterGroups
 
@@ -26,9 +26,16 @@ class TrainingStep:
     this process.
     """
 
-    def __init__(self, model: Classifier, config: TrainConfig, example: Digits, group: Group = ALONE) -> None:
-        """Prepare to train `model` in place on batches like `example`, on its device."""
-        self.model, self.config, self.group = model, config, group
+    def __init__(
+        self,
+        model: Classifier,
+        config: TrainConfig,
+        example: Digits,
+        group: Group = ALONE,
+        teacher: Classifier | None = None,
+    ) -> None:
+        """Prepare to train `model` in place on batches like `example`, on its device, where the `teacher` is, too."""
+        self.model, self.config, self.group, self.teacher = model, config, group, teacher
         self.device = example.labels.device
         # Autograd differentiates any network on any device; explicit backpropagation is faster where it applies.
         plain = config.precision == "fp32" and not config.compile and self.device.type == "cpu"
@@ -76,7 +83,7 @@ class TrainingStep:
 
     def _learn(self, batch: Digits, images: int) -> None:
         """Compute a step entirely on the device."""
-        loss, logits = self.differentiate(batch.images, batch.labels, 1 / images)
+        loss, logits = self.differentiate(batch.images, self._targets(batch), 1 / images)
         if self.group.size > 1:
             self.group.sum_all(self.parameters.gradients)
         if self.config.gradient_clip:
@@ -85,6 +92,14 @@ class TrainingStep:
             self._update(self.optimizer)
         self.loss_sum += loss
         self.correct += (logits.argmax(dim=1) == batch.labels).sum()
+
+    def _targets(self, batch: Digits) -> Tensor:
+        """Return the labels of a batch, (N,), or the target probabilities, (N, classes), where there is a teacher."""
+        if self.teacher is None:
+            return batch.labels
+        with torch.no_grad(), self._precision():
+            logits = self.teacher(batch.images)
+        return soft_targets(batch.labels, logits.float())
 
     def _autograd(self, images: Tensor, labels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """Do what Backpropagation does, with autograd."""
