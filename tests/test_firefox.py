@@ -101,6 +101,8 @@ async def read(address, url, digit):
         await asyncio.sleep(0.1)
         shown = await firefox.value_of("document.querySelector('#numeral').textContent.trim()")
     connection.close()
+    while await connection.read_message() is not None:  # until Firefox has closed it, too
+        pass
     return shown, firefox.problems
 
 
