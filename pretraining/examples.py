@@ -2,22 +2,30 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
+from mnist_cli import files
 from mnist_cli.arrays import Frame
 from mnist_cli.datasets import dataset
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import ImageError
 from mnist_cli.pictures import binarize, decode, normalize
 from pretraining import pages, strokes
+from pretraining.pen_digits import PenDigit
 from pretraining.strokes import Mask
+from pretraining.written_forms import Stroke
 
 NOT_A_DIGIT = 10  # the label of negative examples
+Source = NDArray[np.uint8] | list[Stroke]  # an image of MNIST, or strokes
+
 CHUNK = 500  # pictures that a process makes at a time
 MIN_INK = 8  # px, of a symbol
 PRINTED = 0.08  # fraction of the digits drawn by program that are set in a typeface
@@ -32,63 +40,100 @@ TURNED = {2: (1, 3), 3: (1, 3), 4: (1, 2), 5: (1, 3), 7: (1, 3)}
 class Mixture:
     """How many pictures of each kind to make."""
 
-    mnist: int
-    drawn: int  # digits drawn by program
-    small: int  # thumbnails, half of MNIST's digits and half of drawn ones
-    writing: int  # letters and other writing that is not a digit
-    non_writing: int  # shapes, textures and scribbles
+    mnist: int = 0
+    drawn: int = 0  # digits drawn by program
+    small: int = 0  # thumbnails, half of MNIST's digits and half of drawn ones
+    small_pen: int = 0  # thumbnails of UCI's pen digits
+    writing: int = 0  # letters and other writing that is not a digit
+    non_writing: int = 0  # shapes, textures and scribbles
+    # The same without a page around them, which takes a tenth of the time.
+    plain_drawn: int = 0
+    plain_pen: int = 0  # UCI's pen digits
+    plain_writing: int = 0
 
 
-def make(digits: Digits, mixture: Mixture, seed: int, processes: int) -> Digits:
-    """Return frames of simulated pictures, labelled 0 to 9 or NOT_A_DIGIT; the same seed makes the same frames."""
-    pixels, labels = digits.images[:, 0].numpy(), digits.labels.numpy()
-    rng = np.random.default_rng(seed)
-    kinds = [kind for kind, count in asdict(mixture).items() for _ in range(count)]
-    indices = np.resize(rng.permutation(len(labels)), len(kinds))
-    tasks = [(kind, int(labels[index]), pixels[index]) for kind, index in zip(kinds, indices, strict=True)]
-    chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+@dataclass(frozen=True)
+class Chunk:
+    """Some pictures to simulate, and the key of their random numbers, after which its file is named."""
+
+    key: tuple[int, str, int]  # random seed, kind, number
+    labels: NDArray[np.int64]
+    sources: list[Source]
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Return the chunk's own random numbers, which do not depend on the other chunks."""
+        seed, kind, number = self.key
+        return np.random.default_rng([seed, number, *kind.encode()])
+
+
+def make(
+    digits: Digits, pen: list[PenDigit], mixture: Mixture, seed: int, processes: int, cache: Path | None = None
+) -> Digits:
+    """Return frames of simulated pictures, labelled 0 to 9 or NOT_A_DIGIT; the same seed makes the same frames.
+
+    With a folder as `cache`, finished chunks are kept there, and those that are there already are not made again.
+    """
+    chunks = [chunk for kind, count in asdict(mixture).items() for chunk in _chunks(digits, pen, kind, count, seed)]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        parts = list(pool.map(_make_chunk, chunks, range(seed << 20, (seed << 20) + len(chunks))))
-    frames, shown = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return dataset.from_arrays(frames, shown)
+        parts = list(pool.map(partial(_make_chunk, cache=cache), chunks))
+    frames, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return dataset.from_arrays(frames, labels)
 
 
-def _make_chunk(
-    tasks: list[tuple[str, int, NDArray[np.uint8]]], seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    rng = np.random.default_rng(seed)
-    frames: list[Frame] = []
-    labels: list[int] = []
-    for kind, label, image in tasks:
-        for frame, shown in _examples(kind, label, image.astype(np.float32) / np.float32(255), rng):
-            frames.append(frame)
-            labels.append(shown)
-    return np.stack(frames), np.array(labels)
+def _chunks(digits: Digits, pen: list[PenDigit], kind: str, count: int, seed: int) -> list[Chunk]:
+    """Return `count` tasks of a kind, as chunks; each digit is used once before any is used again."""
+    is_pen = kind.endswith("pen")
+    labels = np.array([digit.label for digit in pen]) if is_pen else digits.labels.numpy()
+    order = np.random.default_rng([seed, *kind.encode()]).permutation(len(labels))
+    indices = np.resize(order, count)
+    return [
+        Chunk(
+            (seed, kind, number),
+            labels[some],
+            [pen[index].strokes for index in some] if is_pen else list(digits.images[some, 0].numpy()),
+        )
+        for number, some in enumerate(indices[start : start + CHUNK] for start in range(0, count, CHUNK))
+    ]
 
 
-def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> list[tuple[Frame, int]]:
+def _make_chunk(chunk: Chunk, cache: Path | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the frames and labels of a chunk, from its file in `cache` if it exists."""
+    path = cache / "{}-{}-{}.npz".format(*chunk.key) if cache else None
+    if path and path.exists():
+        with np.load(path) as arrays:
+            return arrays["frames"], arrays["labels"]
+    rng, kind = chunk.rng, chunk.key[1]
+    made = [
+        example
+        for label, source in zip(chunk.labels.tolist(), chunk.sources, strict=True)
+        for example in _examples(kind, label, source, rng)
+    ]
+    frames, labels = np.stack([frame for frame, _ in made]), np.array([label for _, label in made])
+    if path:
+        with files.replacing(path) as file:
+            np.savez_compressed(file, frames=frames, labels=labels)
+    return frames, labels
+
+
+def _examples(kind: str, label: int, source: Source, rng: np.random.Generator) -> list[tuple[Frame, int]]:
     """Return some of the candidate frames of a simulated picture, with their labels."""
-    symbol = mask
-    if kind == "writing":
-        symbol = _writing(label, mask, rng)
-    elif kind == "non_writing":
-        symbol = _non_writing(rng)
-    elif kind == "drawn":
-        symbol = strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
-    elif kind == "small" and rng.random() < 0.5:
-        symbol = strokes.digit(label, rng)
+    symbol = _symbol(kind, label, source, rng)
     if (symbol > 0.5).sum() < MIN_INK:
         return []
-    conditions = [pages.thumbnail] if kind == "small" else list(pages.CONDITIONS.values())
+    if kind.startswith("plain"):
+        return [(_plain(symbol, rng), NOT_A_DIGIT if kind == "plain_writing" else label)]
+    is_small = kind.startswith("small")
+    conditions = [pages.thumbnail] if is_small else list(pages.CONDITIONS.values())
     if kind == "non_writing" and rng.random() < 0.4:  # pages are of no use for them
         conditions = [pages.as_mnist, pages.fills_the_frame]
     picture = conditions[rng.integers(len(conditions))](symbol, rng)
-    limit = 1 if kind in {"small", "writing"} else None  # a part of the writing may look like a digit
+    limit = 1 if is_small or kind == "writing" else None  # a part of the writing may look like a digit
     try:
         found = [normalize.draw(ink) for ink in islice(binarize.candidates(decode.to_array(picture)), limit)]
     except ImageError:
         return []
-    if kind == "small":
+    if is_small:
         return [(found[0], label)]
     if kind == "writing":
         return [(found[0], NOT_A_DIGIT)]
@@ -100,6 +145,35 @@ def _examples(kind: str, label: int, mask: Mask, rng: np.random.Generator) -> li
     wrong = [frame for frame, correlation in zip(found, correlations, strict=True) if correlation < MAX_NEGATIVE]
     chosen = [(frame, label) for frame in _some(right, 2, rng)]
     return chosen + [(frame, NOT_A_DIGIT) for frame in _some(wrong, 1, rng)]
+
+
+def _symbol(kind: str, label: int, source: Source, rng: np.random.Generator) -> Mask:
+    """Return what a picture of some kind shows."""
+    if isinstance(source, list):
+        return strokes.draw(source, rng, unsteady=0, any_pen=label in strokes.WITHOUT_HOLES)
+    mask = source.astype(np.float32) / np.float32(255)
+    match kind:
+        case "writing" | "plain_writing":
+            return _writing(label, mask, rng)
+        case "non_writing":
+            return _non_writing(rng)
+        case "drawn" | "plain_drawn":
+            return strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
+        case "small" if rng.random() < 0.5:
+            return strokes.digit(label, rng)
+    return mask
+
+
+def _plain(symbol: Mask, rng: np.random.Generator) -> Frame:
+    """Return the frame of a symbol as it is, out of focus, or in few pixels, smooth or not."""
+    match rng.integers(4):
+        case 0:
+            symbol = ndimage.gaussian_filter(symbol, rng.uniform(0.5, 3))
+        case 1 | 2:
+            side = int(rng.integers(18, 72))
+            small = np.asarray(Image.fromarray(symbol).resize((side, side), Image.Resampling.BOX))
+            symbol = small if rng.random() < 0.5 else (small > 0.4 * small.max()).astype(np.float32)
+    return normalize.draw(np.where(symbol < 0.1 * symbol.max(), 0, symbol).astype(np.float32))
 
 
 def _some(frames: list[Frame], count: int, rng: np.random.Generator) -> list[Frame]:
@@ -124,8 +198,27 @@ def _writing(label: int, mask: Mask, rng: np.random.Generator) -> Mask:
         middle = round(columns[0] + rng.uniform(0.4, 0.6) * len(columns))
         return mask[:, :middle] if rng.choice(HALVES[label]) == "left" else mask[:, middle:]
     if kind < 0.3:
-        return np.hstack([strokes.digit(int(rng.integers(10)), rng)[:, 8:-8] for _ in range(int(rng.integers(2, 4)))])
+        return _several(rng)
     return strokes.letter(rng)
+
+
+def _several(rng: np.random.Generator) -> Mask:
+    """Draw two or three digits side by side, which touch or do not, of different heights."""
+    cells = []
+    for _ in range(int(rng.integers(2, 4))):
+        cell = strokes.digit(int(rng.integers(10)), rng)
+        if cell.mean() < 0.06:  # a thin line would vanish, as all of them share a frame
+            cell = ndimage.grey_dilation(cell, 5)
+        columns = np.flatnonzero(cell.max(axis=0) > 0.3)
+        gap = int(rng.integers(-4, 40))
+        cell = np.pad(cell[:, columns[0] : columns[-1] + 1], ((0, 0), (0, max(0, gap))))[:, : gap if gap < 0 else None]
+        if rng.random() < 0.3:
+            tall = int(strokes.CANVAS * rng.uniform(0.6, 0.95))
+            small = Image.fromarray(cell).resize((max(1, cell.shape[1] * tall // strokes.CANVAS), tall))
+            top = int(rng.integers(0, strokes.CANVAS - tall + 1))
+            cell = np.pad(np.asarray(small), ((top, strokes.CANVAS - tall - top), (0, 0)))
+        cells.append(cell)
+    return np.pad(np.hstack(cells), 4)
 
 
 def _non_writing(rng: np.random.Generator) -> Mask:

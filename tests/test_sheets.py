@@ -9,9 +9,9 @@ from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode, parts
 from mnist_cli.recognition import classification, detection
 from mnist_cli.recognition.result import Result
-from pretraining import sheets, strokes
+from pretraining import sheets, strokes, written_forms
 
-PAGES = 12
+PAGES = 24
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,22 @@ def model():
     return checkpoints.load(PRETRAINED).model
 
 
+def by_hand(value, rng):
+    """Draw a digit in a form and a hand as on most pages: a block 0 is like the box of a form, and displays are no hand."""
+    forms = [form for form in written_forms.DIGITS[value] if form.kind not in {"block", "display"}]
+    frequencies = np.array([form.frequency for form in forms])
+    form = forms[rng.choice(len(forms), p=frequencies / frequencies.sum())]
+    curves = strokes._curves(written_forms.strokes_of(form.strokes), rng.uniform(0.02, 0.055), rng)
+    slanted = np.array([[np.exp(rng.normal(0, 0.18)), -rng.normal(0.12, 0.2)], [0, 1]])
+    return strokes._inked([curve @ slanted.T for curve in curves], rng.uniform(0.02, 0.14) * strokes.CANVAS, True)
+
+
 def pick(val, rng, count):
     """Return digits, every other one drawn by program, and what they read."""
     indices = rng.integers(0, len(val), count)
     labels = [int(val.labels[index]) for index in indices]
     drawn = [val.images[index, 0].numpy().astype(np.float32) / 255 for index in indices]
-    return [mask if i % 2 else strokes.digit(labels[i], rng) for i, mask in enumerate(drawn)], "".join(map(str, labels))
+    return [mask if i % 2 else by_hand(labels[i], rng) for i, mask in enumerate(drawn)], "".join(map(str, labels))
 
 
 def fraction_read(model, val, condition, rng, lines=1):
@@ -71,7 +81,7 @@ def test_a_straight_one_taller_than_its_neighbour_makes_several_digits(model):
     rng = np.random.default_rng(104)
     reasons = []
     for number in range(30):
-        digit = sheets.enlarge(strokes.digit(int(rng.choice([0, 2, 3, 4, 5, 6, 7, 8, 9])), rng), sheets.HEIGHT)
+        digit = sheets.enlarge(by_hand(int(rng.choice([0, 2, 3, 4, 5, 6, 7, 8, 9])), rng), sheets.HEIGHT)
         tall, pen = (
             round(rng.uniform(1.2, 1.8) * sheets.HEIGHT),
             round(parts.stroke_width(parts.connected(digit)) * rng.uniform(0.8, 1.3)),
@@ -100,7 +110,7 @@ def test_thin_pieces_of_a_frame_beside_a_digit_are_no_digits(model):
     rng = np.random.default_rng(107)
     pictures = []
     for number in range(20):
-        page = np.pad(sheets.enlarge(strokes.digit(number % 10, rng), sheets.HEIGHT), 20)
+        page = np.pad(sheets.enlarge(by_hand(number % 10, rng), sheets.HEIGHT), 20)
         page[8:-12, 6] = page[12:-6, -8] = 0.8
         pictures.append(decode.to_array(sheets.in_grey(page, rng)))
     assert sum(one.reason == "several digits" for one in classification.classify(model, pictures)) <= 1
