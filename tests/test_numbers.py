@@ -43,6 +43,15 @@ def test_a_number_ends_at_a_gap_that_is_large_for_the_digits_and_for_the_line(te
     assert texts(digits(text, gaps)) == [expected]
 
 
+def test_a_line_of_mostly_single_digits_is_parted_as_the_other_lines_of_the_page():
+    counted = digits("78910", [0, 0.9, 0.9, 0.9, 0.1])
+    assert texts(counted) == [["78910"]]  # alone, it could be a number in wide cells
+    more = digits("13141516", [0, 0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1], line=1)
+    assert texts([*counted, *more]) == [["7", "8", "9", "10"], ["13", "14", "15", "16"]]
+    cells = digits("4172", [0, 0.9, 0.9, 0.9])
+    assert texts([*cells, *more])[0] == ["4172"]  # no gap of the cells is as small as those of the other line
+
+
 def test_the_room_beside_a_narrow_one_parts_no_number():
     assert texts(digits("2117", [0, 0.5, 0.7, 0.5], [0.6, 0.1, 0.1, 0.6])) == [["2117"]]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LEAST_GAP = 0.6  # of the height of the digits: a smaller gap is within a number
 LARGEST_GAP = 1.4  # of that height: a larger one is between numbers, even where all gaps of a line are as large
-UNUSUAL = 3.0  # times the usual gap of the line: a larger one is between numbers
+UNUSUAL = 3.0  # times the usual gap: a larger one is between numbers
 LEAST_WIDTH = 0.5  # of its height: a narrower digit counts as this wide, since a 1 has more room at its sides
 
 
@@ -58,25 +58,39 @@ class Line:
 
 def group(digits: "Sequence[Detection]") -> list[Line]:
     """Return the lines of a page, from top to bottom, of digits in reading order."""
-    lines = (list(line) for _, line in groupby(digits, key=lambda digit: digit.line))
-    return [Line([Number(digits) for digits in _split(line)]) for line in lines]
+    lines = [list(line) for _, line in groupby(digits, key=lambda digit: digit.line)]
+    usual = _usual([gap for line in lines for gap in _gaps(line)])
+    return [Line([Number(digits) for digits in _split(line, usual)]) for line in lines]
 
 
-def _split(line: "list[Detection]") -> "list[list[Detection]]":
-    """Return the digits of each number of a line.
+def _split(line: "list[Detection]", usual: float) -> "list[list[Detection]]":
+    """Return the digits of each number of a line, on a page with a usual gap.
 
     A number ends where a pattern has a separator, or without one at a gap that is large for the digits and for the line.
     """
     if line[0].before is not None:
         starts = [index for index, digit in enumerate(line) if index == 0 or digit.before]
     else:
-        gaps = [_gap(left, right) for left, right in pairwise(line)]
-        height = median(digit.box[3] for digit in line)
-        # The end of the smallest third, since in a line of short numbers more than half of the gaps are between them.
-        usual = sorted(gaps)[(len(gaps) - 1) // 3] if len(gaps) > 1 else 0.0
-        widest = min(max(LEAST_GAP * height, UNUSUAL * usual), LARGEST_GAP * height)
+        gaps = _gaps(line)
+        own = _usual(gaps)
+        if (
+            gaps and min(gaps) <= usual
+        ):  # it has numbers spaced as those of the page, and so many short ones that they hide it
+            own = min(own, usual)
+        widest = min(max(LEAST_GAP, UNUSUAL * own), LARGEST_GAP)
         starts = [0, *(index for index, gap in enumerate(gaps, 1) if gap > widest)]
     return [line[start:end] for start, end in pairwise([*starts, len(line)])]
+
+
+def _usual(gaps: Sequence[float]) -> float:
+    """Return the usual gap within a number: the end of the smallest third, since most gaps may be between short numbers."""
+    return sorted(gaps)[(len(gaps) - 1) // 3] if len(gaps) > 1 else 0.0
+
+
+def _gaps(line: "Sequence[Detection]") -> list[float]:
+    """Return the gaps of a line, in heights of its digits."""
+    height = median(digit.box[3] for digit in line)
+    return [_gap(left, right) / height for left, right in pairwise(line)]
 
 
 def _gap(left: "Detection", right: "Detection") -> float:
