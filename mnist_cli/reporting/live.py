@@ -25,9 +25,9 @@ from mnist_cli.training.runs import Run
 from mnist_cli.training.session import Reporter
 
 POINTS = 500  # of the curves of a whole run, each the mean over some steps
-# The fraction of the time that may go into measurements, while somebody looks and while nobody does.
+# The fraction of the computing that may go into measurements, while somebody looks and while nobody does.
 SHARE_WATCHED, SHARE_UNWATCHED = 0.06, 0.01
-INTERVAL = 0.25  # seconds between two measurements, at least
+INTERVAL = 0.25  # seconds of computing between two measurements, at least
 POLL = 0.1  # seconds after which a paused run looks whether Ctrl-C was pressed
 
 Name = Literal["pause", "step", "resume", "stop", "rate", "draw"]
@@ -72,7 +72,7 @@ class LiveReport:
         self.every = math.ceil(trainer.config.epochs * trainer.steps_per_epoch / POINTS)  # steps a point
         self.images = 0  # since the last point
         self.sums = self._sums()  # at the last point
-        self.next_measurement = 0.0  # seconds, by the clock
+        self.next_measurement = 0.0  # seconds of computing, on which a busy machine has no influence
         self.is_paused = False
         self.drawn: Frame | None = None
         self.drawings = 0
@@ -105,7 +105,7 @@ class LiveReport:
         self._note(images)
         while not self.commands.empty():
             self._obey(*self.commands.get())
-        if self.feed.is_awaited or self.is_paused or time.perf_counter() >= self.next_measurement:
+        if self.feed.is_awaited or self.is_paused or time.process_time() >= self.next_measurement:
             self._measure()
         if self.is_paused:
             self._wait()
@@ -168,7 +168,7 @@ class LiveReport:
 
     def _measure(self) -> None:
         """Measure the model, and set the time before which it is not measured again."""
-        start, self.feed.is_awaited = time.perf_counter(), False
+        start, self.feed.is_awaited = time.process_time(), False
         step, seen = self.trainer.finished_steps, self.probe.measure(self.drawn)
         self.feed.add("probe", step=step, loss=seen.loss, accuracy=seen.accuracy, gradients=seen.gradients)
         if seen.reading:
@@ -177,7 +177,7 @@ class LiveReport:
             self.feed.set("hardest", images=self.probe.hardest())
             self.feed.set("confusion", matrix=self.probe.confusion())
             self.feed.set("weights", **self.probe.first_weights())
-        end, share = time.perf_counter(), SHARE_WATCHED if self.feed.viewers else SHARE_UNWATCHED
+        end, share = time.process_time(), SHARE_WATCHED if self.feed.viewers else SHARE_UNWATCHED
         self.next_measurement = end + max(INTERVAL, (end - start) * (1 / share - 1))
 
     def _wait(self) -> None:
