@@ -177,7 +177,7 @@ def test_one_draws_on_the_page_from_a_file_without_a_network(visit, shipped):
         expect(page.locator("#sure")).to_have_text(re.compile(r"^(> )?9\d\.\d% confidence$"))
         assert np.count_nonzero(pages.ink(page, "#frame")) > 50
         page.keyboard.press("Delete")
-    pages.draw(page, pages.STAR)
+    pages.draw(page, pages.LETTER)
     expect(page.locator("#sure")).to_have_text("Not a digit")
     expect(page.locator("#several")).to_be_hidden()
     page.get_by_role("button", name="A 3 from MNIST").click()

@@ -50,7 +50,7 @@ STROKES = {
     8: [arc(0.5, 0.35, 0.14, 0.14, 90, 450) + arc(0.5, 0.65, 0.17, 0.16, -90, -450)],
     9: [[*arc(0.5, 0.36, 0.15, 0.15, 0, -360), (0.63, 0.6), (0.58, 0.82)]],
 }
-STAR = [[(0.5, 0.1), (0.7, 0.85), (0.1, 0.35), (0.9, 0.35), (0.3, 0.85), (0.5, 0.1)]]
+LETTER = [[(0.2, 0.85), (0.5, 0.15), (0.8, 0.85)], [(0.32, 0.6), (0.68, 0.6)]]  # an A
 
 
 class Server:
@@ -307,7 +307,7 @@ def test_several_digits_are_boxed(page):
 
 
 def test_a_drawing_that_is_not_a_digit_has_a_reason(page):
-    draw(page, STAR)
+    draw(page, LETTER)
     expect(page.locator("#sure")).to_have_text("Not a digit")
     expect(page.locator("#numeral")).to_have_text("?")
     expect(page.locator("#why")).to_have_text(
@@ -512,7 +512,7 @@ def test_text_has_contrast_enough_to_be_read(page):
             contrasts.extend(page.evaluate(CONTRASTS))
 
     look()
-    draw(page, STAR)
+    draw(page, LETTER)
     expect(page.locator("#spoken")).to_contain_text("Not a digit")
     look()
     page.keyboard.press("Delete")
