@@ -214,7 +214,7 @@ def test_an_evaluation_without_a_checkpoint_is_refused():
 
 
 def test_the_package_exports_only_its_public_names():
-    assert set(mnist.__all__) == {"__version__", "evaluate", "load", "predict_batches", "train"}
+    assert set(mnist.__all__) == {"__version__", "evaluate", "load", "predict_batches", "train", "watched"}
     assert callable(mnist.load)
     with pytest.raises(AttributeError, match="no attribute 'fly'"):
         _ = mnist.fly

@@ -57,7 +57,7 @@ def test_a_page_and_a_header_need_no_extra(mnist, trained, tmp_path, monkeypatch
     done = mnist("export", "last.pt", "--format", "html")
     assert (done.exit_code, done.stdout) == (0, "last.html\n")
     assert (
-        "A page of 1.52 MB, with the weights in float32.\nSame predictions as the checkpoint on 10,000" in done.stderr
+        "A page of 1.55 MB, with the weights in float32.\nSame predictions as the checkpoint on 10,000" in done.stderr
     )
     assert (tmp_path / "last.html").read_bytes().startswith(b"<!doctype html>")
     done = mnist("export", "last.pt", "--format", "c")

@@ -33,6 +33,10 @@ class Family:
         """Return the ids of the program and of all its processes."""
         return [self.process.pid, *_children(self.process.pid)]
 
+    def workers(self) -> list[int]:
+        """Return the ids of its processes that do its work, without Python's resource tracker: on its end Python writes tracebacks."""
+        return [pid for pid in self.members()[1:] if b"resource_tracker" not in _command(pid)]
+
     def end(self) -> str | None:
         """Wait for the end and return what was wrong with it, or None."""
         try:

@@ -33,7 +33,7 @@ def kills(count: int, seed: int, folder: Path) -> Outcomes:
         started = _start(folder, output)
         time.sleep(generator.uniform(0, whole))
         is_program = generator.random() < 0.5
-        kill(started.process.pid if is_program else generator.choice(started.members()))
+        kill(started.process.pid if is_program else generator.choice([started.process.pid, *started.workers()]))
         fault = started.end()
         if fault and started.process.returncode < 0:  # it was the program
             fault = _start(folder, output).end()

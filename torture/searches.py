@@ -45,7 +45,7 @@ def _kills(count: int, seed: int, folder: Path, on_cluster: bool) -> Outcomes:
             trials = MORE * (number + 2)
             started = _start(folder, trials, there)
             time.sleep(generator.uniform(0, whole))
-            others = there.worker_pids() if there else started.members()[1:]
+            others = there.worker_pids() if there else started.workers()
             is_program = generator.random() < 0.4 or not others
             kill(started.process.pid if is_program else generator.choice(others))
             fault = started.end()
