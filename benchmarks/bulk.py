@@ -33,7 +33,7 @@ from mnist_cli.datasets import mnist_files
 from mnist_cli.recognition.pipeline import BATCH
 
 HERE = Path(__file__).parents[1]
-PREDICT = [sys.executable, "-m", "mnist_cli", "predict", "--checkpoint", "pretrained"]
+PREDICT = [sys.executable, "-P", "-m", "mnist_cli", "predict", "--checkpoint", "pretrained"]
 LOAD = """
 import sys
 from pathlib import Path
