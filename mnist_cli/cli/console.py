@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from mnist_cli import cores
 from mnist_cli.cli.usage import explaining
 from mnist_cli.config import DATA_DIR
-from mnist_cli.errors import ConfigError, MnistError, ProcessError
+from mnist_cli.errors import ConfigError, MnistError, ProcessError, missing
 from mnist_cli.names import encode_any, printable
 from mnist_cli.results import percent
 from mnist_cli.training import runs
@@ -215,6 +215,17 @@ def command(*arguments: object) -> str:
     as_called = [sys.executable, "-m", "mnist_cli"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     program = ["mnist"] if shutil.which("mnist") else as_called
     return shlex.join([*program, *map(str, arguments)])
+
+
+def check_packages(what: str) -> None:
+    """Raise MnistError when a package of the extra `serve`, which `what` needs, is not installed."""
+    try:
+        import fastapi  # noqa: F401
+        import httptools  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing(what, error, "serve") from error
 
 
 def prepare_data(data_dir: Path | None, *splits: "Split", extra: str = "") -> "DataFolder":

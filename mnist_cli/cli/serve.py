@@ -19,12 +19,13 @@ from mnist_cli.cli.console import (
     CHECKPOINT,
     CHECKPOINT_HELP,
     DEFAULT_MODEL,
+    check_packages,
     command,
     describe_model,
     find_model,
     print_status,
 )
-from mnist_cli.errors import ConfigError, missing
+from mnist_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from mnist_cli.models.backends import LoadedModel
@@ -125,17 +126,6 @@ def serve(
         with suppress(KeyboardInterrupt):  # which uvicorn raises again after the shutdown
             server.Server(service).run(sockets=[listener])
     print_status("Stopped.")
-
-
-def check_packages(what: str) -> None:
-    """Raise MnistError when a package of the extra `serve`, which `what` needs, is not installed."""
-    try:
-        import fastapi  # noqa: F401
-        import httptools  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise missing(what, error, "serve") from error
 
 
 def _refuse_other_classes(loaded: "LoadedModel", compared: "Sequence[LoadedModel]") -> None:

@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_cli import config as configuration
-from mnist_cli.cli.console import DataDir, Device, command, load_data, prepare_data, print_result, print_status, status
+from mnist_cli.cli.console import (
+    DataDir,
+    Device,
+    check_packages,
+    command,
+    load_data,
+    prepare_data,
+    print_result,
+    print_status,
+    status,
+)
 from mnist_cli.cli.options import with_hyperparameters
-from mnist_cli.cli.serve import check_packages
 from mnist_cli.errors import ReportedElsewhereError, StoppedError
 from mnist_cli.training import early_stopping, fine_tuning, runs
 
