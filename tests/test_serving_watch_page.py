@@ -2,27 +2,17 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
+from test_serving_page import CHROMIUM, DESKTOP, OPTIONS, PHONE, expect, sync_api
 
 from mnist_cli.models import checkpoints
 
-pytest.importorskip("fastapi", reason='the service is not installed: pip install ".[serve]"')
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not installed")
-expect = sync_api.expect
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("there is no chromium to look at the page with", allow_module_level=True)
-
 pytestmark = pytest.mark.browser
 
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 WAIT = 60_000  # ms, for a machine that is busy with other tests
-DESKTOP, PHONE = (1440, 900), (390, 844)  # px
 
 
 class Training:
