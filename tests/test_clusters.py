@@ -21,7 +21,7 @@ def test_a_client_whose_thread_does_not_start_on_a_busy_machine_is_said_in_one_s
         def wait(self, timeout=None):
             return False
 
-    monkeypatch.setattr(distributed.utils, "asyncio_run", lambda *given, **more: None)
+    monkeypatch.setattr(distributed.utils, "asyncio_run", lambda main, **more: main.close())
     monkeypatch.setattr(distributed.utils.threading, "Event", NeverSet)
     with pytest.raises(MnistError, match=r"^the cluster at tcp://127\.0\.0\.1:9 cannot be reached: its client did not"):
         clusters.connect("tcp://127.0.0.1:9")
