@@ -1,5 +1,6 @@
 """A cluster of Dask: workers on any machines, behind a scheduler with an address such as tcp://scheduler:8786."""
 
+import gc
 import logging
 from typing import TYPE_CHECKING
 
@@ -28,4 +29,7 @@ def connect(address: str) -> "Client":
     except Exception as error:  # of the network, of an address without a meaning; they have no base class in common
         # It asserts that its thread has started within 10 seconds.
         why = "its client did not start in time" if isinstance(error, AssertionError) else first_line(error)
-        raise MnistError(f"the cluster at {address} cannot be reached: {why}") from error
+    # The traceback kept the client that failed. Its end waits for a lock that every start of a client holds, and for ever
+    # if the garbage collector happens to run in one: it has to end here.
+    gc.collect()
+    raise MnistError(f"the cluster at {address} cannot be reached: {why}")

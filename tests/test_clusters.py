@@ -1,3 +1,4 @@
+import gc
 import threading
 
 import pytest
@@ -14,6 +15,7 @@ def test_a_cluster_that_is_not_there_is_said_in_one_sentence(monkeypatch, addres
     with pytest.raises(MnistError, match=rf"^the cluster at {address} cannot be reached: .") as error:
         clusters.connect(address)
     assert "\n" not in str(error.value)
+    assert not [thing for thing in gc.get_objects() if type(thing) is distributed.Client and thing.status != "closed"]
 
 
 def test_a_client_whose_thread_does_not_start_on_a_busy_machine_is_said_in_one_sentence(monkeypatch):
