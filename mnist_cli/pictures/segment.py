@@ -251,7 +251,8 @@ def _line_numbers(parts: list[Part]) -> Indices:
     ahead = np.where(alike & (middle > middle[:, None]), middle - middle[:, None], np.inf)
     # A smaller part belongs to the nearest of the larger ones, if it is near.
     distance = np.maximum(gap_x, gap_y)
-    beside = (smaller < SIMILAR * larger) & (overlap >= smaller / 2) & (gap_x <= height)
+    # A comma is for the most part below the digits.
+    beside = (smaller < larger / 2) & (overlap >= smaller / 4) & (gap_x <= height)
     above = (smaller < larger / 2) & (gap_y <= NEARBY * height) & (-gap_x >= np.minimum(width, width[:, None]) / 2)
     loose = (height > height[:, None]) & (beside | above)
     near = np.where(loose, distance, np.inf)

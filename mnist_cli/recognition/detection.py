@@ -15,7 +15,7 @@ from mnist_cli.arrays import Picture
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import normalize, segment
 from mnist_cli.pictures.segment import Binarization, Candidate
-from mnist_cli.recognition import patterns
+from mnist_cli.recognition import patterns, separators
 from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.predictions import Prediction, classify_frames, reject
 
@@ -37,7 +37,7 @@ class Detection:
     box: tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
     prediction: Prediction
     line: int = 0  # the number of its line, from the top
-    before: str | None = None  # the separator before it in a pattern; None without a pattern
+    before: str | None = None  # the separator before it, read or of a pattern, where it is empty if there is none
 
     @property
     def text(self) -> str:
@@ -117,15 +117,20 @@ def _recognize(
         path = segment.best_path(worth)
         if pattern:
             path = patterns.best_fit(worth, pattern, best_worth=sum(worth[candidate] for candidate in path))
-        symbols = []
+        else:
+            path = list(separators.parted(path, predictions))
+        symbols, marks = [], []
+        digits = [candidate.part for candidate in path if not candidate.small]
         for place, candidate in enumerate(path):
             part = candidate.part
             prediction = reject(model, replace(predictions[candidate], ink=part.ink), min_confidence)
-            if not candidate.small or is_sure(prediction):
+            if (not candidate.small or is_sure(prediction)) and not separators.is_comma(part, digits):
                 before = pattern.before[place] if pattern else None
                 detection = Detection(binarized.box(part), prediction, number, before)
                 symbols.append((detection, worth[candidate] + SYMBOL_BONUS))
-        detections.append(symbols)
+            else:
+                marks.append(binarized.box(part))
+        detections.append(symbols if pattern else separators.attach(symbols, marks))
     if pattern:
         return max(detections, key=lambda line: sum(worth for _, worth in line), default=[])
     return _without_specks(detections)

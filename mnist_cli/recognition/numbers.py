@@ -52,8 +52,8 @@ class Line:
 
     @property
     def text(self) -> str:
-        """Its numbers, with a space between them, or the separators of a pattern."""
-        return "".join((number.digits[0].before or " ") + number.text for number in self.numbers)[1:]
+        """Its numbers, with the separators between them, or a space where there is none."""
+        return "".join((number.digits[0].before or " ") + number.text for number in self.numbers).removeprefix(" ")
 
 
 def group(digits: "Sequence[Detection]") -> list[Line]:
@@ -66,19 +66,20 @@ def group(digits: "Sequence[Detection]") -> list[Line]:
 def _split(line: "list[Detection]", usual: float) -> "list[list[Detection]]":
     """Return the digits of each number of a line, on a page with a usual gap.
 
-    A number ends where a pattern has a separator, or without one at a gap that is large for the digits and for the line.
+    A number ends at a separator, and where no pattern says that there is none at a gap that is large for the digits and for
+    the line.
     """
-    if line[0].before is not None:
-        starts = [index for index, digit in enumerate(line) if index == 0 or digit.before]
-    else:
-        gaps = _gaps(line)
-        own = _usual(gaps)
-        if (
-            gaps and min(gaps) <= usual
-        ):  # it has numbers spaced as those of the page, and so many short ones that they hide it
-            own = min(own, usual)
-        widest = min(max(LEAST_GAP, UNUSUAL * own), LARGEST_GAP)
-        starts = [0, *(index for index, gap in enumerate(gaps, 1) if gap > widest)]
+    gaps = _gaps(line)
+    own = _usual(gaps)
+    if gaps and min(gaps) <= usual:
+        # It has numbers spaced as those of the page, and so many short ones that they hide it.
+        own = min(own, usual)
+    widest = min(max(LEAST_GAP, UNUSUAL * own), LARGEST_GAP)
+    starts = [
+        index
+        for index, (digit, gap) in enumerate(zip(line, [math.inf, *gaps], strict=True))
+        if index == 0 or digit.before or (digit.before is None and gap > widest)
+    ]
     return [line[start:end] for start, end in pairwise([*starts, len(line)])]
 
 

@@ -139,6 +139,7 @@ def csv_cells(prediction: "Prediction | None", reason: str | None, classes: Sequ
 def _number_values(number: Number, top_k: int) -> dict[str, Any]:
     return {
         "text": number.text,
+        "before": number.digits[0].before or None,
         "confidence": number.confidence,
         "box": list(number.box),
         "digits": [_detection_values(digit, top_k) for digit in number.digits],

@@ -1,0 +1,164 @@
+"""Decimal points, commas, colons, minus signs and slashes between the digits of a line, told by their shapes and places.
+
+The constants were set by hand, in heights of the digits.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mnist_cli.arrays import Ink
+    from mnist_cli.pictures.parts import Part
+    from mnist_cli.pictures.segment import Candidate
+    from mnist_cli.recognition.detection import Detection, Symbols
+    from mnist_cli.recognition.predictions import Prediction
+
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
+
+SPECK = 0.06  # a smaller mark is dirt
+DOT = 0.35  # a larger mark is no point or half of a colon
+COMMA = 0.5  # a longer mark is no comma
+LOW = 0.7  # down from the top of the digits: where points and commas begin
+BELOW = 0.1  # how far a comma reaches below the digits
+PARTED = 0.03  # the least gap between a dot and the digit beside it
+FLAT = 1.8  # width by height, of a minus sign
+MIDDLE = (0.25, 0.75)  # down from the top of the digits: where a minus sign is
+NEAR = 1.1  # the widest gap between two digits with a point, comma or colon between them
+FAR = 1.7  # the same with a minus sign or slash, and twice the gap between a leading minus sign and its digit
+LEAN = 0.25  # px to the right per px upwards: a straight stroke that leans less is a 1 or a divider
+TALL = 1.15  # heights of the digits: a lower stroke is a 1, which leans as much in some hands
+STRAIGHT = 0.04  # the largest deviation of the middle of a slash from a straight line
+
+
+def attach(symbols: "Symbols", marks: Sequence[Box]) -> "Symbols":
+    """Return the symbols of a line, from left to right, each with the separator before it if the marks or strokes have one."""
+    slashes = [index for index in range(1, len(symbols) - 1) if _is_slash(index, symbols)]
+    digits = [one for index, one in enumerate(symbols) if index not in slashes]
+    if not digits:
+        return symbols
+    strokes = [symbols[index][0].box for index in slashes]
+    neighbours = pairwise([None, *(detection for detection, _ in digits)])
+    return [
+        (replace(right, before=_between(left, right, marks, strokes)), worth)
+        for (left, right), (_, worth) in zip(neighbours, digits, strict=True)
+        if right is not None
+    ]
+
+
+def parted(path: Sequence["Candidate"], predictions: Mapping["Candidate", "Prediction"]) -> Iterator["Candidate"]:
+    """Yield the candidates of a path, with the dots beside a digit on their own where they were joined to it.
+
+    That is where the digit is the same without them.
+    """
+    spans = {(candidate.start, candidate.stop): candidate for candidate in predictions}
+    for candidate in path:
+        start, stop = candidate.start, candidate.stop
+        for first, last in ((2, 0), (0, 2), (1, 1), (1, 0), (0, 1), (0, 0)):  # how many dots are before and after it
+            digit = spans.get((start + first, stop - last))
+            dots = [
+                spans.get((place, place + 1)) for place in (*range(start, start + first), *range(stop - last, stop))
+            ]
+            if (
+                digit
+                and predictions[digit].digit == predictions[candidate].digit
+                and all(_is_beside(dot, digit) for dot in dots)
+            ):
+                break
+        before, after = dots[:first], dots[first:]
+        yield from (one for one in (*before, digit, *after) if one)
+
+
+def _is_beside(dot: "Candidate | None", digit: "Candidate") -> bool:
+    """Return whether a candidate is a dot at the left or right of another."""
+    if not dot or not dot.small:
+        return False
+    one, other = dot.part, digit.part
+    gap = max(one.left - other.left - other.width, other.left - one.left - one.width)
+    box = one.left, one.top, one.width, one.height
+    sign = _sign(box, other.top, other.top + other.height)
+    return gap >= PARTED * other.height and sign in (".", ",", "'")
+
+
+def is_comma(mark: "Part", digits: Sequence["Part"]) -> bool:
+    """Return whether a mark in a line of digits is a comma, though it may look like a small 9."""
+    if not digits:
+        return False
+    top, bottom = (
+        median(edges) for edges in zip(*((part.top, part.top + part.height) for part in digits), strict=True)
+    )
+    return _sign((mark.left, mark.top, mark.width, mark.height), top, bottom) == ","
+
+
+def _between(left: "Detection | None", right: "Detection", marks: Sequence[Box], strokes: Sequence[Box]) -> str | None:
+    """Return the separator between two neighbours, or before the first digit of a line."""
+    start = left.box[0] + left.box[2] / 2 if left else -np.inf
+    here = [box for box in marks if start < _middle(box)[0] < right.box[0] + right.box[2] / 2]
+    shown = [one.box for one in (left, right) if one]
+    top, bottom = (float(np.mean(edges)) for edges in zip(*((y, y + high) for _, y, _, high in shown), strict=True))
+    height = median(high for _, _, _, high in shown)
+    if left is None:
+        near = [box for box in here if right.box[0] - box[0] - box[2] < FAR / 2 * height]
+        return "-" if near and _sign(near[-1], top, bottom) == "-" else None
+    gap = (right.box[0] - left.box[0] - left.box[2]) / height
+    if gap > FAR:
+        return None
+    if any(start < _middle(box)[0] < right.box[0] + right.box[2] / 2 for box in strokes):
+        return "/"
+    signs = [_sign(box, top, bottom) for box in here]
+    if signs == ["-"]:
+        return "-"
+    if gap > NEAR:
+        return None
+    if sorted(signs) in (["'", "."], ["'", ","]):
+        return ":"
+    return signs[0] if signs in (["."], [","]) else None
+
+
+def _sign(box: Box, top: float, bottom: float) -> str:
+    """Return what a mark beside digits between `top` and `bottom` is: one of `.,-`, `'` for a dot higher up, or nothing."""
+    _, y, width, height = box
+    digits = bottom - top
+    place = (_middle(box)[1] - top) / digits
+    if max(width, height) < SPECK * digits:
+        return ""
+    if width >= FLAT * height and MIDDLE[0] <= place <= MIDDLE[1]:
+        return "-"
+    if width > DOT * digits or height > (COMMA if place >= LOW else DOT) * digits:
+        return ""
+    if place >= LOW:
+        return "," if y + height > bottom + BELOW * digits and height > width else "."
+    return "'" if place > 0 else ""
+
+
+def _is_slash(index: int, symbols: "Symbols") -> bool:
+    """Return whether a symbol is a straight stroke that leans to the right and is taller than the digits."""
+    detection, _ = symbols[index]
+    if detection.prediction.digit not in (1, None) or detection.prediction.ink is None:
+        return False
+    lean, deviation = _line_through(detection.prediction.ink)
+    if deviation > STRAIGHT or lean < LEAN:
+        return False
+    others = median(one.box[3] for number, (one, _) in enumerate(symbols) if number != index)
+    return detection.box[3] >= TALL * others
+
+
+def _line_through(ink: "Ink") -> tuple[float, float]:
+    """Return how much a stroke leans to the right per px upwards, and how far its middle is from straight, in its heights."""
+    rows = np.flatnonzero(ink.any(axis=1))
+    rows = rows[len(rows) // 8 : len(rows) - len(rows) // 8]  # at the ends of a stroke the pen has a shape of its own
+    if len(rows) < 3:
+        return 0.0, 1.0
+    columns = np.arange(ink.shape[1])
+    middles = np.array([np.average(columns, weights=ink[row]) for row in rows])
+    slope, offset = np.polyfit(rows, middles, 1)
+    return -float(slope), float(np.abs(middles - slope * rows - offset).max()) / len(rows)
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    x, y, width, height = box
+    return x + width / 2, y + height / 2
