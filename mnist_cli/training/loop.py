@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import DivergenceError
+from mnist_cli.labels import DIGITS
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.interface import BATCH
 from mnist_cli.results import EpochResult, Evaluation
-from mnist_cli.training import early_stopping, optimizers
+from mnist_cli.training import calibration, early_stopping, optimizers
 from mnist_cli.training.batches import Batches
-from mnist_cli.training.calibration import fit_temperature
 from mnist_cli.training.distributed import ALONE, Group
 from mnist_cli.training.losses import loss_of
 from mnist_cli.training.steps import TrainingStep
@@ -60,6 +60,9 @@ class Trainer:
         self.learning_rate = 0.0  # of the last step
         self.paused = 0.0  # seconds of this epoch that `progress` waited on purpose, which do not count as training
         self._random_state: Tensor | None = None  # of dropout, inside an epoch
+        # A fine-tuned model keeps the threshold that it has, perhaps from negative examples.
+        needs_threshold = model.classes == DIGITS and not config.from_
+        self._typical = calibration.moved(train, config.seed) if needs_threshold else None
 
     def epochs(self, progress: Callable[[int], object] = ignore) -> Iterator[EpochResult]:
         """Train the remaining epochs, pausing after each; `progress` is called with the number of images of every batch.
@@ -195,12 +198,14 @@ class Trainer:
         return self.group.sum(self.step.loss_sum).item(), int(self.group.sum(self.step.correct).item())
 
     def _measure(self, train_loss: float, correct: int, seconds: float) -> EpochResult:
-        """Return the result of the epoch, after evaluating the model and fitting its temperature."""
+        """Return the result of the epoch, after evaluating the model and fitting its temperature and rejection threshold."""
         val, held_out_loss = evaluate(self.model, self.val, self.config.loss, self.group), None
         if self.held_out:
             held_out_loss = evaluate(self.model, self.held_out, self.config.loss, self.group).loss
             if math.isfinite(held_out_loss):
-                fit_temperature(self.model, self.held_out)
+                calibration.fit_temperature(self.model, self.held_out)
+        if self._typical and math.isfinite(val.loss):
+            calibration.fit_rejection_threshold(self.model, self._typical, calibration.KEPT_OF_MOVED)
         return EpochResult(
             self.epoch,
             train_loss,
