@@ -157,7 +157,7 @@ def test_printed_digits_with_commas_and_a_letter(model):
     face = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     ImageDraw.Draw(page).text((20, 20), "12,350 E", 0, ImageFont.truetype(face, 72))
     text = text_of(detection.find_digits(model, decode.to_array(page)))
-    assert text == "12350?"
+    assert text == "12,350?"
 
 
 def test_a_digit_below_min_confidence_has_a_reason_and_is_a_question_mark(model, val, rng):

@@ -1,8 +1,11 @@
 """What forms and photos have beside digits, drawn as ink."""
 
 import numpy as np
+import pytest
+from PIL import Image, ImageDraw
 
 from mnist_cli.pictures import forms
+from mnist_cli.pictures.parts import connected
 
 
 def draw_digits(heights=(48, 48, 48), size=(120, 300)):
@@ -60,3 +63,17 @@ def test_a_skewed_box_goes_and_the_digits_in_it_stay():
             ink[row : row + 2, x] = 1
     ink[20:100, 15:17] = ink[24:106, 228:230] = 1
     assert np.array_equal(forms.without_frames(ink) > 0, draw_digits() > 0)
+
+
+@pytest.mark.parametrize("degrees", [-9, -4, 2, 4, 9])
+def test_boxes_that_are_askew_are_removed_and_their_digits_are_not(degrees):
+    page = Image.new("L", (480, 220), 0)
+    pencil = ImageDraw.Draw(page)
+    for left in range(60, 420, 60):
+        pencil.rectangle((left, 70, left + 60, 150), outline=255, width=2)
+        pencil.ellipse((left + 18, 90, left + 42, 132), outline=255, width=6)
+    askew = page.rotate(degrees, Image.Resampling.BICUBIC)
+    parts = connected(forms.without_frames((np.asarray(askew) > 127).astype(np.float32)))
+    heights = [part.height for part in parts if part.height > 5]  # where lines cross, a crumb may be left
+    assert len(heights) == 6
+    assert all(30 < height < 60 for height in heights)

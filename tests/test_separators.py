@@ -87,16 +87,16 @@ def line_of(*lefts):
     ],
 )
 def test_a_mark_is_told_by_its_shape_and_place(left, mark, expected):
-    (_, (second, _)) = separators.attach(line_of(0, left), [mark])
+    (_, (second, _)) = separators.attach(line_of(0, left), [mark], pen=5)
     assert second.before == expected
 
 
 def test_two_dots_above_one_another_are_a_colon():
-    (_, (second, _)) = separators.attach(line_of(0, 50), [(30, 108, 6, 6), (31, 134, 6, 6)])
+    (_, (second, _)) = separators.attach(line_of(0, 50), [(30, 108, 6, 6), (31, 134, 6, 6)], pen=5)
     assert second.before == ":"
 
 
 def test_a_minus_sign_before_the_first_digit_is_near_to_it():
     for left, expected in ((20, "-"), (-40, None)):
-        ((first, _),) = separators.attach(line_of(60), [(left, 118, 24, 5)])
+        ((first, _),) = separators.attach(line_of(60), [(left, 118, 24, 5)], pen=5)
         assert first.before == expected

@@ -34,7 +34,13 @@ CUT_OFF = 1.5  # times the height of digits: a part cut off by the edge along mo
 WHOLE_SIDE = 0.95  # of a side of the picture: a part cut off along more than this is, too, if digits are less tall
 LESS_TALL = 0.8  # of that side
 
+# The slope of a box or rule.
+EDGE = 2.5  # px, within which the upper edge of a part is straight
+WHOLE_EDGE = 0.6  # of its width, which has to be so straight
+MIN_SKEW, MAX_SKEW = 0.01, 0.27  # px downwards per px to the right: from where on it matters, and 15 degrees
+
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 
 
 def without_frames(ink: Ink) -> Ink:
@@ -46,15 +52,44 @@ def without_frames(ink: Ink) -> Ink:
     boxes = np.array([(part.top, part.left, part.height, part.width) for part in parts]).T
     for part in parts:
         target = page[part.top :, part.left :][: part.height, : part.width]
-        across, down = _straight(part.ink > 0, 1, height), _straight(part.ink > 0, 0, height)
-        rest = part.ink > 0
+        skew, inked = _skew(part), part.ink > 0
+        if skew:
+            pixels, place = np.nonzero(part.ink), _levelled(part.ink, skew)
+            inked = np.zeros([side.max() + 1 for side in place], dtype=bool)
+            inked[place] = True
+        across, down = _straight(inked, 1, height), _straight(inked, 0, height)
+        rest = inked.copy()
         box = _is_box(across, down) or _surrounds(part, boxes)
         if box or (part.width > RULE_WIDTH * max(part.height, height) and across.any()):
             down &= box  # an upright line on a rule may be a one
             rest &= ~across & ~down
             rest |= across & _bridged(rest, across, 0) | down & _bridged(rest, down, 1)
+        if skew:
+            kept = rest[place]
+            rest = np.zeros_like(part.ink, dtype=bool)
+            rest[pixels] = kept
         target[rest] = part.ink[rest]
     return page
+
+
+def _skew(part: Part) -> float:
+    """Return the slope, px downwards per px to the right, of the upper edge of a part that may be a box or rule; 0 of others."""
+    if part.width < RULE_WIDTH * MIN_HEIGHT:
+        return 0.0
+    top = (part.ink > 0).argmax(axis=0)
+    half = part.width // 2
+    slope = float(np.median((top[half:] - top[: part.width - half]) / half))
+    rest = top - slope * np.arange(part.width)
+    straight = np.mean(np.abs(rest - np.median(rest)) <= EDGE)
+    return slope if straight >= WHOLE_EDGE and MIN_SKEW <= abs(slope) <= MAX_SKEW else 0.0
+
+
+def _levelled(ink: Ink, slope: float) -> tuple[Indices, Indices]:
+    """Return where the pixels of ink are after a rotation, as two shears of whole px, that makes lines of this slope level."""
+    y, x = np.nonzero(ink)
+    level = y - np.rint(slope * x).astype(int)
+    upright = x + np.rint(slope * level).astype(int)
+    return level - level.min(), upright - upright.min()
 
 
 def _without_surroundings(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:

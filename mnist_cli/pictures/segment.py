@@ -128,12 +128,18 @@ def _inks(levels: Levels) -> Iterator[Ink]:
     if not values.size:
         return
     typical, darkest = np.percentile(values, [90, 99])
-    seen: list[Ink] = []
+    with_frames = [
+        np.where(smooth < max(floor, palest * typical), 0, levels / typical).clip(0, 1) for palest in (PALE, PALE / 2)
+    ]
+    dark, pale = map(without_frames, with_frames)
     # The lines of a box may be so pale that only their dark parts are found, which look like ones.
-    for palest in (PALE, PALE / 2):
-        ink = without_frames(np.where(smooth < max(floor, palest * typical), 0, levels / typical).clip(0, 1))
-        for pale in (smooth < PALE * typical, levels < STRONG * darkest):
-            darker = np.where(pale, 0, ink)
+    lines = (with_frames[1] > 0) & (pale == 0)
+    if 2 * np.count_nonzero(dark[lines]) < np.count_nonzero(dark):
+        dark = np.where(lines, 0, dark)
+    seen: list[Ink] = []
+    for ink in (dark, pale):
+        for too_pale in (smooth < PALE * typical, levels < STRONG * darkest):
+            darker = np.where(too_pale, 0, ink)
             if not any(np.array_equal(darker, other) for other in seen):
                 seen.append(darker)
                 yield darker
@@ -246,7 +252,7 @@ def _line_numbers(parts: list[Part]) -> Indices:
     overlap = np.minimum(top + height, (top + height)[:, None]) - np.maximum(top, top[:, None])
     gap_y = -overlap
     gap_x = np.maximum(left, left[:, None]) - np.minimum(left + width, (left + width)[:, None])
-    alike = (overlap >= smaller / 2) & (smaller >= SIMILAR * larger)
+    alike = (overlap >= smaller / 3) & (smaller >= SIMILAR * larger)
     # Only to the next on the right: over longer distances a sloping line runs into another one.
     ahead = np.where(alike & (middle > middle[:, None]), middle - middle[:, None], np.inf)
     # A smaller part belongs to the nearest of the larger ones, if it is near.

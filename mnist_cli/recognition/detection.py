@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mnist_cli.arrays import Picture
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import normalize, segment
+from mnist_cli.pictures.parts import stroke_width
 from mnist_cli.pictures.segment import Binarization, Candidate
 from mnist_cli.recognition import patterns, separators
 from mnist_cli.recognition.patterns import Pattern
@@ -119,18 +120,19 @@ def _recognize(
             path = patterns.best_fit(worth, pattern, best_worth=sum(worth[candidate] for candidate in path))
         else:
             path = list(separators.parted(path, predictions))
-        symbols, marks = [], []
         digits = [candidate.part for candidate in path if not candidate.small]
-        for place, candidate in enumerate(path):
+        symbols, marks = [], []
+        for candidate, before in zip(path, pattern.before if pattern else [None] * len(path), strict=False):
             part = candidate.part
             prediction = reject(model, replace(predictions[candidate], ink=part.ink), min_confidence)
-            if (not candidate.small or is_sure(prediction)) and not separators.is_comma(part, digits):
-                before = pattern.before[place] if pattern else None
+            is_digit = not candidate.small or is_sure(prediction)
+            if is_digit and (pattern or not separators.is_comma(part, digits)):
                 detection = Detection(binarized.box(part), prediction, number, before)
                 symbols.append((detection, worth[candidate] + SYMBOL_BONUS))
             else:
                 marks.append(binarized.box(part))
-        detections.append(symbols if pattern else separators.attach(symbols, marks))
+        pen = stroke_width(digits) * binarized.factor if marks and digits else 0.0
+        detections.append(symbols if pattern else separators.attach(symbols, marks, pen))
     if pattern:
         return max(detections, key=lambda line: sum(worth for _, worth in line), default=[])
     return _without_specks(detections)

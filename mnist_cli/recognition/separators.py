@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
 
-SPECK = 0.06  # a smaller mark is dirt
+SPECK = 0.8  # of the width of the pen: a smaller mark is dirt
 DOT = 0.35  # a larger mark is no point or half of a colon
 COMMA = 0.5  # a longer mark is no comma
 LOW = 0.7  # down from the top of the digits: where points and commas begin
@@ -31,12 +31,16 @@ MIDDLE = (0.25, 0.75)  # down from the top of the digits: where a minus sign is
 NEAR = 1.1  # the widest gap between two digits with a point, comma or colon between them
 FAR = 1.7  # the same with a minus sign or slash, and twice the gap between a leading minus sign and its digit
 LEAN = 0.25  # px to the right per px upwards: a straight stroke that leans less is a 1 or a divider
-TALL = 1.15  # heights of the digits: a lower stroke is a 1, which leans as much in some hands
+TALL = 1.25  # heights of the digits: a lower stroke is a 1, which leans as much in some hands
 STRAIGHT = 0.04  # the largest deviation of the middle of a slash from a straight line
 
 
-def attach(symbols: "Symbols", marks: Sequence[Box]) -> "Symbols":
-    """Return the symbols of a line, from left to right, each with the separator before it if the marks or strokes have one."""
+def attach(symbols: "Symbols", marks: Sequence[Box], pen: float) -> "Symbols":
+    """Return the symbols of a line, from left to right, each with the separator before it if the marks or strokes have one.
+
+    `pen` is the width of the strokes, px.
+    """
+    marks = [box for box in marks if max(box[2:]) >= SPECK * pen]
     slashes = [index for index in range(1, len(symbols) - 1) if _is_slash(index, symbols)]
     digits = [one for index, one in enumerate(symbols) if index not in slashes]
     if not digits:
@@ -53,7 +57,7 @@ def attach(symbols: "Symbols", marks: Sequence[Box]) -> "Symbols":
 def parted(path: Sequence["Candidate"], predictions: Mapping["Candidate", "Prediction"]) -> Iterator["Candidate"]:
     """Yield the candidates of a path, with the dots beside a digit on their own where they were joined to it.
 
-    That is where the digit is the same without them.
+    That is where the digit is the same without them, and clearer: a loose piece of a digit is missed.
     """
     spans = {(candidate.start, candidate.stop): candidate for candidate in predictions}
     for candidate in path:
@@ -65,12 +69,16 @@ def parted(path: Sequence["Candidate"], predictions: Mapping["Candidate", "Predi
             ]
             if (
                 digit
-                and predictions[digit].digit == predictions[candidate].digit
+                and _is_clearer(predictions[digit], predictions[candidate])
                 and all(_is_beside(dot, digit) for dot in dots)
             ):
                 break
         before, after = dots[:first], dots[first:]
         yield from (one for one in (*before, digit, *after) if one)
+
+
+def _is_clearer(digit: "Prediction", joined: "Prediction") -> bool:
+    return digit is joined or (digit.digit == joined.digit and digit.score > joined.score)
 
 
 def _is_beside(dot: "Candidate | None", digit: "Candidate") -> bool:
@@ -124,8 +132,6 @@ def _sign(box: Box, top: float, bottom: float) -> str:
     _, y, width, height = box
     digits = bottom - top
     place = (_middle(box)[1] - top) / digits
-    if max(width, height) < SPECK * digits:
-        return ""
     if width >= FLAT * height and MIDDLE[0] <= place <= MIDDLE[1]:
         return "-"
     if width > DOT * digits or height > (COMMA if place >= LOW else DOT) * digits:
