@@ -35,7 +35,7 @@ Epoch = Callable[[], object]
 Times = tuple[float, float]  # seconds: wall-clock time, and CPU time of all threads
 
 
-def ours(data_dir: Path, threads: int = 1) -> Epoch:
+def ours(data_dir: Path, threads: int = 1, **options: Any) -> Epoch:
     """Return an epoch of mnist-cli, with one thread as by default, without the evaluation after it."""
     import torch
 
@@ -46,7 +46,7 @@ def ours(data_dir: Path, threads: int = 1) -> Epoch:
 
     torch.set_num_threads(threads)
     digits = dataset.load(data_dir, "train")
-    config = resolve("original", None, {})
+    config = resolve("original", None, options)
     trainer = loop.Trainer(architectures.build_from(config), digits, digits, config)
 
     def epoch() -> None:
@@ -61,6 +61,11 @@ def with_all_cores(data_dir: Path) -> Epoch:
     from mnist_cli import cores
 
     return ours(data_dir, cores.available())
+
+
+def in_bf16(data_dir: Path) -> Epoch:
+    """Return an epoch of mnist-cli whose matrix products have bfloat16 operands."""
+    return ours(data_dir, precision="bf16")
 
 
 def by_autograd(data_dir: Path) -> Epoch:
@@ -175,6 +180,7 @@ def matrix_products(data_dir: Path) -> Epoch:
 PROGRAMS: dict[str, Callable[[Path], Epoch]] = {
     "mnist-cli": ours,
     "mnist-cli, all cores": with_all_cores,
+    "mnist-cli, bf16": in_bf16,
     "mnist-cli, autograd": by_autograd,
     "the notes' loop": notes,
     "scikit-learn MLPClassifier": scikit_learn,

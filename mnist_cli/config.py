@@ -245,7 +245,7 @@ class TrainConfig:
     )
     precision: Precision = hyperparameter(
         "Hardware",
-        "Floating-point format of the training; bf16 is faster on recent GPUs only.",
+        "Floating-point format of the training; bf16 is faster on recent GPUs, and CPUs with AVX-512 BF16 or AMX.",
         "fp32",
         also=("amp", "dtype", "fp16", "bf16"),
     )

@@ -41,6 +41,7 @@ PHOTOS = (
     "rocket.jpg",
 )
 MIN_INK = 8  # px, of a symbol
+MIN_HOLE = 0.3  # of its area: a symbol with one larger hole looks like a 0
 # Fractions of the digits drawn by program that are set in a typeface, of print or like handwriting.
 PRINTED, HANDWRITTEN = 0.08, 0.2
 # The correlation with the true frame above which a candidate is a positive example, and below which a negative one.
@@ -268,9 +269,12 @@ def _thing(rng: np.random.Generator) -> Mask:
     """Draw a symbol of a thing as it is, or as a body with a texture."""
     glyphs = typefaces.symbols()
     drawn = strokes.typeset(glyphs[rng.integers(len(glyphs))], rng)
-    if rng.random() < 0.4:
+    ink = drawn > 0.5
+    body = ndimage.binary_fill_holes(ink)
+    hole = body & ~ink
+    is_ring = ndimage.label(hole)[1] == 1 and hole.sum() > MIN_HOLE * body.sum()
+    if rng.random() < 0.4 and not is_ring:
         return drawn
-    body = ndimage.binary_fill_holes(drawn > 0.5)
     lines = rng.uniform(-0.4, 0.4) * drawn  # darker or lighter than the body
     return np.where(body, (_texture((strokes.CANVAS,) * 2, rng) + lines).clip(0.15, 1), 0).astype(np.float32)
 

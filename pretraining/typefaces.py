@@ -17,7 +17,7 @@ FOLDER = DATA_DIR / "typefaces" / "node_modules"
 HANDWRITING = "@fontsource/*/files/*-latin-400-normal.woff"
 SYMBOLS = ("@fontsource/noto-emoji/files/*-400-normal.woff", "@fortawesome/fontawesome-free/webfonts/fa-solid-900.ttf")
 FIRST_SYMBOL = 0x2190  # the characters before are letters, digits and currencies
-# Circles, bars, letters and numbers, which look like digits.
+# Circles, bars, letters and numbers, which look like digits also when they are filled.
 NOT_SYMBOLS = {*"─━│○◯⚪⚫⭕⭘🥚🔟💯🔢", *map(chr, range(0x1F1E6, 0x1F200))}
 
 

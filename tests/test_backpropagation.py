@@ -42,6 +42,21 @@ def test_the_gradient_is_that_of_autograd(activation, loss, dropout, label_smoot
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_with_rounded_operands_the_gradient_is_as_near_as_with_autocast(loss):
+    model = architectures.build("mlp", seed=1, hidden=(40, 30))
+    images, labels = make_batch()
+    expected_loss, expected = autograd(model, images, labels, loss, 0.1, 1 / 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, rounded = autograd(model, images, labels, loss, 0.1, 1 / 64)
+    loss_, logits = Backpropagation(model, loss, 0.1, torch.bfloat16)(images, labels, 1 / 64)
+    assert loss_.item() == pytest.approx(expected_loss.item(), rel=0.01)
+    assert loss_.dtype == logits.dtype == torch.float32
+    for parameter, gradient, other in zip(model.parameters(), expected, rounded, strict=True):
+        error, usual = (parameter.grad - gradient).norm(), (other - gradient).norm()
+        assert 1e-5 * gradient.norm() < error < 1.5 * usual
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 def test_the_gradient_for_target_probabilities_is_that_of_autograd(loss):
     model = architectures.build("mlp", seed=1, hidden=(40, 30)).double()
     images, _ = make_batch()

@@ -68,22 +68,43 @@ ACTIVATIONS = {
 
 
 class Linear:
-    """The weight (outputs, inputs) and bias (outputs,) of a fully connected layer, with their gradients."""
+    """The weight (outputs, inputs) and bias (outputs,) of a fully connected layer, with their gradients.
 
-    def __init__(self, layer: nn.Linear) -> None:
+    The operands of its products are rounded to `operands`, such as bfloat16, and its sums are in the format of the weights.
+    """
+
+    def __init__(self, layer: nn.Linear, operands: torch.dtype | None = None) -> None:
         """Allocate the gradients that the parameters of `layer` lack."""
         self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
         self.weight_gradient, self.bias_gradient = _gradient(layer.weight), _gradient(layer.bias)
+        self.operands = operands or self.weight.dtype
 
     def forward(self, inputs: Tensor, out: Tensor) -> Tensor:
         """Write and return z_l for a_(l-1)."""
-        torch.addmm(self.bias, inputs, self.weight.t(), out=out)
+        self.inputs, self.factor = inputs.to(self.operands), self.weight.to(self.operands)  # the same unless rounded
+        if self.operands == out.dtype:
+            torch.addmm(self.bias, inputs, self.weight.t(), out=out)
+        else:
+            torch.add(torch.mm(self.inputs, self.factor.t()), self.bias, out=out)
         return out
 
-    def backward(self, delta: Tensor, inputs: Tensor) -> None:
-        """Write the gradients for δ_l and a_(l-1)."""
-        torch.mm(delta.t(), inputs, out=self.weight_gradient)
+    def backward(self, delta: Tensor) -> None:
+        """Write the gradients for δ_l and the a_(l-1) of the forward pass."""
+        self.delta = delta.to(self.operands)
+        _product(self.delta.t(), self.inputs, self.weight_gradient)
         torch.sum(delta, 0, out=self.bias_gradient)
+
+    def backward_to_inputs(self, out: Tensor) -> None:
+        """Write δ_l · W_l, for the δ_l of the backward pass."""
+        _product(self.delta, self.factor, out)
+
+
+def _product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """Write a · b, which may be of another format than `out`."""
+    if a.dtype == out.dtype:
+        torch.mm(a, b, out=out)
+    else:
+        out.copy_(torch.mm(a, b))
 
 
 def _gradient(parameter: Tensor) -> Tensor:
@@ -113,9 +134,9 @@ class Hidden:
             torch.mul(self.value, self.mask, out=self.a)
         return self.a
 
-    def backward(self, delta: Tensor, weight: Tensor) -> Tensor:
-        """Return δ_l for δ_(l+1) and W_(l+1)."""
-        torch.mm(delta, weight, out=self.delta)
+    def backward(self, following: Linear) -> Tensor:
+        """Return δ_l, after the backward pass of the layer that follows."""
+        following.backward_to_inputs(self.delta)
         if self.mask is not None:
             self.delta.mul_(self.mask)
         self.activation.slope(self.z, self.value, self.slope)
@@ -126,9 +147,11 @@ class Hidden:
 class Pass:
     """The forward and the backward pass of a batch of N images, in memory that is allocated once."""
 
-    def __init__(self, model: Classifier, images: int, loss: str, label_smoothing: float) -> None:
+    def __init__(
+        self, model: Classifier, images: int, loss: str, label_smoothing: float, operands: torch.dtype | None = None
+    ) -> None:
         """Allocate it for `model` and so many images."""
-        *hidden, self.last = (Linear(layer) for layer in model.layers if isinstance(layer, nn.Linear))
+        *hidden, self.last = (Linear(layer, operands) for layer in model.layers if isinstance(layer, nn.Linear))
         activation, dropout = ACTIVATIONS[model.arguments["activation"]], model.arguments["dropout"]
         self.hidden = [Hidden(linear, activation, dropout, images) for linear in hidden]
         self.mean, self.std = model.pixel_mean, model.pixel_std
@@ -164,17 +187,23 @@ class Pass:
         """Write the gradient of the loss, times `scale`."""
         delta, linear = self.delta.mul_(scale), self.last
         for layer in reversed(self.hidden):
-            linear.backward(delta, layer.a)
-            delta, linear = layer.backward(delta, linear.weight), layer.linear
-        linear.backward(delta, self.pixels)
+            linear.backward(delta)
+            delta, linear = layer.backward(linear), layer.linear
+        linear.backward(delta)
 
 
 class Backpropagation:
     """Computes the loss and its gradient for a batch of any size, without autograd."""
 
-    def __init__(self, model: Classifier, loss: str, label_smoothing: float) -> None:
-        """Prepare for a `linear` or `mlp` model, whose parameters have or get tensors for their gradients."""
-        self.model, self.loss, self.label_smoothing = model, loss, label_smoothing
+    def __init__(
+        self, model: Classifier, loss: str, label_smoothing: float, operands: torch.dtype | None = None
+    ) -> None:
+        """Prepare for a `linear` or `mlp` model, whose parameters have or get tensors for their gradients.
+
+        The operands of matrix products are rounded to `operands`, if that is given: some processors multiply bfloat16 several
+        times as fast.
+        """
+        self.model, self.loss, self.label_smoothing, self.operands = model, loss, label_smoothing, operands
         self.passes: dict[int, Pass] = {}  # by the number of images: a run has batches of one or two sizes
 
     @torch.no_grad()
@@ -185,7 +214,7 @@ class Backpropagation:
         the logits.
         """
         if len(labels) not in self.passes:
-            self.passes[len(labels)] = Pass(self.model, len(labels), self.loss, self.label_smoothing)
+            self.passes[len(labels)] = Pass(self.model, len(labels), self.loss, self.label_smoothing, self.operands)
         this = self.passes[len(labels)]
         logits = this.forward(images)
         loss = this.loss_of(labels)

@@ -19,6 +19,12 @@ from mnist_cli.training.parameters import ParameterGroups
 FULLY_CONNECTED = {"linear", "mlp"}
 
 
+OPERANDS = {
+    "fp32": None,
+    "bf16": torch.bfloat16,
+}  # of matrix products, by precision; None for the format of the weights
+
+
 class TrainingStep:
     """Trains a model on one batch per call, and accumulates the loss and the number of correctly classified images.
 
@@ -38,11 +44,13 @@ class TrainingStep:
         self.model, self.config, self.group, self.teacher = model, config, group, teacher
         self.device = example.labels.device
         # Autograd differentiates any network on any device; explicit backpropagation is faster where it applies.
-        plain = config.precision == "fp32" and not config.compile and self.device.type == "cpu"
+        plain = not config.compile and self.device.type == "cpu"
         is_explicit = plain and model.name in FULLY_CONNECTED and isinstance(model.layers[-1], nn.Linear)
         self.parameters = ParameterGroups(model, flat=is_explicit)
         self.differentiate = (
-            Backpropagation(model, config.loss, config.label_smoothing) if is_explicit else self._autograd
+            Backpropagation(model, config.loss, config.label_smoothing, OPERANDS[config.precision])
+            if is_explicit
+            else self._autograd
         )
         self.optimizer = make_optimizer(self.parameters, config)
         # `step` without torch's wrappers, which import the compiler and open a profiler range at every call.
