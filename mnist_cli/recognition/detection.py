@@ -4,9 +4,9 @@ The constants were set by hand; `benchmarks/preparation.py --constants` prints w
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from mnist_cli.recognition.predictions import Prediction, classify_frames, rejec
 SYMBOL_BONUS = 1.0  # log-odds for each symbol, when the binarizations of a picture are compared
 NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
+ROUNDS = 16  # of predictions of a page, after which all candidates of its other lines are predicted; bounds the time
 BATCH = 1_024  # candidates in one forward pass
 MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
 CANDIDATE_WORK = 4_000  # px that take as long as a candidate; measured
@@ -43,6 +44,19 @@ class Detection:
     def text(self) -> str:
         """The digit, or `?` for a reason."""
         return "?" if self.prediction.reason else str(self.prediction.digit)
+
+
+@dataclass
+class _Line:
+    """The candidates of a line."""
+
+    worth: dict[Candidate, float]  # in log-odds; of those without a prediction the most that they can be worth
+    predictions: dict[Candidate, Prediction] = field(default_factory=dict)
+    path: list[Candidate] = field(default_factory=list)  # the best one
+
+    def without_prediction(self, some: Iterable[Candidate]) -> list[Candidate]:
+        """Return those of some candidates that have no prediction yet."""
+        return [candidate for candidate in some if candidate not in self.predictions]
 
 
 Symbols = list[tuple[Detection, float]]  # the symbols of a page, each with its worth in log-odds
@@ -107,20 +121,15 @@ def _recognize(
     model: Model, binarized: Binarization, lines: list[list[Candidate]], min_confidence: float, pattern: Pattern | None
 ) -> Symbols:
     """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
-    frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
-    batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
-    classified = chain.from_iterable(batches)
     detections = []
-    for number, line in enumerate(lines):
-        predictions = {candidate: next(classified) for candidate in line}
-        worth = {candidate: _worth(model, candidate, prediction) for candidate, prediction in predictions.items()}
-        path = segment.best_path(worth)
+    for number, line in enumerate(_read_lines(model, lines, everything=pattern is not None)):
+        path, worth = line.path, line.worth
         if pattern:
             path = patterns.best_fit(worth, pattern, best_worth=sum(worth[candidate] for candidate in path))
         symbols = []
         for place, candidate in enumerate(path):
             part = candidate.part
-            prediction = reject(model, replace(predictions[candidate], ink=part.ink), min_confidence)
+            prediction = reject(model, replace(line.predictions[candidate], ink=part.ink), min_confidence)
             if not candidate.small or is_sure(prediction):
                 before = pattern.before[place] if pattern else None
                 detection = Detection(binarized.box(part), prediction, number, before)
@@ -129,6 +138,37 @@ def _recognize(
     if pattern:
         return max(detections, key=lambda line: sum(worth for _, worth in line), default=[])
     return _without_specks(detections)
+
+
+def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) -> "list[_Line]":
+    """Return the lines of a page with their best paths, and the predictions for the candidates on them or for `everything`.
+
+    No candidate is worth more than a digit that is certain. With that for those without a prediction, the best path is
+    predicted and found again, until all of it has predictions: then no other path can be better.
+    """
+    read = [_Line({candidate: -candidate.cost for candidate in line}) for line in lines]
+    rest = read
+    for number in count(1):
+        for line in rest:
+            line.path = segment.best_path(line.worth)
+        all_of_them = everything or number > ROUNDS
+        wanted = [line.without_prediction(line.worth if all_of_them else line.path) for line in rest]
+        rest = [line for line, some in zip(rest, wanted, strict=True) if some]
+        if not rest:
+            break
+        predicted = _predict(model, list(chain.from_iterable(wanted)))
+        for line, some in zip(rest, filter(None, wanted), strict=True):
+            for candidate in some:
+                line.predictions[candidate] = prediction = next(predicted)
+                line.worth[candidate] = _worth(model, candidate, prediction)
+    return read
+
+
+def _predict(model: Model, candidates: Sequence[Candidate]) -> Iterator[Prediction]:
+    """Yield the prediction for each candidate."""
+    for start in range(0, len(candidates), BATCH):
+        frames = [normalize.draw(candidate.part.ink) for candidate in candidates[start : start + BATCH]]
+        yield from classify_frames(model, frames)
 
 
 def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
