@@ -110,7 +110,7 @@ def _pages(picture: Picture) -> Iterator[tuple[Binarization, list[list[Candidate
     """Yield the binarizations of a picture with the candidates in them; after the first only while they are little work."""
     work = 0
     for binarized in segment.binarizations(picture):
-        lines = segment.candidates(segment.lines(binarized.ink, binarized.gap))
+        lines = segment.candidates(segment.lines(binarized.parts))
         before, work = work, work + binarized.ink.size + CANDIDATE_WORK * sum(map(len, lines))
         if before and work > MAX_WORK:
             break
@@ -182,12 +182,13 @@ def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
 def _without_specks(lines: list[Symbols]) -> Symbols:
     """Return the symbols without specks: in lines with digits, those that are sure or not tiny next to the main line."""
     heights = [[symbol.box[3] for symbol, _ in line if symbol.prediction.reason != "not a digit"] for line in lines]
-    main = max(heights, key=sum, default=[])
+    usual = [float(np.median(digits)) if digits else 0.0 for digits in heights]
+    main = float(np.median(max(heights, key=sum, default=[]) or [0]))
     return [
         (symbol, worth)
-        for line, digits in zip(lines, heights, strict=True)
+        for line, height in zip(lines, usual, strict=True)
         for symbol, worth in line
-        if digits
-        and (np.median(digits) >= MIN_HEIGHT * np.median(main) or any(is_sure(one.prediction) for one, _ in line))
-        and (symbol.box[3] >= MIN_HEIGHT * np.median(digits) or is_sure(symbol.prediction))
+        if height
+        and (height >= MIN_HEIGHT * main or any(is_sure(one.prediction) for one, _ in line))
+        and (symbol.box[3] >= MIN_HEIGHT * height or is_sure(symbol.prediction))
     ]
