@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mnist_cli.config import PRETRAINED
 from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode, segment
-from mnist_cli.pictures.parts import Part
+from mnist_cli.pictures.parts import Part, connected
 from mnist_cli.recognition import detection
 from mnist_cli.recognition.result import Result
 
@@ -248,4 +248,4 @@ def test_parts_that_overlap_from_above_are_of_one_line():
     page[40:100, 20:30] = page[42:95, 60:75] = 1  # two strokes
     page[34:38, 60:85] = 1  # a loose bar above the second
     page[110:112, 150:152] = 1  # a speck
-    assert [len(line) for line in segment.lines(page)] == [3]
+    assert [len(line) for line in segment.lines(connected(page))] == [3]

@@ -39,9 +39,12 @@ def picture(name: str, root: str = "") -> str | bytes | ImageError:
         return ImageError("there is no such file")
 
 
-def content(file: BinaryIO) -> bytes | ImageError:
-    """Return the encoded bytes of a picture, or the error when they are too many."""
-    found = file.read(MAX_FILE_BYTES + 1)
+def content(file: BinaryIO, size: int = MAX_FILE_BYTES) -> bytes | ImageError:
+    """Return the encoded bytes of a picture, or the error when they are too many.
+
+    To name their `size`, where it is known, takes less time: room for so many bytes is made before they are read.
+    """
+    found = file.read(min(size, MAX_FILE_BYTES) + 1)
     return found if len(found) <= MAX_FILE_BYTES else ImageError(f"the file has more than {MAX_FILE_BYTES:,} bytes")
 
 

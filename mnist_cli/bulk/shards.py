@@ -134,7 +134,7 @@ class Archive:
                     if member.isreg() and not hidden and os.path.splitext(member.name)[1].lower() in readable:
                         content = archive.extractfile(member)
                         assert content is not None
-                        yield f"{self.source}/{member.name}", places.content(cast("BinaryIO", content))
+                        yield f"{self.source}/{member.name}", places.content(cast("BinaryIO", content), member.size)
             if stream.has_ended:  # before the zeros that end every archive
                 raise DataError("the archive is truncated")
 

@@ -70,8 +70,15 @@ def difference_from_paper(picture: Picture) -> tuple[Levels, bool]:
         paper, uneven = _sloping_paper(border, middle, picture.shape)
         difference = paper - picture
     levels = _along_the_main_colour(difference)
-    positive = float(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9))
-    return (levels if positive >= 0.5 else -levels), uneven
+    return (levels if _is_mostly_positive(levels) else -levels), uneven
+
+
+def _is_mostly_positive(levels: Levels) -> bool:
+    """Return whether half of the variation of levels, or more, is that of the positive ones."""
+    highest = levels.max()
+    if highest <= 0 or levels.min() >= 0:  # as in most drawings
+        return bool(highest > 0)
+    return bool(np.square(levels.clip(0)).sum() / max(np.square(levels).sum(), 1e-9) >= 0.5)
 
 
 def _border(picture: Picture) -> tuple[NDArray[Any], NDArray[Any], bool]:
@@ -86,8 +93,9 @@ def _without_frame(picture: Picture, colour: NDArray[Any]) -> Picture:
 
     Most of a picture is paper, so a border in a colour that is rare elsewhere is a frame.
     """
-    like = np.abs(picture - colour).max(axis=2) <= 2 * MIN_CONTRAST
-    if like.mean() > MAX_FRAME_AREA:
+    difference = np.abs(picture - colour)
+    like = (difference[:, :, 0] if difference.shape[2] == 1 else difference.max(axis=2)) <= 2 * MIN_CONTRAST
+    if np.count_nonzero(like) / like.size > MAX_FRAME_AREA:
         return picture
     reach = max(3, round(MAX_FRAME * min(like.shape)))
     sides = [side[:reach].mean(axis=1) >= 0.5 for side in (like, like[::-1], like.T, like.T[::-1])]
@@ -161,22 +169,23 @@ def separate(levels: Levels) -> Ink:
         raise ImageError(NO_INK)
     # Half of the threshold, because the soft edge of a stroke belongs to the stroke.
     level = max(otsu_threshold(counts) / 2, MIN_CONTRAST / 2)
-    strokes[box] = np.where(np.asarray(smooth) < level, 0, ink / peak).clip(0, 1)
+    strokes[box] = np.where(np.asarray(smooth) < level, 0, np.minimum(ink / peak, 1))
     return strokes
 
 
 def _crop(ink: Ink) -> tuple[Ink, int]:
     """Crop to the ink, with a margin where the picture has one, reduce it, and return it with the factor of that."""
-    part = ink[_box(ink, margin=1)]
+    inked = ink > 0
+    part = ink[_box(inked, margin=1)]
     factor = max(part.shape) // MAX_INK_SIDE
     if factor <= 1:
         return part, 1
-    part = ink[_box(ink, margin=1 + factor)]  # so that the reduced one still has a margin
+    part = ink[_box(inked, margin=1 + factor)]  # so that the reduced one still has a margin
     return np.asarray(Image.fromarray(part).reduce(factor)), factor
 
 
-def _box(marked: NDArray[Any], margin: int) -> tuple[slice, slice]:
-    """Return the rows and columns of all that is not zero, with a margin wherever the picture has one."""
+def _box(marked: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of all that is marked, with a margin wherever the picture has one."""
     rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
     if rows.size == 0:
         return slice(0), slice(0)

@@ -239,7 +239,9 @@ def _background(image: Image.Image) -> str | None:
     drawing on it is paper with holes, so its background is like the paper.
     """
     size = min(image.width, SAMPLE_SIZE), min(image.height, SAMPLE_SIZE)
-    small = image.resize(size, Image.Resampling.NEAREST).convert("RGBA")
+    small = image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
+    if small.mode != "RGBA":
+        small = small.convert("RGBA")
     alpha = small.getchannel("A")
     if size == image.size and alpha.getextrema() == (255, 255):
         return None

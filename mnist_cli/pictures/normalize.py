@@ -4,6 +4,7 @@ A digit in MNIST is light ink on dark paper, scaled to fit 20x20 pixels with its
 centre of mass is the middle of 28x28 (LeCun, Cortes and Burges, "The MNIST database of handwritten digits").
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from mnist_cli.arrays import FRAME, Frame, Frames, Ink, Picture
 DIGIT_SIDE = 20  # px, the longer side of the digit in a frame, as in MNIST
 CENTRE = 14.5  # px from the edge to the centre of mass: the middle of pixel 14, where it is in MNIST on average
 MAX_DIGIT_SIDE = 80  # px: a larger digit is reduced by averaging before it is scaled, for speed; set by hand
+REACH = 2  # px of a frame, or of the ink where that is enlarged: as far as the filters of `draw` reach
 STROKE_LEVEL = 1.15  # times the ink-weighted mean level is white; set by hand (1.18 over 5,000 training images)
 
 # How a 28x28 picture is recognized as an MNIST frame; set by hand: 99.95 % of the 60,000 training images are recognized.
@@ -25,7 +27,8 @@ MIN_PEAK = 200  # grey levels out of 255, of the strongest ink
 
 def draw(ink: Ink) -> Frame:
     """Draw ink of any size and anywhere in its picture the way MNIST does; there must be some."""
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    inked = ink > 0
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = max(digit.shape) // MAX_DIGIT_SIDE
     if factor > 1:
@@ -36,12 +39,12 @@ def draw(ink: Ink) -> Frame:
     # The position of the digit's corner, so that its centre of mass is in the middle and its edges stay in the frame.
     top_px = _start(float(digit.sum(axis=1) @ np.arange(0.5, height) / total) * scale, height * scale)
     left_px = _start(float(digit.sum(axis=0) @ np.arange(0.5, width) / total) * scale, width * scale)
-    # resize() needs a box inside the picture, so the digit gets a margin of a whole frame.
-    margin = int(np.ceil(FRAME / scale))
-    page = np.zeros((height + 2 * margin, width + 2 * margin), dtype=np.float32)
-    page[margin : margin + height, margin : margin + width] = digit
+    # resize() needs a box inside the picture, and around it what its filter reaches.
+    margin, reach = math.ceil(FRAME / scale), math.ceil(REACH * max(1, 1 / scale))
     left, top = margin - left_px / scale, margin - top_px / scale
     box = (left, top, left + FRAME / scale, top + FRAME / scale)
+    page = np.zeros((math.ceil(box[3]) + reach, math.ceil(box[2]) + reach), dtype=np.float32)
+    page[margin : margin + height, margin : margin + width] = digit
     # Enlarging interpolates between the pixels, reducing averages them.
     kind = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.HAMMING
     drawn = np.asarray(Image.fromarray(page).resize((FRAME, FRAME), kind, box=box)).clip(0)

@@ -1,6 +1,7 @@
 """Connected parts of the ink of a page."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,8 +82,18 @@ def stroke_width(parts: Sequence[Part]) -> float:
 
 def size(parts: Sequence[Part]) -> tuple[int, int]:
     """Return the height and width of the box around parts."""
-    top, left = min(part.top for part in parts), min(part.left for part in parts)
-    return max(part.top + part.height for part in parts) - top, max(part.left + part.width for part in parts) - left
+    *_, whole = sizes(parts)
+    return whole
+
+
+def sizes(parts: Iterable[Part]) -> Iterator[tuple[int, int]]:
+    """Yield the height and width of the box around the first part, the first two, and so on."""
+    top = left = sys.maxsize
+    bottom = right = 0
+    for part in parts:
+        top, left = min(top, part.top), min(left, part.left)
+        bottom, right = max(bottom, part.top + part.height), max(right, part.left + part.width)
+        yield bottom - top, right - left
 
 
 def joined(parts: Sequence[Part]) -> Part:
@@ -92,6 +103,11 @@ def joined(parts: Sequence[Part]) -> Part:
     for part in parts:
         target = ink[part.top - top :, part.left - left :][: part.height, : part.width]
         np.maximum(target, part.ink, out=target)
+    return cropped(top, left, ink)
+
+
+def cropped(top: int, left: int, ink: Ink) -> Part:
+    """Return ink, whose box has a top and left on the page, as a part in its smallest box."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return Part(top + int(rows[0]), left + int(columns[0]), box)

@@ -9,7 +9,7 @@ The constants were set by hand; `benchmarks/preparation.py --constants` prints w
 """
 
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -23,7 +23,17 @@ from mnist_cli.arrays import Ink, Levels, Picture
 from mnist_cli.pictures.binarize import MIN_CONTRAST, difference_from_paper
 from mnist_cli.pictures.cleanup import reflectance, remove_shadow
 from mnist_cli.pictures.forms import without_frames
-from mnist_cli.pictures.parts import MIN_HEIGHT, Part, connected, joined, size, stroke_width, typical_height
+from mnist_cli.pictures.parts import (
+    MIN_HEIGHT,
+    Part,
+    connected,
+    cropped,
+    joined,
+    size,
+    sizes,
+    stroke_width,
+    typical_height,
+)
 from mnist_cli.pictures.threshold import otsu_threshold
 
 MAX_PAGE_SIDE = 2_500  # px, the longer side to which a larger page is reduced
@@ -74,7 +84,7 @@ class Binarization:
     ink: Ink
     factor: int  # px of the picture, in each direction, to one of the ink
     size: tuple[int, int]  # width and height of the picture
-    gap: int = 0  # px up to which ink belongs together though a gap parts it
+    parts: Sequence[Part]  # of the ink that belong together, also across small gaps
 
     def box(self, part: Part) -> tuple[int, int, int, int]:
         """Return where in the picture a part is: x, y, width, height."""
@@ -115,22 +125,24 @@ def binarizations(picture: Picture) -> Iterator[Binarization]:
         variants = [reflectance(picture, LIGHT_WINDOW), *even, *unchanged]
     for variant in variants:
         for ink in _inks(variant):
-            yield Binarization(ink, factor, (width, height))
-            if gap := _usual_gap(ink):
-                yield Binarization(ink, factor, (width, height), gap)
+            parts = connected(ink)
+            yield Binarization(ink, factor, (width, height), parts)
+            if gap := _usual_gap(ink, parts):
+                yield Binarization(ink, factor, (width, height), connected(ink, gap))
 
 
 def _inks(levels: Levels) -> Iterator[Ink]:
     """Yield all the ink, then only the darker of two kinds, as on graph paper; nothing for a blank page."""
     smooth = ndimage.gaussian_filter(levels, SMOOTHING)
+    if smooth.max() <= MIN_CONTRAST:  # as where ink that is darker than the paper is taken for lighter
+        return
     floor = max(MIN_CONTRAST, NOISE * _noise(smooth))
     values = smooth[smooth > floor]
     if not values.size:
         return
     typical, darkest = np.percentile(values, [90, 99])
-    with_frames = [
-        np.where(smooth < max(floor, palest * typical), 0, levels / typical).clip(0, 1) for palest in (PALE, PALE / 2)
-    ]
+    whole = (levels / typical).clip(0, 1)
+    with_frames = [np.where(smooth < max(floor, palest * typical), 0, whole) for palest in (PALE, PALE / 2)]
     dark, pale = map(without_frames, with_frames)
     # The lines of a box may be so pale that only their dark parts are found, which look like ones.
     lines = (with_frames[1] > 0) & (pale == 0)
@@ -145,9 +157,8 @@ def _inks(levels: Levels) -> Iterator[Ink]:
                 yield darker
 
 
-def _usual_gap(ink: Ink) -> int:
+def _usual_gap(ink: Ink, parts: Sequence[Part]) -> int:
     """Return the width, px, of the gaps to close in strokes that a threshold broke into many pieces; 0 if none are."""
-    parts = connected(ink)
     if len(parts) < MANY_PIECES:
         return 0
     gap = 2 * max(1, round(GAP * stroke_width(parts) / 2))
@@ -157,8 +168,10 @@ def _usual_gap(ink: Ink) -> int:
 
 def _noise(levels: Levels) -> float:
     """Return the standard deviation of the noise of the paper, which is most of a page, but not of a tight crop."""
-    threshold = otsu_threshold(np.bincount(levels.clip(0, 255).astype(np.uint8).ravel(), minlength=256))
-    paper, ink = levels[levels <= threshold], levels[levels > threshold]
+    histogram = Image.fromarray(levels.clip(0, 255).astype(np.uint8)).histogram()
+    threshold = otsu_threshold(np.array(histogram))
+    is_paper = levels <= threshold
+    paper, ink = levels[is_paper], levels[~is_paper]
     between = (
         paper.size * ink.size / levels.size**2 * (float(ink.mean()) - float(paper.mean())) ** 2 if ink.size else 0.0
     )
@@ -166,9 +179,9 @@ def _noise(levels: Levels) -> float:
     return MAD_TO_DEVIATION * float(np.median(np.abs(usual - np.median(usual))))
 
 
-def lines(ink: Ink, gap: int = 0) -> list[list[Part]]:
+def lines(parts: Iterable[Part]) -> list[list[Part]]:
     """Return the parts of each line of a page, lines from top to bottom and their parts from left to right."""
-    parts = [part for part in connected(ink, gap) if part.height * part.width >= MIN_HEIGHT]
+    parts = [part for part in parts if part.height * part.width >= MIN_HEIGHT]
     if not parts:
         return []
     parts.sort(key=lambda part: part.left + part.width / 2)
@@ -212,8 +225,8 @@ class _Lattice:
         spans = {
             (start, stop): box
             for start in range(len(pieces))
-            for stop in range(start + 1, min(start + most, len(pieces)) + 1)
-            if max(box := size(pieces[start:stop])) <= MAX_HEIGHT * height
+            for stop, box in enumerate(sizes(pieces[start : start + most]), start + 1)
+            if max(box) <= MAX_HEIGHT * height
         }
         spans |= {(start, stop): size(pieces[start:stop]) for start, stop in pairwise(ends)}
         return cls(height, pieces, ends, dict(sorted(spans.items())))
@@ -283,7 +296,7 @@ def _pieces(part: Part) -> list[Part]:
     for slant, column in cuts:
         number += columns >= column - slant * rows
     inks = (np.where(number == index, part.ink, 0) for index in range(len(cuts) + 1))
-    return [joined([Part(part.top, part.left, ink)]) for ink in inks if ink.any()]
+    return [cropped(part.top, part.left, ink) for ink in inks if ink.any()]
 
 
 def _cuts(ink: Ink) -> list[tuple[float, int]]:

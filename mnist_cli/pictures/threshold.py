@@ -15,5 +15,6 @@ def otsu_threshold(counts: NDArray[np.int64]) -> float:
     sum_below = (counts * levels).cumsum()
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = sum_below / below - (sum_below[-1] - sum_below) / above
-        between = np.nan_to_num(below * above * difference**2)
+        between = below * above * difference**2
+    between[np.isnan(between)] = 0
     return float(between.argmax()) + 0.5

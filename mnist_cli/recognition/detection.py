@@ -4,9 +4,9 @@ The constants were set by hand; `benchmarks/preparation.py --constants` prints w
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from mnist_cli.recognition.predictions import Prediction, classify_frames, rejec
 SYMBOL_BONUS = 1.0  # log-odds for each symbol, when the binarizations of a picture are compared
 NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
+ROUNDS = 16  # of predictions of a page, after which all candidates of its other lines are predicted; bounds the time
 BATCH = 1_024  # candidates in one forward pass
 MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
 CANDIDATE_WORK = 4_000  # px that take as long as a candidate; measured
@@ -44,6 +45,19 @@ class Detection:
     def text(self) -> str:
         """The digit, or `?` for a reason."""
         return "?" if self.prediction.reason else str(self.prediction.digit)
+
+
+@dataclass
+class _Line:
+    """The candidates of a line."""
+
+    worth: dict[Candidate, float]  # in log-odds; of those without a prediction the most that they can be worth
+    predictions: dict[Candidate, Prediction] = field(default_factory=dict)
+    path: list[Candidate] = field(default_factory=list)  # the best one
+
+    def without_prediction(self, some: Iterable[Candidate]) -> list[Candidate]:
+        """Return those of some candidates that have no prediction yet."""
+        return [candidate for candidate in some if candidate not in self.predictions]
 
 
 Symbols = list[tuple[Detection, float]]  # the symbols of a page, each with its worth in log-odds
@@ -97,7 +111,7 @@ def _pages(picture: Picture) -> Iterator[tuple[Binarization, list[list[Candidate
     """Yield the binarizations of a picture with the candidates in them; after the first only while they are little work."""
     work = 0
     for binarized in segment.binarizations(picture):
-        lines = segment.candidates(segment.lines(binarized.ink, binarized.gap))
+        lines = segment.candidates(segment.lines(binarized.parts))
         before, work = work, work + binarized.ink.size + CANDIDATE_WORK * sum(map(len, lines))
         if before and work > MAX_WORK:
             break
@@ -108,23 +122,18 @@ def _recognize(
     model: Model, binarized: Binarization, lines: list[list[Candidate]], min_confidence: float, pattern: Pattern | None
 ) -> Symbols:
     """Return the symbols found in one binarization of a picture, each with its worth in log-odds."""
-    frames = [normalize.draw(candidate.part.ink) for line in lines for candidate in line]
-    batches = (classify_frames(model, frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
-    classified = chain.from_iterable(batches)
     detections = []
-    for number, line in enumerate(lines):
-        predictions = {candidate: next(classified) for candidate in line}
-        worth = {candidate: _worth(model, candidate, prediction) for candidate, prediction in predictions.items()}
-        path = segment.best_path(worth)
+    for number, line in enumerate(_read_lines(model, lines, everything=pattern is not None)):
+        path, worth = line.path, line.worth
         if pattern:
             path = patterns.best_fit(worth, pattern, best_worth=sum(worth[candidate] for candidate in path))
         else:
-            path = list(separators.parted(path, predictions))
+            path = list(separators.parted(path, line.predictions))
         digits = [candidate.part for candidate in path if not candidate.small]
         symbols, marks = [], []
         for candidate, before in zip(path, pattern.before if pattern else [None] * len(path), strict=False):
             part = candidate.part
-            prediction = reject(model, replace(predictions[candidate], ink=part.ink), min_confidence)
+            prediction = reject(model, replace(line.predictions[candidate], ink=part.ink), min_confidence)
             is_digit = not candidate.small or is_sure(prediction)
             if is_digit and (pattern or not separators.is_comma(part, digits)):
                 detection = Detection(binarized.box(part), prediction, number, before)
@@ -138,6 +147,39 @@ def _recognize(
     return _without_specks(detections)
 
 
+def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) -> "list[_Line]":
+    """Return the lines of a page with their best paths, and the predictions for the candidates on them or for `everything`.
+
+    No candidate is worth more than a digit that is certain. With that for those without a prediction, the best path is
+    predicted and found again, until all of it has predictions: then no other path can be better.
+    """
+    read = [_Line({candidate: -candidate.cost for candidate in line}) for line in lines]
+    rest = read
+    for number in count(1):
+        for line in rest:
+            line.path = segment.best_path(line.worth)
+        all_of_them = everything or number > ROUNDS
+        wanted = [line.without_prediction(line.worth if all_of_them else line.path) for line in rest]
+        rest = [line for line, some in zip(rest, wanted, strict=True) if some]
+        if not rest:
+            break
+        _predict(model, rest, list(filter(None, wanted)))
+    if not everything:
+        apart = [separators.with_dots_apart(line.path, line.worth) for line in read]
+        _predict(model, read, [line.without_prediction(some) for line, some in zip(read, apart, strict=True)])
+    return read
+
+
+def _predict(model: Model, lines: Sequence["_Line"], wanted: Sequence[Sequence[Candidate]]) -> None:
+    """Predict some candidates of each line, and record what they are worth."""
+    every = [(line, candidate) for line, some in zip(lines, wanted, strict=True) for candidate in some]
+    for start in range(0, len(every), BATCH):
+        batch = every[start : start + BATCH]
+        predictions = classify_frames(model, [normalize.draw(candidate.part.ink) for _, candidate in batch])
+        for (line, candidate), prediction in zip(batch, predictions, strict=True):
+            line.predictions[candidate], line.worth[candidate] = prediction, _worth(model, candidate, prediction)
+
+
 def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
     """Return the log-probability that a candidate is the likeliest digit, or else another symbol, less its cost."""
     if candidate.small:
@@ -149,12 +191,13 @@ def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
 def _without_specks(lines: list[Symbols]) -> Symbols:
     """Return the symbols without specks: in lines with digits, those that are sure or not tiny next to the main line."""
     heights = [[symbol.box[3] for symbol, _ in line if symbol.prediction.reason != "not a digit"] for line in lines]
-    main = max(heights, key=sum, default=[])
+    usual = [float(np.median(digits)) if digits else 0.0 for digits in heights]
+    main = float(np.median(max(heights, key=sum, default=[]) or [0]))
     return [
         (symbol, worth)
-        for line, digits in zip(lines, heights, strict=True)
+        for line, height in zip(lines, usual, strict=True)
         for symbol, worth in line
-        if digits
-        and (np.median(digits) >= MIN_HEIGHT * np.median(main) or any(is_sure(one.prediction) for one, _ in line))
-        and (symbol.box[3] >= MIN_HEIGHT * np.median(digits) or is_sure(symbol.prediction))
+        if height
+        and (height >= MIN_HEIGHT * main or any(is_sure(one.prediction) for one, _ in line))
+        and (symbol.box[3] >= MIN_HEIGHT * height or is_sure(symbol.prediction))
     ]

@@ -3,7 +3,7 @@
 The constants were set by hand, in heights of the digits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mnist_cli.recognition.detection import Detection, Symbols
     from mnist_cli.recognition.predictions import Prediction
 
+DOTS = ((2, 0), (0, 2), (1, 1), (1, 0), (0, 1))  # how many dots may be joined to a digit, on its left and right
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels of the picture
 
 SPECK = 0.8  # of the width of the pen: a smaller mark is dirt
@@ -54,31 +55,37 @@ def attach(symbols: "Symbols", marks: Sequence[Box], pen: float) -> "Symbols":
     ]
 
 
+def with_dots_apart(path: Sequence["Candidate"], candidates: Iterable["Candidate"]) -> list["Candidate"]:
+    """Return the digits, and the dots beside them, that candidates of a path may be taken apart into."""
+    spans = {(candidate.start, candidate.stop): candidate for candidate in candidates}
+    return list(dict.fromkeys(one for candidate in path for way in _ways(candidate, spans) for one in way))
+
+
+def _ways(candidate: "Candidate", spans: Mapping[tuple[int, int], "Candidate"]) -> Iterator[list["Candidate"]]:
+    """Yield the ways to take a candidate apart, each from left to right, those with most dots first."""
+    start, stop = candidate.start, candidate.stop
+    for first, last in DOTS:
+        digit = spans.get((start + first, stop - last))
+        dots = [spans.get((place, place + 1)) for place in (*range(start, start + first), *range(stop - last, stop))]
+        if digit and not digit.small and all(_is_beside(dot, digit) for dot in dots):
+            yield [one for one in (*dots[:first], digit, *dots[first:]) if one]
+
+
 def parted(path: Sequence["Candidate"], predictions: Mapping["Candidate", "Prediction"]) -> Iterator["Candidate"]:
     """Yield the candidates of a path, with the dots beside a digit on their own where they were joined to it.
 
-    That is where the digit is the same without them, and clearer: a loose piece of a digit is missed.
+    That is where the digit is the same without them, and clearer: a loose piece of a digit is missed. There are predictions
+    for `with_dots_apart`, too.
     """
     spans = {(candidate.start, candidate.stop): candidate for candidate in predictions}
     for candidate in path:
-        start, stop = candidate.start, candidate.stop
-        for first, last in ((2, 0), (0, 2), (1, 1), (1, 0), (0, 1), (0, 0)):  # how many dots are before and after it
-            digit = spans.get((start + first, stop - last))
-            dots = [
-                spans.get((place, place + 1)) for place in (*range(start, start + first), *range(stop - last, stop))
-            ]
-            if (
-                digit
-                and _is_clearer(predictions[digit], predictions[candidate])
-                and all(_is_beside(dot, digit) for dot in dots)
-            ):
-                break
-        before, after = dots[:first], dots[first:]
-        yield from (one for one in (*before, digit, *after) if one)
+        digits = ((way, next(one for one in way if not one.small)) for way in _ways(candidate, spans))
+        clearer = (way for way, digit in digits if _is_clearer(predictions[digit], predictions[candidate]))
+        yield from next(clearer, [candidate])
 
 
 def _is_clearer(digit: "Prediction", joined: "Prediction") -> bool:
-    return digit is joined or (digit.digit == joined.digit and digit.score > joined.score)
+    return digit.digit == joined.digit and digit.score > joined.score
 
 
 def _is_beside(dot: "Candidate | None", digit: "Candidate") -> bool:

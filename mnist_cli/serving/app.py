@@ -142,7 +142,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Reply, "description": MEANINGS[status]} for status in statuses}
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # FastAPI would call one that is not async in a thread
     service: Service = request.app.state.service
     return service
 
