@@ -34,6 +34,7 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 	$(BIN)/python benchmarks/epoch.py $(if $(QUICK),--repeats 1)
 	$(BIN)/python benchmarks/recipes.py $(if $(QUICK),--seeds 1)
 	$(BIN)/python benchmarks/handwriting.py $(if $(QUICK),--every 100)
+	$(BIN)/python benchmarks/handwriting.py --fine-tune $(if $(QUICK),1,3)
 	$(BIN)/python benchmarks/prediction.py $(if $(QUICK),--many 10000)
 	$(BIN)/python benchmarks/bulk.py $(if $(QUICK),--scale 0.1)
 	$(BIN)/python benchmarks/service.py $(if $(QUICK),--requests 5000 --seconds 2)

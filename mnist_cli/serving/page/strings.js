@@ -56,7 +56,7 @@ export const STRINGS = {
     tooLarge: "The picture is too large; the limits are 16 MB and 40 megapixels.",
     noPicture: "This file cannot be read as a picture; PNG, JPEG and WebP are supported.",
     failed: "The server failed to respond.",
-    model: "{parameters} parameters · {accuracy} accuracy on MNIST’s test set · mnist {version}",
+    model: "{parameters} parameters · {accuracy} val accuracy · mnist {version}",
     keepsNone: "Your pictures are sent only to this server, which stores none.",
     sendsNone: "The model is in this page: it works without a network, and your pictures are not sent anywhere.",
     keepsCorrected: "Your pictures are sent only to this server, which stores those that you correct.",
@@ -155,7 +155,7 @@ export const STRINGS = {
     tooLarge: "图片太大：至多 16 MB、4000 万像素。",
     noPicture: "这个文件不是可以读取的图片；请用 PNG、JPEG 或 WebP。",
     failed: "服务器未能给出结果。",
-    model: "{parameters} 个参数 · MNIST 测试集准确率 {accuracy} · mnist {version}",
+    model: "{parameters} 个参数 · 验证集准确率 {accuracy} · mnist {version}",
     keepsNone: "图片只发送到这台服务器，服务器不会保存。",
     sendsNone: "模型就在这个页面里：不需要网络，图片不会发送到任何地方。",
     keepsCorrected: "图片只发送到这台服务器，服务器只保存你更正过的图片。",
@@ -198,6 +198,30 @@ export const STRINGS = {
     insideBusy: "服务器正忙，正在重试……",
     insideFailed: "无法显示网络内部：{reason}",
     insideSpoken: "{changes} 处改动：{label}，{percent}。",
+  },
+};
+
+// What takes the place of some of them for a model of other classes than the ten digits.
+export const TEXTS_OF_OTHER_CLASSES = {
+  en: {
+    title: "Draw · mnist",
+    heading: "Draw a picture",
+    waiting: "Waiting for your drawing",
+    waitingMore: "Any size, anywhere in the drawing area.",
+    spoken: "{digit}, with {percent} confidence.",
+    notADigit: "No prediction",
+    notYet: "No prediction yet",
+    insideEmpty: "Draw something, and its way through the network appears here.",
+  },
+  zh: {
+    title: "图画识别 · mnist",
+    heading: "画一幅图",
+    waiting: "等你画下图形",
+    waitingMore: "大小、位置都不限。",
+    spoken: "{digit}，置信度 {percent}。",
+    notADigit: "没有结果",
+    notYet: "还没有结果",
+    insideEmpty: "画点什么，这里会显示它如何经过网络。",
   },
 };
 
