@@ -1,7 +1,7 @@
 """Typefaces of the npm registry: handwriting, for digits and letters, and symbols, which are negative examples.
 
 `package.json` beside this file names them; all are free (SIL Open Font License 1.1, a few Apache 2.0; the symbols of Font
-Awesome also CC BY 4.0). `make model` downloads them. The Playwrite family has the school scripts of 26 countries.
+Awesome also CC BY 4.0). `make model` downloads them. The Playwrite family has the school scripts of many countries.
 """
 
 from functools import cache
