@@ -2,35 +2,53 @@
 
 Also how long a folder of pictures takes as a data set: read for the first time and from then on, next to MNIST.
 
-    python benchmarks/bulk.py [--scale 1] [--code CHECKOUT] [--million | --data]
+    python benchmarks/bulk.py [--scale 1] [--code CHECKOUT] [--million | --data | --profile]
 
 All cores are used, by Pillow too. The time of a run of one picture is subtracted. `--code` also measures the printing of the code
 in another folder, `--million` only runs a million 28x28 pictures in 250 archives to their end, `--data` only reads the data set.
+`--profile` only prints on what the CPU time is spent, in one process with one thread, and that of `mnist serve`.
 """
 
 import argparse
+import asyncio
+import inspect
 import io
+import itertools
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import service
 from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_cli import cores
+from mnist_cli.bulk import work
+from mnist_cli.bulk.shards import Archive, Files
 from mnist_cli.datasets import mnist_files
-from mnist_cli.recognition.pipeline import BATCH
+from mnist_cli.models import backends
+from mnist_cli.models.backends import OnnxModel
+from mnist_cli.pictures import binarize, normalize, segment
+from mnist_cli.pictures.segment import Candidate
+from mnist_cli.recognition import sources
+from mnist_cli.recognition.pipeline import BATCH, Options
+from mnist_cli.serving import engine, reading
 
 HERE = Path(__file__).parents[1]
 PREDICT = [sys.executable, "-P", "-m", "mnist_cli", "predict", "--checkpoint", "pretrained"]
@@ -44,6 +62,16 @@ data_sources.load(source, data_folder.prepare(folder).path if source == "mnist" 
 ARCHIVE = 4_000  # pictures
 PHOTO = (4_000, 3_000)  # px
 PAGE = (2_600, 1_920)  # px, of 200 digits
+CONNECTIONS = 32  # of the load of `mnist serve`
+# What belongs to each stage of the work; the rest is Python between them, and writing.
+STAGES: dict[str, list[tuple[Any, str]]] = {
+    "decoding": [(sources, "read")],
+    "ink from paper": [(binarize, "candidates"), (segment, "binarizations")],
+    "cutting": [(segment, "lines"), (segment, "candidates")],
+    "frame": [(normalize, "draw"), (normalize, "already_drawn"), (Candidate, "part")],
+    "network": [(OnnxModel, "logits")],
+}
+HTTP, REST = "HTTP", "the rest"
 PROBE_SECONDS = 0.05  # between looks at the memory
 
 
@@ -195,6 +223,125 @@ def print_data_set(root: Path, pictures: Sequence[bytes], count: int) -> None:
     print(f"{count:,} PNGs in ten folders as --data: {first:.1f} s, then {second:.1f} s; MNIST {mnist:.1f} s")
 
 
+class Stages:
+    """The CPU seconds of each stage of the work, without those of the stages that it calls."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._thread = threading.local()
+
+    @contextmanager
+    def measured(self, stage: str) -> Iterator[None]:
+        """Count the CPU time of a block for a stage."""
+        outer = getattr(self._thread, "stage", REST)
+        self._thread.stage = stage
+        begin = time.thread_time()
+        try:
+            yield
+        finally:
+            taken = time.thread_time() - begin
+            self._thread.stage = outer
+            self.seconds[stage] += taken
+            self.seconds[outer] -= taken
+
+    def measuring(self, stage: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function, or one that makes a generator, whose CPU time counts for a stage."""
+
+        def steps(*given: Any) -> Iterator[Any]:
+            made = work(*given)
+            while True:
+                with self.measured(stage):
+                    item = next(made, None)
+                if item is None:
+                    return
+                yield item
+
+        def whole(*given: Any) -> Any:
+            with self.measured(stage):
+                return work(*given)
+
+        return steps if inspect.isgeneratorfunction(work) else whole
+
+    def row(self, what: str, count: int) -> str:
+        """Return the row of a table: the milliseconds of a picture, and the percentage of each stage."""
+        total = sum(self.seconds.values())
+        parts = [self.seconds[stage] / total for stage in (*STAGES, HTTP, REST)]
+        cells = [f"{100 * part:.0f} %" if part else "" for part in parts]
+        return f"| {what} | {1e3 * total / count:,.2f} | {' | '.join(cells)} |"
+
+
+@contextmanager
+def staged() -> Iterator[Stages]:
+    """Measure the stages of what this process recognizes while the block runs."""
+    stages = Stages()
+    with ExitStack() as patches:
+        for stage, functions in STAGES.items():
+            for owner, name in functions:
+                found = owner.__dict__[name]
+                if isinstance(found, property):
+                    measuring: object = property(stages.measuring(stage, found.fget))
+                else:
+                    measuring = stages.measuring(stage, found)
+                patches.enter_context(patch.object(owner, name, measuring))
+        begin = time.process_time()
+        yield stages
+        stages.seconds[REST] += time.process_time() - begin
+
+
+def print_profile(root: Path, images: NDArray[np.uint8], scale: float) -> None:
+    """Print on what the CPU time of each row is spent, in percent."""
+    work.prepare()
+    loaded = backends.load(Path("pretrained"))
+    generator = np.random.default_rng(0)
+    print(f"| | CPU ms a picture | {' | '.join((*STAGES, HTTP, REST))} |")
+    print(f"|{' --- |' * (len(STAGES) + 4)}")
+
+    def print_row(what: str, pictures: Sequence[bytes], suffix: str, count: int, many: bool = False) -> None:
+        folder = root / what
+        if suffix == ".tar":
+            write_archives(folder, pictures, count)
+            split = [Archive(name, str(folder)) for name in sorted(os.listdir(folder))]
+        else:
+            write_folder(folder, suffix, pictures, count)
+            split = [Files.of(sorted(os.listdir(folder)), str(folder))]
+        job = work.job_of(loaded, Options(many=many))
+        work.make_part(job, Files.of(["0000000.png"], str(root)))  # to load the model
+        with staged() as stages:
+            for shard in split:
+                work.make_part(job, shard)
+        print(stages.row(what, count), flush=True)
+
+    small, drawings = [png(image) for image in images], [png(image, 280) for image in images[:1_000]]
+    (root / "0000000.png").write_bytes(small[0])
+    print_row("28x28 PNGs, tar to Parquet", small, ".tar", int(8_000 * scale))
+    print_row("280x280 drawings", drawings, ".png", int(1_000 * scale))
+    print_row("12-megapixel JPEG photos", [photo(image, generator) for image in images[:16]], ".jpg", int(64 * scale))
+    pages = [page(images[start:], generator) for start in range(4)]
+    print_row("`--many`, pages of 200 digits", pages, ".jpg", int(8 * scale), many=True)
+    print_service_row(root, int(5_000 * scale))
+
+
+def print_service_row(root: Path, count: int) -> None:
+    """Print the row of `mnist serve`: HTTP is the process of the server; those that read divide their time as one alone does."""
+    drawings = service.draw(root / "data")
+    requests = [service.request(drawing) for drawing in drawings]
+    with service.serving(root / "log") as (server, port):
+        asyncio.run(service.run(port, itertools.cycle(requests), CONNECTIONS, 2))  # to warm up
+        before, all_before = service.cpu_seconds([server]), service.cpu_seconds(service.processes(server))
+        asyncio.run(service.run(port, itertools.islice(itertools.cycle(requests), count), CONNECTIONS, math.inf))
+        http = service.cpu_seconds([server]) - before
+        workers = service.cpu_seconds(service.processes(server)) - all_before - http
+    reading.prepare(Path("pretrained"))
+    some = drawings[: min(count, len(drawings))]
+    with staged() as stages:
+        for start in range(0, len(some), engine.BATCH):
+            reading.recognize(some[start : start + engine.BATCH], False)
+    factor = workers / sum(stages.seconds.values())
+    stages.seconds = Counter({stage: factor * seconds for stage, seconds in stages.seconds.items()})
+    stages.seconds[HTTP] = http
+    print(stages.row("`mnist serve`, 280x280 PNGs", count))
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -202,6 +349,7 @@ def main() -> None:
     parser.add_argument("--code", type=Path, help="another checkout of this program")
     parser.add_argument("--million", action="store_true")
     parser.add_argument("--data", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     images = mnist_files.load(None, "val")[0][:, 0]
     generator = np.random.default_rng(0)
@@ -209,6 +357,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         small = [png(image) for image in images]
+        if arguments.profile:
+            print_profile(root, images, arguments.scale)
+            return
         if arguments.data:
             print_data_set(root, small, int(60_000 * arguments.scale))
             return

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,12 @@ def draw(folder: Path) -> list[bytes]:
         drawing.point(lambda level: 8 * (level - 128) + 128).convert("RGBA").save(file, "PNG")
         pictures.append(file.getvalue())
     return pictures
+
+
+def request(png: bytes) -> bytes:
+    """Return the HTTP request that sends a picture."""
+    head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: "
+    return f"{head}{len(png)}\r\n\r\n".encode() + png
 
 
 @contextmanager
@@ -120,9 +126,9 @@ def memory(server: int) -> float:
     return sum(int(re.search(r"^Pss: +(\d+) kB", roll, re.MULTILINE)[1]) for roll in rolls) / 1024
 
 
-def cpu_seconds(server: int) -> float:
-    """Return the CPU time of all processes of the server until now."""
-    fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes(server)]
+def cpu_seconds(some: Sequence[int]) -> float:
+    """Return the CPU time of processes until now."""
+    fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in some]
     return sum(int(user) + int(system) for *_, user, system in (some[:13] for some in fields)) / os.sysconf(
         "SC_CLK_TCK"
     )
@@ -140,8 +146,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        head = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: "
-        requests = [f"{head}{len(png)}\r\n\r\n".encode() + png for png in draw(Path(temporary) / "data")]
+        requests = [request(png) for png in draw(Path(temporary) / "data")]
         with serving(Path(temporary) / "log") as (process, port):
             print(f"{platform.machine()}, {cores.available()} cores, load {os.getloadavg()[0]:.1f} before the start")
             print(
@@ -149,10 +154,10 @@ def main() -> None:
             )
             asyncio.run(run(port, itertools.cycle(requests), 8, 2))  # to warm up
             for connections in arguments.connections or CONNECTIONS:
-                start, before, before_us = time.perf_counter(), cpu_seconds(process), time.process_time()
+                start, before, before_us = time.perf_counter(), cpu_seconds(processes(process)), time.process_time()
                 load = asyncio.run(run(port, itertools.cycle(requests), connections, arguments.seconds))
                 taken, results = time.perf_counter() - start, len(load.taken)
-                theirs, ours = cpu_seconds(process) - before, time.process_time() - before_us
+                theirs, ours = cpu_seconds(processes(process)) - before, time.process_time() - before_us
                 print(
                     f"{connections:11,} {load.row(taken)} {1e3 * theirs / results:26.2f} {1e3 * ours / results:15.2f}"
                 )

@@ -249,3 +249,23 @@ def test_parts_that_overlap_from_above_are_of_one_line():
     page[34:38, 60:85] = 1  # a loose bar above the second
     page[110:112, 150:152] = 1  # a speck
     assert [len(line) for line in segment.lines(connected(page))] == [3]
+
+
+def test_only_candidates_that_may_be_on_the_best_path_are_predicted(model, val, rng, monkeypatch):
+    counts = []
+
+    def counting(model, frames):
+        counts.append(len(frames))
+        return classify_frames(model, frames)
+
+    classify_frames = detection.classify_frames
+    monkeypatch.setattr(detection, "classify_frames", counting)
+    pages = [make(val, rng)[0] for make in (touching, lambda val, rng: row(val, rng, 5)) for _ in range(3)]
+    pictures = [(235 - 205 * page).astype(np.float32)[:, :, None] for page in pages]
+    found = [detection.find_digits(model, picture) for picture in pictures]
+    few = sum(counts)
+    monkeypatch.setattr(detection, "ROUNDS", 0)  # all are predicted
+    assert [[(digit.box, digit.text) for digit in page] for page in found] == [
+        [(digit.box, digit.text) for digit in detection.find_digits(model, picture)] for picture in pictures
+    ]
+    assert few < (sum(counts) - few) / 2

@@ -147,7 +147,7 @@ def _recognize(
     return _without_specks(detections)
 
 
-def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) -> "list[_Line]":
+def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) -> list[_Line]:
     """Return the lines of a page with their best paths, and the predictions for the candidates on them or for `everything`.
 
     No candidate is worth more than a digit that is certain. With that for those without a prediction, the best path is
