@@ -7,11 +7,8 @@ from test_detection import HEIGHT, sign
 
 import mnist_cli
 from mnist_cli.recognition import separators
-from mnist_cli.recognition.detection import Detection
-from mnist_cli.recognition.predictions import Prediction
 
 ROWS = 30
-EIGHT = Prediction([0.0] * 8 + [1.0, 0.0], 9.0)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +66,9 @@ def test_digits_alone_have_no_separators(model, val):
     assert np.mean([set(result.text) <= {*"0123456789?"} for result in results]) >= 0.95
 
 
-def line_of(*lefts):
-    """Return eights 20 px wide and 40 px tall."""
-    return [(Detection((left, 100, 20, 40), EIGHT), 1.0) for left in lefts]
+def boxes(*lefts):
+    """Return the boxes of digits 20 px wide and 40 px tall."""
+    return [(left, 100, 20, 40) for left in lefts]
 
 
 @pytest.mark.parametrize(
@@ -87,16 +84,21 @@ def line_of(*lefts):
     ],
 )
 def test_a_mark_is_told_by_its_shape_and_place(left, mark, expected):
-    (_, (second, _)) = separators.attach(line_of(0, left), [mark], pen=5)
-    assert second.before == expected
+    assert separators.place(boxes(0, left), {}, [mark], pen=5) == [(0, None), (1, expected)]
 
 
 def test_two_dots_above_one_another_are_a_colon():
-    (_, (second, _)) = separators.attach(line_of(0, 50), [(30, 108, 6, 6), (31, 134, 6, 6)], pen=5)
-    assert second.before == ":"
+    assert separators.place(boxes(0, 50), {}, [(30, 108, 6, 6), (31, 134, 6, 6)], pen=5) == [(0, None), (1, ":")]
 
 
 def test_a_minus_sign_before_the_first_digit_is_near_to_it():
     for left, expected in ((20, "-"), (-40, None)):
-        ((first, _),) = separators.attach(line_of(60), [(left, 118, 24, 5)], pen=5)
-        assert first.before == expected
+        assert separators.place(boxes(60), {}, [(left, 118, 24, 5)], pen=5) == [(0, expected)]
+
+
+def test_a_slash_is_a_straight_stroke_that_leans_and_is_taller_than_the_digits():
+    slash = np.eye(60, 60, dtype=np.float32)[::-1]
+    assert separators.place([*boxes(0), (25, 90, 60, 60), *boxes(80)], {1: slash}, [], 0) == [(0, None), (2, "/")]
+    for one in ((25, 100, 40, 40), (25, 90, 60, 60)):  # one that is no taller, and one that leans to the left
+        ink = slash if one[3] == 40 else slash[:, ::-1]
+        assert [index for index, _ in separators.place([*boxes(0), one, *boxes(80)], {1: ink}, [], 0)] == [0, 1, 2]

@@ -141,10 +141,22 @@ def _recognize(
             else:
                 marks.append(binarized.box(part))
         pen = stroke_width(digits) * binarized.factor if marks and digits else 0.0
-        detections.append(symbols if pattern else separators.attach(symbols, marks, pen))
+        detections.append(symbols if pattern else _with_separators(symbols, marks, pen))
     if pattern:
         return max(detections, key=lambda line: sum(worth for _, worth in line), default=[])
     return _without_specks(detections)
+
+
+def _with_separators(symbols: Symbols, marks: Sequence[separators.Box], pen: float) -> Symbols:
+    """Return the digits of a line, each with the separator before it, of marks and of symbols that are bars."""
+    found = [detection for detection, _ in symbols]
+    bars = {
+        index: one.prediction.ink
+        for index, one in enumerate(found)
+        if one.prediction.digit in (1, None) and one.prediction.ink is not None
+    }
+    placed = separators.place([one.box for one in found], bars, marks, pen)
+    return [(replace(found[index], before=before), symbols[index][1]) for index, before in placed]
 
 
 def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) -> list[_Line]:

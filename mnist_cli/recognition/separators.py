@@ -4,8 +4,6 @@ The constants were set by hand, in heights of the digits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from mnist_cli.arrays import Ink
     from mnist_cli.pictures.parts import Part
     from mnist_cli.pictures.segment import Candidate
-    from mnist_cli.recognition.detection import Detection, Symbols
     from mnist_cli.recognition.predictions import Prediction
 
 DOTS = ((2, 0), (0, 2), (1, 1), (1, 0), (0, 1))  # how many dots may be joined to a digit, on its left and right
@@ -36,23 +33,20 @@ TALL = 1.25  # heights of the digits: a lower stroke is a 1, which leans as much
 STRAIGHT = 0.04  # the largest deviation of the middle of a slash from a straight line
 
 
-def attach(symbols: "Symbols", marks: Sequence[Box], pen: float) -> "Symbols":
-    """Return the symbols of a line, from left to right, each with the separator before it if the marks or strokes have one.
+def place(
+    boxes: Sequence[Box], bars: Mapping[int, "Ink"], marks: Sequence[Box], pen: float
+) -> list[tuple[int, str | None]]:
+    """Return which symbols of a line are digits and no slashes, each with the separator before it, or None.
 
-    `pen` is the width of the strokes, px.
+    The symbols have `boxes` from left to right, and those that may be slashes their ink in `bars`; `marks` are what is too small
+    for a digit, and `pen` is the width of the strokes, px.
     """
     marks = [box for box in marks if max(box[2:]) >= SPECK * pen]
-    slashes = [index for index in range(1, len(symbols) - 1) if _is_slash(index, symbols)]
-    digits = [one for index, one in enumerate(symbols) if index not in slashes]
-    if not digits:
-        return symbols
-    strokes = [symbols[index][0].box for index in slashes]
-    neighbours = pairwise([None, *(detection for detection, _ in digits)])
-    return [
-        (replace(right, before=_between(left, right, marks, strokes)), worth)
-        for (left, right), (_, worth) in zip(neighbours, digits, strict=True)
-        if right is not None
-    ]
+    slashes = [index for index, ink in bars.items() if 0 < index < len(boxes) - 1 and _is_slash(index, boxes, ink)]
+    digits = [index for index in range(len(boxes)) if index not in slashes]
+    strokes = [boxes[index] for index in slashes]
+    neighbours = zip([None, *(boxes[index] for index in digits)], digits, strict=False)
+    return [(index, _between(left, boxes[index], marks, strokes)) for left, index in neighbours]
 
 
 def with_dots_apart(path: Sequence["Candidate"], candidates: Iterable["Candidate"]) -> list["Candidate"]:
@@ -109,20 +103,20 @@ def is_comma(mark: "Part", digits: Sequence["Part"]) -> bool:
     return _sign((mark.left, mark.top, mark.width, mark.height), top, bottom) == ","
 
 
-def _between(left: "Detection | None", right: "Detection", marks: Sequence[Box], strokes: Sequence[Box]) -> str | None:
+def _between(left: Box | None, right: Box, marks: Sequence[Box], strokes: Sequence[Box]) -> str | None:
     """Return the separator between two neighbours, or before the first digit of a line."""
-    start = left.box[0] + left.box[2] / 2 if left else -np.inf
-    here = [box for box in marks if start < _middle(box)[0] < right.box[0] + right.box[2] / 2]
-    shown = [one.box for one in (left, right) if one]
+    start, end = _middle(left)[0] if left else -np.inf, _middle(right)[0]
+    here = [box for box in marks if start < _middle(box)[0] < end]
+    shown = [one for one in (left, right) if one]
     top, bottom = (float(np.mean(edges)) for edges in zip(*((y, y + high) for _, y, _, high in shown), strict=True))
     height = median(high for _, _, _, high in shown)
     if left is None:
-        near = [box for box in here if right.box[0] - box[0] - box[2] < FAR / 2 * height]
+        near = [box for box in here if right[0] - box[0] - box[2] < FAR / 2 * height]
         return "-" if near and _sign(near[-1], top, bottom) == "-" else None
-    gap = (right.box[0] - left.box[0] - left.box[2]) / height
+    gap = (right[0] - left[0] - left[2]) / height
     if gap > FAR:
         return None
-    if any(start < _middle(box)[0] < right.box[0] + right.box[2] / 2 for box in strokes):
+    if any(start < _middle(box)[0] < end for box in strokes):
         return "/"
     signs = [_sign(box, top, bottom) for box in here]
     if signs == ["-"]:
@@ -148,16 +142,11 @@ def _sign(box: Box, top: float, bottom: float) -> str:
     return "'" if place > 0 else ""
 
 
-def _is_slash(index: int, symbols: "Symbols") -> bool:
+def _is_slash(index: int, boxes: Sequence[Box], ink: "Ink") -> bool:
     """Return whether a symbol is a straight stroke that leans to the right and is taller than the digits."""
-    detection, _ = symbols[index]
-    if detection.prediction.digit not in (1, None) or detection.prediction.ink is None:
-        return False
-    lean, deviation = _line_through(detection.prediction.ink)
-    if deviation > STRAIGHT or lean < LEAN:
-        return False
-    others = median(one.box[3] for number, (one, _) in enumerate(symbols) if number != index)
-    return detection.box[3] >= TALL * others
+    lean, deviation = _line_through(ink)
+    others = median(high for number, (_, _, _, high) in enumerate(boxes) if number != index)
+    return deviation <= STRAIGHT and lean >= LEAN and boxes[index][3] >= TALL * others
 
 
 def _line_through(ink: "Ink") -> tuple[float, float]:
