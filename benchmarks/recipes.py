@@ -28,6 +28,7 @@ RECIPES = {
     "--epochs 40, taught": ["--epochs", "40", "--teacher", "pretrained"],
     "--preset original": ["--preset", "original"],
     "--preset fast": ["--preset", "fast"],
+    "--preset balanced": ["--preset", "balanced"],
     "--preset small": ["--preset", "small"],
     "--preset best": ["--preset", "best"],
 }

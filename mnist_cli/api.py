@@ -25,7 +25,6 @@ from mnist_cli.datasets.data_folder import DataFolder
 from mnist_cli.datasets.labelled_images import DataSet
 from mnist_cli.errors import ConfigError, StoppedError
 from mnist_cli.evaluation import metrics
-from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure
 from mnist_cli.evaluation.metrics import ModelEvaluation, Predictions
 from mnist_cli.models import backends, interface
 from mnist_cli.models.backends import LoadedModel
@@ -352,6 +351,8 @@ def _measure(
     max_unreadable: float,
 ) -> list[EvaluationResult]:
     """Evaluate the models of each group as an ensemble."""
+    from mnist_cli.evaluation.corruptions import CORRUPTIONS, measure  # imports scipy, which is slow
+
     loaded = [[one if isinstance(one, LoadedModel) else load(one, device=device) for one in group] for group in groups]
     models = [interface.as_one([member.model for member in members], tta) for members in loaded]
     members = list(chain.from_iterable(loaded))

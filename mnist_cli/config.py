@@ -26,7 +26,7 @@ Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 Augment = Literal["none", "shift", "affine", "elastic"]
 Precision = Literal["fp32", "bf16"]
-Preset = Literal["original", "default", "fast", "small", "best"]
+Preset = Literal["original", "default", "fast", "balanced", "small", "best"]
 
 EARLY_STOPPING_HOLDOUT = 5_000  # images
 
@@ -345,7 +345,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augment": "none",
     },
     "default": {},
-    "fast": {"model": "cnn", "epochs": 1, "batch_size": 64},
+    "fast": {"model": "cnn", "hidden": (8, 16, 48), "epochs": 1, "learning_rate": 0.02},
+    "balanced": {"model": "cnn", "epochs": 8, "batch_size": 64, "augment": "elastic"},
     "small": {"model": "cnn", "hidden": (8, 16, 32), "epochs": 40, "augment": "elastic"},  # 8,962 parameters
     "best": {
         "model": "cnn",

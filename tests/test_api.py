@@ -7,6 +7,7 @@ from PIL import Image
 
 import mnist_cli as mnist
 from mnist_cli.errors import CheckpointError, ConfigError, FormatError, ImageError
+from mnist_cli.evaluation import corruptions
 from mnist_cli.models import checkpoints
 from mnist_cli.reporting import explanations
 
@@ -181,7 +182,7 @@ def test_models_are_measured_alone_and_together(trained, data_dir, monkeypatch):
     twice = mnist.evaluate([trained, trained], data_dir=data_dir)
     assert twice.accuracy == alone.accuracy
     assert shown(alone).width > 100
-    monkeypatch.setattr("mnist_cli.api.CORRUPTIONS", ["stripe"])
+    monkeypatch.setattr("mnist_cli.evaluation.corruptions.CORRUPTIONS", {"stripe": corruptions.stripe})
     assert mnist.evaluate(trained, corruptions=True, data_dir=data_dir).corrupted["stripe"] > alone.clean_error
 
 
