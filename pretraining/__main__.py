@@ -64,7 +64,7 @@ CONFIG = TrainConfig(
     learning_rate=1e-2,
     weight_decay=0.05,
     augment="elastic",
-    epochs=26,
+    epochs=22,
     batch_size=256,
     holdout=5_000,
 )

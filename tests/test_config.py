@@ -100,7 +100,7 @@ def test_an_invalid_configuration_file_is_named(tmp_path, content, message):
 
 
 def test_an_unknown_preset_is_named_with_the_choices():
-    with pytest.raises(ConfigError, match="no preset 'turbo'; choose from original, default, fast, balanced, .*"):
+    with pytest.raises(ConfigError, match=r"no preset 'turbo'; choose from original, default, fast, balanced, .*"):
         resolve("turbo", None, {})
 
 

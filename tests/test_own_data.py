@@ -118,7 +118,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package datas
 def test_fashion_mnist_is_trained_on_with_one_option(mnist, tmp_path):
     done = mnist("download", "fashion-mnist", "--from", FASHION, "--data-dir", "data")
     assert done.exit_code == 0, done.stderr
-    options = "--preset balanced --augment affine --epochs 1 --name fashion".split()
+    options = ["--preset", "balanced", "--augment", "affine", "--epochs", "1", "--name", "fashion"]
     done = mnist("train", "--data", "fashion-mnist", "--data-dir", "data", *options)
     assert done.exit_code == 0, done.stderr
     trained = checkpoints.load(tmp_path / "checkpoints/fashion/last.pt")

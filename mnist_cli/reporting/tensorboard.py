@@ -1,5 +1,6 @@
 """The TensorBoard log of a run: its curves, its layers, and at the end the predictions for the val images."""
 
+import math
 import socket
 import time
 import warnings
@@ -162,7 +163,11 @@ class Board:
         folder = self.log_dir / subfolder
         folder.mkdir(parents=True, exist_ok=True)
         embedding.make_tsv(some.labels.tolist(), str(folder))
-        embedding.make_sprite(sprites, str(folder))
+        # Without the images that complete a square, tensorboardX leaves what is in the memory there.
+        missing = math.ceil(math.sqrt(len(sprites))) ** 2 - len(sprites)
+        embedding.make_sprite(
+            torch.cat([sprites, torch.ones_like(sprites[:1]).expand(missing, -1, -1, -1)]), str(folder)
+        )
         # Four digits are enough for a projection, and take a fifth of the time of `embedding.make_mat`.
         np.savetxt(folder / "tensors.tsv", features.float().cpu().numpy(), "%.4g", "\t")
         embedding.append_pbtxt(some.labels, sprites, str(self.log_dir), subfolder, epoch, "last_hidden_layer")
