@@ -53,9 +53,9 @@ HELD_OUT = Mixture(
     plain_non_writing=500,
 )
 CORRUPTED = 0.2  # fraction of the frames
-# Fraction of the held-out simulated digits that the rejection threshold accepts, at which a digit is about as likely as anything
-# else; of MNIST's images it accepts over 99 %.
-ACCEPTED = 0.975
+ACCEPTED = (
+    0.98  # fraction of the held-out simulated digits that the rejection threshold accepts; of MNIST's images over 99 %
+)
 CONFIG = TrainConfig(
     model="cnn",
     hidden=(32, 64, 128, 224),

@@ -274,7 +274,7 @@ def _thing(rng: np.random.Generator) -> Mask:
     is_ring = holes.max(initial=0) > MIN_HOLE * body.sum()
     if rng.random() < 0.4 and not is_ring:
         return drawn
-    lines = rng.uniform(-0.4, 0.4) * drawn  # darker or lighter than the body
+    lines = rng.uniform(-0.4, 0 if is_ring else 0.4) * drawn  # lighter or, but for a ring, darker than the body
     return np.where(body, (_texture((strokes.CANVAS,) * 2, rng) + lines).clip(0.15, 1), 0).astype(np.float32)
 
 
