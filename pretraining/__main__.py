@@ -24,7 +24,7 @@ from mnist_cli.models.architectures import Classifier
 from mnist_cli.results import EpochResult, Evaluation, percent
 from mnist_cli.training import calibration, loop
 from mnist_cli.training.loop import Trainer
-from pretraining import examples, pen_digits, typefaces
+from pretraining import examples, pen_digits
 from pretraining.corruption import CorruptingAugmenter
 from pretraining.examples import Mixture
 
@@ -34,11 +34,10 @@ TRAIN = Mixture(
     small=30_000,
     small_pen=12_000,
     writing=5_000,
-    non_writing=6_000,
-    plain_drawn=55_000,
-    plain_pen=30_000,
-    plain_writing=40_000,
-    plain_non_writing=24_000,
+    non_writing=4_000,
+    plain_drawn=45_000,
+    plain_pen=24_000,
+    plain_writing=26_000,
 )
 HELD_OUT = Mixture(
     mnist=1_000,
@@ -50,7 +49,6 @@ HELD_OUT = Mixture(
     plain_drawn=1_500,
     plain_pen=1_000,
     plain_writing=1_000,
-    plain_non_writing=500,
 )
 CORRUPTED = 0.2  # fraction of the frames
 ACCEPTED = (
@@ -64,7 +62,7 @@ CONFIG = TrainConfig(
     learning_rate=1e-2,
     weight_decay=0.05,
     augment="elastic",
-    epochs=22,
+    epochs=20,
     batch_size=256,
     holdout=5_000,
 )
@@ -90,7 +88,6 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments = parser.parse_args()
-    typefaces.check()
     mnist_files.repair(DATA_DIR)
     train, held_out = dataset.select(dataset.load(DATA_DIR, "train"), CONFIG)
     assert held_out is not None
