@@ -91,7 +91,7 @@ def test_json_of_pictures_with_many_digits(capsys):
     ]
     assert page["numbers"] == ["7", "?"]
     assert page["lines"] == [
-        {"numbers": [{"text": text, "confidence": 0.75, "box": digit["box"], "digits": [digit]}]}
+        {"numbers": [{"text": text, "before": None, "confidence": 0.75, "box": digit["box"], "digits": [digit]}]}
         for text, digit in zip("7?", page["digits"], strict=True)
     ]
     assert (seven["digit"], seven["reason"]) == (7, None)

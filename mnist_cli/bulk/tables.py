@@ -51,7 +51,9 @@ def schema(many: bool, first: "Iterable[pa.Field]" = ()) -> "pa.Schema":
     if many:
         box = ("box", pa.list_(pa.int32()))  # x, y, width, height in pixels
         digits = pa.list_(pa.struct([("digit", pa.int8()), ("confidence", number), box, ("reason", text)]))
-        numbers = pa.list_(pa.struct([("text", text), ("confidence", number), box, ("digits", digits)]))
+        numbers = pa.list_(
+            pa.struct([("text", text), ("before", text), ("confidence", number), box, ("digits", digits)])
+        )
         lines = pa.list_(pa.struct([("numbers", numbers)]))
         columns += [("digits", digits), ("text", text), ("numbers", pa.list_(text)), ("lines", lines)]
     return pa.schema([*first, *columns])
