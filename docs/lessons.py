@@ -232,7 +232,7 @@ def first_layer(laboratory: Laboratory) -> Figure:
     """Draw the weights of first layers as images."""
     notes = laboratory.prepare(optimizer="adamw", weight_decay=0.1)
     linear = laboratory.prepare(config.resolve(None, None, {"model": "linear"}), epochs=3)
-    cnn = laboratory.prepare(config.resolve("fast", None, {}))
+    cnn = laboratory.prepare(config.resolve("balanced", None, {"epochs": 1, "augment": "affine"}))
     for name, trainer in {"linear": linear, "mlp": notes, "cnn": cnn}.items():
         laboratory.learn(name, trainer)
     rows = {

@@ -62,7 +62,7 @@ def test_a_page_and_a_header_need_no_extra(mnist, trained, tmp_path, monkeypatch
     assert (tmp_path / "last.html").read_bytes().startswith(b"<!doctype html>")
     done = mnist("export", "last.pt", "--format", "c")
     assert (done.exit_code, done.stdout) == (0, "last.h\n")
-    assert "275,064 bytes of constants, 512 bytes of buffers.\nval accuracy 9" in done.stderr
+    assert "275,576 bytes of constants, 512 bytes of buffers.\nval accuracy 9" in done.stderr
     assert b"int mnist_classify(const uint8_t image[784]" in (tmp_path / "last.h").read_bytes()
 
 
