@@ -12,7 +12,6 @@ from mnist_cli.errors import DataError
 from mnist_cli.training import fine_tuning
 
 EPOCH_IMAGES = 6_000  # an epoch has at least: a smaller data set is repeated, augmented in other ways each time
-VIEWS = 20  # times that an epoch of fine-tuning repeats it at most, unless classes are new: more, and it is learned by heart
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ def load(config: TrainConfig, data_dir: Path | None, known: Sequence[str] | None
     if config.extra:
         train = dataset.joined(train, dataset.from_arrays(*labelled_pictures.load(Path(config.extra))))
     if config.data != (data_sources.MNIST,) and not config.train_size:
-        most = len(train) * VIEWS if started and whole.classes == started.classes else EPOCH_IMAGES
-        train = dataset.repeated(train, min(most, round(EPOCH_IMAGES * (1 - config.mix if started else 1))))
+        train = dataset.repeated(train, round(EPOCH_IMAGES * (1 - config.mix if started else 1)))
     if started and whole.classes == started.classes and config.mix:
         train = dataset.joined(train, _originals(started.config.data, whole, len(train), config, data_dir))
     return TrainingData(whole.classes, train, _digits(whole.val), held_out, whole.notes)
