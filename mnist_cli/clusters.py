@@ -26,7 +26,7 @@ def connect(address: str) -> "Client":
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except Exception as error:  # noqa: BLE001 - of the network, of an address without a meaning; they have no base class
+    except Exception as error:  # noqa: BLE001  (of the network, of an address without a meaning; they have no base class)
         # It asserts that its thread has started within 10 seconds.
         why = "its client did not start in time" if isinstance(error, AssertionError) else first_line(error)
     # The traceback kept the client that failed. Its end waits for a lock that every start of a client holds, and for ever

@@ -54,7 +54,8 @@ def without_frames(ink: Ink) -> Ink:
         target = page[part.top :, part.left :][: part.height, : part.width]
         skew, inked = _skew(part), part.ink > 0
         if skew:
-            pixels, place = np.nonzero(part.ink), _levelled(part.ink, skew)
+            y, x = np.nonzero(part.ink)
+            place = _levelled(y, x, skew)
             inked = np.zeros([side.max() + 1 for side in place], dtype=bool)
             inked[place] = True
         across, down = _straight(inked, 1, height), _straight(inked, 0, height)
@@ -67,7 +68,7 @@ def without_frames(ink: Ink) -> Ink:
         if skew:
             kept = rest[place]
             rest = np.zeros_like(part.ink, dtype=bool)
-            rest[pixels] = kept
+            rest[y, x] = kept
         target[rest] = part.ink[rest]
     return page
 
@@ -84,9 +85,8 @@ def _skew(part: Part) -> float:
     return slope if straight >= WHOLE_EDGE and MIN_SKEW <= abs(slope) <= MAX_SKEW else 0.0
 
 
-def _levelled(ink: Ink, slope: float) -> tuple[Indices, Indices]:
-    """Return where the pixels of ink are after a rotation, as two shears of whole px, that makes lines of this slope level."""
-    y, x = np.nonzero(ink)
+def _levelled(y: Indices, x: Indices, slope: float) -> tuple[Indices, Indices]:
+    """Return where pixels are after a rotation, as two shears of whole px, that makes lines of this slope level."""
     level = y - np.rint(slope * x).astype(int)
     upright = x + np.rint(slope * level).astype(int)
     return level - level.min(), upright - upright.min()

@@ -6,7 +6,7 @@ The constants were set by hand; `benchmarks/preparation.py --constants` prints w
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,10 +129,10 @@ def _recognize(
             path = patterns.best_fit(worth, pattern, best_worth=sum(worth[candidate] for candidate in path))
         else:
             path = list(separators.parted(path, line.predictions))
-        digits = [candidate.part for candidate in path if not candidate.small]
+        parts = [candidate.part for candidate in path]
+        digits = [part for candidate, part in zip(path, parts, strict=True) if not candidate.small]
         symbols, marks = [], []
-        for candidate, before in zip(path, pattern.before if pattern else [None] * len(path), strict=False):
-            part = candidate.part
+        for candidate, part, before in zip(path, parts, pattern.before if pattern else repeat(None), strict=False):
             prediction = reject(model, replace(line.predictions[candidate], ink=part.ink), min_confidence)
             is_digit = not candidate.small or is_sure(prediction)
             if is_digit and (pattern or not separators.is_comma(part, digits)):

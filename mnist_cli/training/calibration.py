@@ -1,4 +1,4 @@
-"""Temperature scaling and the rejection threshold, both fitted to a trained model on images that it has not seen."""
+"""Temperature scaling and the rejection threshold, fitted to a trained model on images that are new to it, or nearly."""
 
 from dataclasses import replace
 

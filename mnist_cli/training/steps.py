@@ -17,12 +17,8 @@ from mnist_cli.training.optimizers import make_optimizer, set_learning_rate
 from mnist_cli.training.parameters import ParameterGroups
 
 FULLY_CONNECTED = {"linear", "mlp"}
-
-
-OPERANDS = {
-    "fp32": None,
-    "bf16": torch.bfloat16,
-}  # of matrix products, by precision; None for the format of the weights
+# The format of the operands of matrix products, by precision; None for that of the weights.
+OPERANDS = {"fp32": None, "bf16": torch.bfloat16}
 
 
 class TrainingStep:
