@@ -7,7 +7,7 @@ import torch
 from conftest import draw_seven
 
 from mnist_cli.datasets import mnist_files
-from mnist_cli.models import checkpoints
+from mnist_cli.models import checkpoints, devices
 from mnist_cli.training import loop
 from mnist_cli.training.steps import TrainingStep
 
@@ -317,3 +317,11 @@ def test_watching_without_the_extra_says_what_to_type(mnist, monkeypatch):
     assert done.stderr == (
         'Error: `mnist train --watch` needs uvicorn, which is not installed; type: pip install "mnist-cli[serve]"\n'
     )
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_bfloat16_that_a_processor_has_to_emulate_is_called_slow(mnist, monkeypatch, is_fast):
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: is_fast)
+    done = mnist("train", *QUICK, "--model", "linear", "--train-size", "100", "--precision", "bf16")
+    assert done.exit_code == 0
+    assert ("no instructions for bfloat16" in done.stderr) is not is_fast

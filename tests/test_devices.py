@@ -41,3 +41,11 @@ def test_threads_are_set_for_as_long_as_they_are_wanted():
     with devices.computing_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_the_processor_or_the_gpu_says_whether_it_has_bfloat16(monkeypatch, has_it):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_it)
+    for name in ("cpu", "cuda"):
+        assert devices.has_fast_bfloat16(torch.device(name)) is has_it

@@ -203,9 +203,14 @@ def _describe_data(settings: configuration.TrainConfig, folder: "DataFolder | Pa
 
 def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
     """Return what shows a run on the terminal and keeps its folder."""
+    from mnist_cli.models import devices
     from mnist_cli.reporting.run import RunReport
 
     print_status(f"Training {trainer.config.model} on {trainer.device} as {run.name}.")
+    if trainer.config.precision == "bf16" and not devices.has_fast_bfloat16(trainer.device):
+        print_status(
+            f"{trainer.device} has no instructions for bfloat16, so this is slow; --precision fp32 is faster here."
+        )
     return RunReport(run.log_dir, trainer)
 
 

@@ -40,6 +40,13 @@ def choose(name: str | None) -> torch.device:
     return device
 
 
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Return whether a device multiplies bfloat16 numbers in hardware; a CPU without it emulates them, several times slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @contextmanager
 def deterministic_operations(wanted: bool) -> Iterator[None]:
     """Use deterministic operations only, if `wanted`, in a `with` block; others raise RuntimeError."""
