@@ -6,7 +6,8 @@ from test_detection import HEIGHT, sign
 
 import mnist_cli
 from mnist_cli.errors import ConfigError
-from mnist_cli.recognition.patterns import Pattern
+from mnist_cli.pictures.segment import Candidate
+from mnist_cli.recognition.patterns import Pattern, best_fit
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,10 @@ def test_what_is_not_a_pattern_is_refused(pattern):
 
 def test_the_separator_before_each_digit():
     assert Pattern("dd-d/dd").before == ["", "", "-", "/", ""]
+
+
+def test_a_separator_may_be_as_tall_as_a_digit_but_a_space_is_no_ink():
+    digits = [Candidate(place, place + 1, [], 0.0) for place in range(3)]
+    worth = dict.fromkeys(digits, -0.1)
+    assert best_fit(worth, Pattern("d-d"), best_worth=-0.3) == [digits[0], digits[2]]
+    assert best_fit(worth, Pattern("d d"), best_worth=-0.3) == []

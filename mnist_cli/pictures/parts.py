@@ -107,7 +107,9 @@ def joined(parts: Sequence[Part]) -> Part:
 
 
 def cropped(top: int, left: int, ink: Ink) -> Part:
-    """Return ink, whose box has a top and left on the page, as a part in its smallest box."""
+    """Return ink, whose box has a top and left on the page, as a part in its smallest box, which is empty without ink."""
+    if not ink.any():
+        return Part(top, left, ink[:0, :0])
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return Part(top + int(rows[0]), left + int(columns[0]), box)

@@ -1,17 +1,17 @@
 """Segmentation of a page: its ink, the connected parts of the ink, their lines, and the candidates for digits.
 
-The ink alone does not determine which parts are a digit: a loose bar belongs to a 5, two digits touch. So parts are
-cut into pieces wherever two digits may touch, each group of neighbouring pieces is a candidate, and the model's
-predictions choose the best path through a line (the segmentation lattice of LeCun, Bottou, Bengio and Haffner,
-"Gradient-based learning applied to document recognition", 1998).
+The ink alone does not determine which parts are a digit: a loose bar belongs to a 5, two digits touch. So straight cuts
+are laid through parts wherever two digits may touch, what is between two cuts is a candidate, as neighbouring parts are
+together, and the model's predictions choose the best path through a line (the segmentation lattice of LeCun, Bottou, Bengio
+and Haffner, "Gradient-based learning applied to document recognition", 1998).
 
 The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
-from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, count, product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,6 @@ from mnist_cli.pictures.parts import (
     connected,
     cropped,
     joined,
-    size,
     sizes,
     stroke_width,
     typical_height,
@@ -61,10 +60,10 @@ MIN_CUT_WIDTH = 0.45  # of its height: a narrower part is not two digits
 MIN_CUT_GAP = 0.15  # of a part's height: the least distance between two cuts, or between a cut and an end
 MAX_CUTS = 12  # of a part
 SLANTS = (0.0, 0.25, 0.5)  # px to the left per px downwards, of a cut; most hands slant to the right
-MAX_PIECES = 9  # that are joined
+MAX_JOINED = 9  # parts
 MAX_HEIGHT = 1.5  # times the height of the line: larger than that is no digit
-MAX_CANDIDATES = 6_000  # of a page: 500 digits have 4,500; bounds the time for other pictures
-MAX_CANDIDATE_PIXELS = 50_000_000  # of the boxes of all candidates, for the same purpose
+MAX_CANDIDATES = 15_000  # of a page: 400 digits have 13,000; bounds the time for other pictures
+MAX_CANDIDATE_PIXELS = 100_000_000  # of the boxes of all candidates, for the same purpose
 
 # The costs of a candidate, in log-odds.
 CUT_COST = 1.5  # for each cut, since most digits do not touch
@@ -93,20 +92,38 @@ class Binarization:
         return x, y, min(right, self.size[0]) - x, min(bottom, self.size[1]) - y
 
 
+class Cut(NamedTuple):
+    """A straight cut through a part, from its top to its bottom."""
+
+    slant: float  # px to the left per px downwards
+    column: int  # halfway down, px from the left edge of the part
+
+    def columns(self, height: int) -> NDArray[np.floating[Any]]:
+        """Return where the cut is in each row of a part that is `height` px high, px from its left edge."""
+        return self.column - self.slant * (np.arange(height) - height // 2)
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Neighbouring pieces of a line that may be one digit."""
+    """What is between two places of a line, neighbouring parts or a piece of one, that may be one digit."""
 
-    start: int  # number of its first piece
-    stop: int  # number of the piece after its last
-    pieces: Sequence[Part]
+    start: int  # number of the place
+    stop: int
+    parts: Sequence[Part]
     cost: float
-    small: bool  # too small for a digit of this line
+    small: bool = False  # too small for a digit of this line
+    left: Cut | None = None  # through the first part; what is to the left of it is left out
+    right: Cut | None = None  # through the last part
+    least_height: float = 0.0  # px; what is between cuts and lower than that is no digit
 
     @property
     def part(self) -> Part:
-        """Its pieces as one part, which is joined anew each time: all candidates of a page would take much memory."""
-        return joined(self.pieces)
+        """Its ink as one part, which is cut and joined anew each time: all candidates of a page would take much memory."""
+        if self.left or self.right:
+            *others, last = self.parts
+            first, *others = [*others, _cut_out(last, None, self.right)]
+            return joined([_cut_out(first, self.left, None), *others])
+        return joined(self.parts)
 
 
 def binarizations(picture: Picture) -> Iterator[Binarization]:
@@ -193,7 +210,7 @@ def lines(parts: Iterable[Part]) -> list[list[Part]]:
 
 def candidates(lines: Sequence[Sequence[Part]]) -> list[list[Candidate]]:
     """Return the candidates for digits in each line of a page; if there would be too many, no part is cut, or even joined."""
-    for cut, most in ((True, MAX_PIECES), (False, MAX_PIECES), (False, 1)):
+    for cut, most in ((True, MAX_JOINED), (False, MAX_JOINED), (False, 1)):
         lattices = [_Lattice.of(line, cut, most) for line in lines]
         pixels = sum(lattice.pixels for lattice in lattices)
         if sum(len(lattice.spans) for lattice in lattices) <= MAX_CANDIDATES and pixels <= MAX_CANDIDATE_PIXELS:
@@ -201,54 +218,87 @@ def candidates(lines: Sequence[Sequence[Part]]) -> list[list[Candidate]]:
     return [lattice.candidates() for lattice in lattices]
 
 
+class _Place(NamedTuple):
+    """Where in a line a digit may start or stop: before a part, at a cut through it, or at the end of the line."""
+
+    number: int  # from left to right
+    cut: Cut | None = None
+
+
+class _Span(NamedTuple):
+    """What is between two places of a line: neighbouring parts, or a piece of one."""
+
+    start: _Place
+    stop: _Place
+    parts: Sequence[Part]
+    height: int  # px
+    width: int  # px, between the middles of the cuts
+
+    @property
+    def cuts(self) -> int:
+        """How many of its ends are cuts."""
+        return (self.start.cut is not None) + (self.stop.cut is not None)
+
+
 @dataclass(frozen=True)
 class _Lattice:
-    """The pieces of a line from left to right, and which neighbouring ones may be one digit."""
+    """What of a line may be one digit."""
 
-    height: float  # typical of the line
-    pieces: list[Part]
-    ends: list[int]  # of the parts, as numbers of pieces
-    spans: dict[tuple[int, int], tuple[int, int]]  # the first piece of a candidate, the one after its last; its size
+    height: float  # typical of the parts of the line, px
+    spans: list[_Span]  # in the order of their starts
 
     @property
     def pixels(self) -> int:
         """How many pixels the boxes of all candidates have."""
-        return sum(height * width for height, width in self.spans.values())
+        return sum(span.height * span.width for span in self.spans)
 
     @classmethod
-    def of(cls, line: Sequence[Part], cut: bool, most: int) -> "_Lattice":
-        """Return the lattice of a line, whose parts are cut into pieces if `cut`; at most so many pieces are joined."""
-        height = typical_height(line)
-        cuts = [_pieces(part) if cut and part.height >= SIMILAR * height else [part] for part in line]
-        pieces = [piece for some in cuts for piece in some]
-        ends = list(accumulate((len(some) for some in cuts), initial=0))
-        spans = {
-            (start, stop): box
-            for start in range(len(pieces))
-            for stop, box in enumerate(sizes(pieces[start : start + most]), start + 1)
-            if max(box) <= MAX_HEIGHT * height
-        }
-        spans |= {(start, stop): size(pieces[start:stop]) for start, stop in pairwise(ends)}
-        return cls(height, pieces, ends, dict(sorted(spans.items())))
+    def of(cls, parts: Sequence[Part], cut: bool, most: int) -> "_Lattice":
+        """Return the lattice of a line, whose parts are cut if `cut`; at most so many parts are joined."""
+        height = typical_height(parts)
+        cuts = [_cuts(part) if cut and part.height >= SIMILAR * height else [] for part in parts]
+        return cls(height, sorted(_spans(parts, cuts, most, MAX_HEIGHT * height), key=lambda span: span.start.number))
 
     def candidates(self) -> list[Candidate]:
         """Return each span as a candidate, with its cost."""
         found = []
-        for (start, stop), (height, width) in self.spans.items():
-            small = height < SIMILAR * self.height
-            cost = CUT_COST / 2 * ((start not in self.ends) + (stop not in self.ends))
-            between = self.ends[bisect(self.ends, start) : bisect(self.ends, stop)]
-            cost += JOIN_COST * sum(start < end < stop for end in between)
-            cost += WIDTH_COST * max(0.0, width / self.height - FREE_WIDTH) + SKIP_COST * small
-            found.append(Candidate(start, stop, self.pieces[start:stop], cost, small))
+        for span in self.spans:
+            (start, left), (stop, right) = span.start, span.stop
+            small = span.height < SIMILAR * self.height
+            least = SIMILAR * self.height if span.cuts else 0.0
+            cost = CUT_COST / 2 * span.cuts + JOIN_COST * (len(span.parts) - 1)
+            cost += WIDTH_COST * max(0.0, span.width / self.height - FREE_WIDTH) + SKIP_COST * small
+            found.append(Candidate(start, stop, span.parts, cost, small, left, right, least))
         return found
 
 
+def _spans(parts: Sequence[Part], cuts: Sequence[Sequence[Cut]], most: int, largest: float) -> Iterator[_Span]:
+    """Yield what may be a digit in a line with cuts through its parts: whole parts, others only up to the `largest` size."""
+    numbers = list(accumulate((1 + len(some) for some in cuts), initial=0))
+    edges = [_Place(number) for number in numbers]
+    inside = [list(map(_Place, count(number + 1), some)) for number, some in zip(numbers, cuts, strict=False)]
+    for first in range(len(parts)):
+        for last, (height, width) in enumerate(sizes(parts[first : first + most]), first):
+            some = parts[first : last + 1]
+            pairs = product([edges[first], *inside[first]], [*inside[last], edges[last + 1]])
+            spans = [
+                _Span(start, stop, some, height, width - _cut_off(some, start.cut, stop.cut))
+                for start, stop in pairs
+                if not start.cut or not stop.cut or (first == last and _have_room(start.cut, stop.cut, height))
+            ]
+            fitting = [
+                span for span in spans if max(height, span.width) <= largest or (first == last and not span.cuts)
+            ]
+            if not fitting:
+                break
+            yield from fitting
+
+
 def best_path(worth: Mapping[Candidate, float]) -> list[Candidate]:
-    """Return the candidates that use every piece of a line exactly once and have the largest total `worth`, in log-odds."""
-    best: dict[int, tuple[float, list[Candidate]]] = {0: (0.0, [])}  # up to each piece
+    """Return the candidates that take all ink of a line exactly once and have the largest total `worth`, in log-odds."""
+    best: dict[int, tuple[float, list[Candidate]]] = {0: (0.0, [])}  # up to each place
     for candidate, value in worth.items():
-        # Unreachable where the pieces before it are too large for any candidate but the whole part.
+        # Unreachable where what is before it is too large for any candidate but the whole part.
         if candidate.start not in best:
             continue
         before, path = best[candidate.start]
@@ -284,36 +334,47 @@ def _line_numbers(parts: list[Part]) -> Indices:
     return numbers
 
 
-def _pieces(part: Part) -> list[Part]:
-    """Cut a part wherever two digits may touch."""
-    cuts = _cuts(part.ink) if part.width >= MIN_CUT_WIDTH * part.height else []
-    if not cuts:
-        return [part]
-    rows, columns = np.ogrid[: part.height, : part.width]
-    rows = rows - part.height // 2
-    # A pixel's piece is the number of cuts to the left of it.
-    number = np.zeros(part.ink.shape, dtype=np.uint8)
-    for slant, column in cuts:
-        number += columns >= column - slant * rows
-    inks = (np.where(number == index, part.ink, 0) for index in range(len(cuts) + 1))
-    return [cropped(part.top, part.left, ink) for ink in inks if ink.any()]
-
-
-def _cuts(ink: Ink) -> list[tuple[float, int]]:
-    """Return straight cuts through little ink: their slants, and their columns halfway down."""
-    height, width = ink.shape
-    margin = max(1, round(MIN_CUT_GAP * height), width // MAX_CUTS)
-    rows, columns = np.nonzero(ink)
-    profiles = []
-    for slant in SLANTS:
-        column = np.round(columns + slant * (rows - height // 2)).astype(int).clip(0, width - 1)
-        profile = np.bincount(column, weights=ink[rows, columns], minlength=width)
-        profiles.append(ndimage.uniform_filter1d(profile, 3))
-    profile = np.stack(profiles)
-    profile[:, :margin] = profile[:, width - margin :] = np.inf
+def _cuts(part: Part) -> list[Cut]:
+    """Return straight cuts through little ink: of a part wide enough for two digits for each slant, else of all slants together."""
+    if part.width < MIN_CUT_WIDTH * part.height:
+        return []
+    margin = max(1, round(MIN_CUT_GAP * part.height), part.width // MAX_CUTS)
+    profile = np.stack([_profile(part, slant) for slant in SLANTS])
+    profile[:, :margin] = profile[:, part.width - margin :] = np.inf
+    is_wide = part.width > FREE_WIDTH * part.height
     cuts = []
     while np.isfinite(profile).any():
-        slant, column = divmod(int(profile.argmin()), width)
-        cuts.append((SLANTS[slant], column))
-        profile[:, max(0, column - margin) : column + margin + 1] = np.inf
+        number, column = divmod(int(profile.argmin()), part.width)
+        cuts.append(Cut(SLANTS[number], column))
+        profile[number if is_wide else slice(None), max(0, column - margin) : column + margin + 1] = np.inf
     return cuts
+
+
+def _profile(part: Part, slant: float) -> NDArray[np.float64]:
+    """Return how much ink of a part is on a line with a slant through each column halfway down, smoothed."""
+    rows, columns = np.nonzero(part.ink)
+    halfway = np.round(columns + slant * (rows - part.height // 2)).astype(int).clip(0, part.width - 1)
+    ink = np.bincount(halfway, weights=part.ink[rows, columns], minlength=part.width)
+    profile: NDArray[np.float64] = ndimage.uniform_filter1d(ink, 3)
+    return profile
+
+
+def _have_room(left: Cut, right: Cut, height: int) -> bool:
+    """Return whether a digit has room between two cuts through a part, which do not cross."""
+    return right.column - left.column >= max(MIN_CUT_GAP * height, abs(left.slant - right.slant) * height / 2)
+
+
+def _cut_off(parts: Sequence[Part], left: Cut | None, right: Cut | None) -> int:
+    """Return how much of the width of parts is not between the middles of cuts through the first and the last of them, px."""
+    return (left.column if left else 0) + (parts[-1].width - right.column if right else 0)
+
+
+def _cut_out(part: Part, left: Cut | None, right: Cut | None) -> Part:
+    """Return what is between two cuts through a part."""
+    columns = np.arange(part.width)
+    ink = part.ink
+    if left:
+        ink = np.where(columns >= left.columns(part.height)[:, None], ink, 0)
+    if right:
+        ink = np.where(columns < right.columns(part.height)[:, None], ink, 0)
+    return cropped(part.top, part.left, ink)

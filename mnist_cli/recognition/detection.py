@@ -11,7 +11,7 @@ from itertools import count, repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cli.arrays import Picture
+from mnist_cli.arrays import FRAME, Ink, Picture
 from mnist_cli.models.interface import Model
 from mnist_cli.pictures import normalize, segment
 from mnist_cli.pictures.parts import stroke_width
@@ -23,13 +23,14 @@ from mnist_cli.recognition.predictions import Prediction, classify_frames, rejec
 SYMBOL_BONUS = 1.0  # log-odds for each symbol, when the binarizations of a picture are compared
 NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
-ROUNDS = 16  # of predictions of a page, after which all candidates of its other lines are predicted; bounds the time
+ROUNDS = 48  # of predictions of a page, after which candidates without one are left out; bounds the time
 BATCH = 1_024  # candidates in one forward pass
 MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
-CANDIDATE_WORK = 4_000  # px that take as long as a candidate; measured
+CANDIDATE_WORK = 1_500  # px that take as long as a candidate, of which few are predicted; measured
 AGREEMENT = 0.5  # times the log of the fraction of binarizations that have a symbol is added to its score
 SURE_SCORE = 5.0  # energy score above which a symbol is a digit, however small it is
 SURE_CONFIDENCE = 0.9  # the probability of a digit that is sure
+EMPTY = np.zeros((1, FRAME, FRAME), np.uint8)  # the frame of a candidate that is no digit
 
 
 @dataclass(frozen=True)
@@ -163,15 +164,18 @@ def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) ->
     """Return the lines of a page with their best paths, and the predictions for the candidates on them or for `everything`.
 
     No candidate is worth more than a digit that is certain. With that for those without a prediction, the best path is
-    predicted and found again, until all of it has predictions: then no other path can be better.
+    predicted and found again, until all of it has predictions: then no other path can be better. After `ROUNDS` the others are
+    left out.
     """
     read = [_Line({candidate: -candidate.cost for candidate in line}) for line in lines]
     rest = read
     for number in count(1):
+        if number > ROUNDS:
+            for line in rest:
+                line.worth.update(dict.fromkeys(line.without_prediction(line.worth), -math.inf))
         for line in rest:
             line.path = segment.best_path(line.worth)
-        all_of_them = everything or number > ROUNDS
-        wanted = [line.without_prediction(line.worth if all_of_them else line.path) for line in rest]
+        wanted = [line.without_prediction(line.worth if everything else line.path) for line in rest]
         rest = [line for line, some in zip(rest, wanted, strict=True) if some]
         if not rest:
             break
@@ -187,9 +191,17 @@ def _predict(model: Model, lines: Sequence["_Line"], wanted: Sequence[Sequence[C
     every = [(line, candidate) for line, some in zip(lines, wanted, strict=True) for candidate in some]
     for start in range(0, len(every), BATCH):
         batch = every[start : start + BATCH]
-        predictions = classify_frames(model, [normalize.draw(candidate.part.ink) for _, candidate in batch])
-        for (line, candidate), prediction in zip(batch, predictions, strict=True):
-            line.predictions[candidate], line.worth[candidate] = prediction, _worth(model, candidate, prediction)
+        inks = [_ink(candidate) for _, candidate in batch]
+        predictions = classify_frames(model, [EMPTY if ink is None else normalize.draw(ink) for ink in inks])
+        for (line, candidate), ink, prediction in zip(batch, inks, predictions, strict=True):
+            line.predictions[candidate] = prediction
+            line.worth[candidate] = -math.inf if ink is None else _worth(model, candidate, prediction)
+
+
+def _ink(candidate: Candidate) -> Ink | None:
+    """Return the ink of a candidate, None for a scrap between two cuts."""
+    part = candidate.part
+    return part.ink if part.height > candidate.least_height else None
 
 
 def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mnist_cli.pictures.segment import Candidate
 
 DIGIT = "d"  # stands for any digit
-SEPARATORS = "-/.,: "
+SPACE = " "  # which is not drawn
+SEPARATORS = f"-/.,:{SPACE}"
 MAX_LENGTH = 40  # symbols
 # Costs in log-odds.
 OMITTED = 3.0  # of a separator that is not drawn, because the form has it printed
@@ -81,7 +82,10 @@ def _moves(candidate: "Candidate", value: float, expected: str) -> Iterator[tupl
     """Yield what a candidate may be, given the next two symbols of the pattern: how many of them, its score, its digit."""
     if candidate.small:
         yield 0, value, []  # a speck
-    if expected and expected[0] != DIGIT:
+    if expected and expected[0] == SPACE:
+        if not candidate.small:
+            yield 2, value, [candidate]
+    elif expected and expected[0] != DIGIT:
         yield 1, 0.0 if candidate.small else -TALL - candidate.cost, []
         if not candidate.small:
             yield 2, value - OMITTED, [candidate]

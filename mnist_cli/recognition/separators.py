@@ -87,6 +87,8 @@ def _is_beside(dot: "Candidate | None", digit: "Candidate") -> bool:
     if not dot or not dot.small:
         return False
     one, other = dot.part, digit.part
+    if not other.height:  # nothing is between its cuts
+        return False
     gap = max(one.left - other.left - other.width, other.left - one.left - one.width)
     box = one.left, one.top, one.width, one.height
     sign = _sign(box, other.top, other.top + other.height)
