@@ -189,6 +189,29 @@ def tight(lines: Lines, rng: Rng) -> Image.Image:
     return in_grey(page, rng, levels, noise=4)
 
 
+def counter(lines: Lines, rng: Rng) -> Image.Image:
+    """The wheels of a meter: a light digit on a dark wheel in each window, not quite level, with a frame between them."""
+    wide, tall, rim = (
+        round(HEIGHT * rng.uniform(0.9, 1.1)),
+        round(HEIGHT * rng.uniform(1.35, 1.6)),
+        int(rng.integers(3, 8)),
+    )
+    rows = []
+    for line in lines:
+        windows = []
+        for mask in line:
+            digit = enlarge(mask, HEIGHT)[:, : wide - 4]
+            window = np.zeros((tall, wide), np.float32)
+            top = round((tall - HEIGHT) / 2 + rng.uniform(-0.1, 0.1) * HEIGHT)
+            left = (wide - digit.shape[1]) // 2
+            window[top : top + HEIGHT, left : left + digit.shape[1]] = digit
+            windows.append(np.pad(window, rim, constant_values=rng.uniform(0.35, 0.55)))
+        rows.append(np.hstack(windows))
+    width = max(row.shape[1] for row in rows)
+    page = np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1])), constant_values=0.45) for row in rows])
+    return in_grey(np.pad(page, 8, constant_values=0.45), rng, (230.0, 35.0), noise=4)
+
+
 def _turned(page: Mask, degrees: float) -> Mask:
     return np.asarray(Image.fromarray(page).rotate(degrees, Image.Resampling.BILINEAR, expand=True))
 
@@ -214,4 +237,5 @@ CONDITIONS: dict[str, Callable[[Lines, Rng], Image.Image]] = {
     "unequal heights": unequal,
     "broken strokes": broken,
     "tight crop": tight,
+    "counter": counter,
 }

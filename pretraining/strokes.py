@@ -77,6 +77,17 @@ def printed(character: str, rng: np.random.Generator) -> Mask:
     return np.asarray(moved, dtype=np.float32) / np.float32(255)
 
 
+def seven_segments(digit: str, rng: np.random.Generator) -> Mask:
+    """Draw a digit as a display shows it, with straight segments of one width, upright or slanted."""
+    pen, slant = round(CANVAS * rng.uniform(0.05, 0.12)), rng.uniform(0, 0.2)
+    forms = [form for form in written_forms.DIGITS[int(digit)] if form.kind == "display"]
+    page = Image.new("L", (CANVAS, CANVAS), 0)
+    for stroke in written_forms.strokes_of(forms[int(rng.random() * len(forms))].strokes):
+        points = [(0.2 + 0.8 * (x - slant * (y - 1)), 0.1 + 0.8 * y) for x, y in stroke]
+        ImageDraw.Draw(page).line([(CANVAS * x, CANVAS * y) for x, y in points], 255, pen)
+    return np.asarray(page, dtype=np.float32) / np.float32(255)
+
+
 @cache
 def _face(name: str) -> ImageFont.FreeTypeFont:
     """Return one of FACES, so large that a letter fills most of the canvas."""

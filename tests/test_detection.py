@@ -11,6 +11,7 @@ from mnist_cli.config import PRETRAINED
 from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode, segment
 from mnist_cli.pictures.parts import Part, connected
+from mnist_cli.pictures.threshold import otsu_thresholds
 from mnist_cli.recognition import detection
 from mnist_cli.recognition.result import Result
 
@@ -249,6 +250,24 @@ def test_parts_that_overlap_from_above_are_of_one_line():
     page[34:38, 60:85] = 1  # a loose bar above the second
     page[110:112, 150:152] = 1  # a speck
     assert [len(line) for line in segment.lines(connected(page))] == [3]
+
+
+def test_noise_is_that_of_each_kind_of_paper_and_structure_is_none(rng):
+    paper = np.where(np.indices((100, 300))[1] < 100, 0, 120) + rng.normal(
+        0, 3, (100, 300)
+    )  # a frame, and what is in it
+    paper[40:60, 150:250] = 220  # ink
+    assert segment._noise(paper.astype(np.float32)) == pytest.approx(3, rel=0.2)
+    assert segment._noise(rng.normal(0, 30, (100, 300)).astype(np.float32)) == pytest.approx(30, rel=0.2)
+
+
+def test_two_thresholds_separate_three_kinds_of_pixels():
+    counts = np.zeros(256, int)
+    counts[[10, 12, 100, 104, 240]] = 50, 50, 30, 20, 5
+    low, high, between = otsu_thresholds(counts)
+    assert 12 < low <= 100
+    assert 104 < high <= 240
+    assert between > 0.99
 
 
 def test_only_candidates_that_may_be_on_the_best_path_are_predicted(model, val, rng, monkeypatch):

@@ -64,6 +64,23 @@ def test_a_row_of_digits_is_read_in_every_condition(model, val, condition, least
     assert fraction_read(model, val, condition, np.random.default_rng(101)) >= least
 
 
+@pytest.mark.parametrize(
+    ("condition", "drawn"),
+    [("counter", strokes.printed), ("clean scan", strokes.seven_segments), ("tight crop", strokes.seven_segments)],
+    ids=["a counter", "a display", "a display, lit"],
+)
+def test_a_meter_is_read(model, condition, drawn):
+    rng = np.random.default_rng(105)
+    right = 0
+    for _ in range(PAGES):
+        text = "".join(map(str, rng.integers(0, 10, rng.integers(2, 6))))
+        same = int(rng.integers(2**32))  # for one typeface, pen and slant
+        masks = [drawn(digit, np.random.default_rng(same)) for digit in text]
+        picture = decode.to_array(sheets.CONDITIONS[condition]([masks], rng), longest=None)
+        right += Result(digits=detection.find_digits(model, picture)).text == text
+    assert right >= 0.7 * PAGES
+
+
 @pytest.mark.parametrize("condition", ["table", "on a darker table"])
 def test_lines_are_read_within_a_table_and_on_one(model, val, condition):
     assert fraction_read(model, val, condition, np.random.default_rng(102), lines=2) >= 0.6

@@ -33,7 +33,7 @@ from mnist_cli.pictures.parts import (
     stroke_width,
     typical_height,
 )
-from mnist_cli.pictures.threshold import otsu_threshold
+from mnist_cli.pictures.threshold import otsu_thresholds
 
 MAX_PAGE_SIDE = 2_500  # px, the longer side to which a larger page is reduced
 LIGHT_WINDOW = 0.12  # of the longer side of a page: what is wider than this is a shadow
@@ -41,14 +41,16 @@ MIN_LIGHT_WINDOW = 30  # px: a smaller window may be no wider than a stroke, so 
 SMOOTHING = 0.7  # px, the standard deviation of the blur before the threshold
 NOISE = 5  # standard deviations of the noise by which ink differs from the paper
 MAD_TO_DEVIATION = 1.5  # of normal noise: its standard deviation is 1.48 times its median absolute deviation
-BIMODAL = 0.75  # of the variance: if more is between Otsu's two classes, they are ink and paper; in noise it is 0.64
+MODAL = (
+    0.9  # of the variance: if more is between Otsu's three classes, the darkest is the ink; in noise it is 0.8 to 0.89
+)
 PALE = 0.3  # of the typical darkness of ink: paler pixels are paper
 STRONG = 0.5  # of the darkest ink: paler pixels may be the soft edges where digits touch, or the lines of graph paper
 
 # Broken strokes.
-MANY_PIECES = 10  # parts of ink: with fewer, strokes are not broken
+MANY_PIECES = 5  # parts of ink: with fewer, strokes are not broken; a display shows a 2 in five
 GAP = 1.5  # times the width of the strokes: shorter gaps are closed
-MAX_GAP = 0.03  # of the longer side of the page
+MAX_GAP = 0.06  # of the longer side of the page
 PIECES_JOINED = 2  # parts, on average, that have to become one by closing gaps
 
 # Lines of digits.
@@ -184,16 +186,12 @@ def _usual_gap(ink: Ink, parts: Sequence[Part]) -> int:
 
 
 def _noise(levels: Levels) -> float:
-    """Return the standard deviation of the noise of the paper, which is most of a page, but not of a tight crop."""
-    histogram = Image.fromarray(levels.clip(0, 255).astype(np.uint8)).histogram()
-    threshold = otsu_threshold(np.array(histogram))
-    is_paper = levels <= threshold
-    paper, ink = levels[is_paper], levels[~is_paper]
-    between = (
-        paper.size * ink.size / levels.size**2 * (float(ink.mean()) - float(paper.mean())) ** 2 if ink.size else 0.0
-    )
-    usual = paper if between > BIMODAL * float(levels.var()) else levels
-    return MAD_TO_DEVIATION * float(np.median(np.abs(usual - np.median(usual))))
+    """Return the standard deviation of the noise of the paper, which may be of two kinds, as where a frame is around it."""
+    grey = (levels / 2 + 128).clip(0, 255).astype(np.uint8)
+    low, high, between = otsu_thresholds(np.array(Image.fromarray(grey).histogram()))
+    kinds = [grey < low, (grey >= low) & (grey < high)] if between > MODAL else [np.full(levels.shape, True)]
+    deviations = [np.abs(levels[kind] - np.median(levels[kind])) for kind in kinds if kind.any()]
+    return MAD_TO_DEVIATION * float(np.median(np.concatenate(deviations)))
 
 
 def lines(parts: Iterable[Part]) -> list[list[Part]]:

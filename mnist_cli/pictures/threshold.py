@@ -1,4 +1,4 @@
-"""The grey level that separates ink from paper."""
+"""The grey levels that separate ink from paper, or from two kinds of paper."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,3 +18,19 @@ def otsu_threshold(counts: NDArray[np.int64]) -> float:
         between = below * above * difference**2
     between[np.isnan(between)] = 0
     return float(between.argmax()) + 0.5
+
+
+def otsu_thresholds(counts: NDArray[np.int64]) -> tuple[int, int, float]:
+    """Return Otsu's two thresholds of a histogram of 256 levels, and the fraction of the variance that is between the classes.
+
+    The levels of the first class are below the first threshold, those of the second below the second.
+    """
+    number, total = (np.concatenate([[0.0], values.cumsum()]) for values in (counts, counts * np.arange(256)))
+    # Of a class from each level to each, the square of the sum of its levels by the number of its pixels.
+    pixels = number - number[:, None]
+    share = np.square(total - total[:, None]) / np.where(pixels > 0, pixels, np.inf)
+    three = share[0][:, None] + share + share[:, -1]
+    low, high = divmod(int(np.triu(three).argmax()), 257)
+    mean = total[-1] / number[-1]
+    variance = float((counts * np.square(np.arange(256) - mean)).sum())
+    return low, high, float(three[low, high] - number[-1] * mean**2) / max(variance, 1e-9)

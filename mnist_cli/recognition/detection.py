@@ -28,6 +28,8 @@ BATCH = 1_024  # candidates in one forward pass
 MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
 CANDIDATE_WORK = 1_500  # px that take as long as a candidate, of which few are predicted; measured
 AGREEMENT = 0.5  # times the log of the fraction of binarizations that have a symbol is added to its score
+INSIDE = 0.8  # of the box of a stroke is in that of its digit
+SHORT = 0.7  # of the height of that digit
 SURE_SCORE = 5.0  # energy score above which a symbol is a digit, however small it is
 SURE_CONFIDENCE = 0.9  # the probability of a digit that is sure
 EMPTY = np.zeros((1, FRAME, FRAME), np.uint8)  # the frame of a candidate that is no digit
@@ -75,12 +77,11 @@ def find_digits(
     """
     results = [_recognize(model, *page, min_confidence, pattern) for page in _pages(picture)]
     results = [symbols for symbols in results if symbols]
-    total = [sum(worth for _, worth in symbols) for symbols in results]
-    agreed = [sum(np.log(_agreement(symbols, results))) for symbols in results]
-    best = max(
-        zip(total, agreed, results, strict=True), key=lambda one: one[0] + AGREEMENT * one[1], default=(0, 0, [])
-    )
-    return [detection for detection, _ in best[2]]
+    scores = [
+        _total(symbols, results) + AGREEMENT * float(np.log(_agreement(symbols, results)).sum()) for symbols in results
+    ]
+    best = results[int(np.argmax(scores))] if results else []
+    return [detection for detection, _ in best]
 
 
 def is_sure(prediction: Prediction) -> bool:
@@ -95,17 +96,44 @@ def _agreement(symbols: Symbols, results: list[Symbols]) -> NDArray[np.float64]:
     return agreement
 
 
+def _total(symbols: Symbols, results: list[Symbols]) -> float:
+    """Return what the symbols of a result are worth, without the strokes of a digit that another result has as a whole."""
+    strokes = np.any([_strokes_of(others, symbols) for others in results], axis=0)
+    return sum(worth for (_, worth), is_stroke in zip(symbols, strokes, strict=True) if not is_stroke)
+
+
+def _strokes_of(others: Symbols, symbols: Symbols) -> Found:
+    """Return which symbols are pieces of a digit that is sure among the others: two or more in its place, one a short bar.
+
+    The segments of a display look like ones until the gaps between them are closed.
+    """
+    intersection, area, _ = _overlaps(symbols, others)
+    inside = intersection > INSIDE * area
+    heights, other_heights = (np.array([symbol.box[3] for symbol, _ in some]) for some in (symbols, others))
+    is_bar = np.array([symbol.prediction.digit in (1, None) for symbol, _ in symbols])
+    short_bar = is_bar[:, None] & (heights[:, None] < SHORT * other_heights)
+    sure = np.array([is_sure(other.prediction) for other, _ in others])
+    whole = sure & (inside.sum(axis=0) > 1) & (inside & short_bar).any(axis=0)
+    strokes: Found = (inside & whole).any(axis=1)
+    return strokes
+
+
 def _found_in(symbols: Symbols, others: Symbols) -> Found:
     """Return which symbols are among the others: boxes of which the intersection is more than half of the union."""
+    intersection, area, other_area = _overlaps(symbols, others)
+    same_place = intersection > (area + other_area - intersection) / 2
+    digit, other = (np.array([symbol.prediction.digit or 0 for symbol, _ in some]) for some in (symbols, others))
+    found: Found = (same_place & (digit[:, None] == other)).any(axis=1)
+    return found
+
+
+def _overlaps(symbols: Symbols, others: Symbols) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the areas, px, that the boxes of symbols (N, 1) and others (1, M) share, (N, M), and their own."""
     x, y, width, height = np.array([symbol.box for symbol, _ in symbols]).T[:, :, None]
     other_x, other_y, other_width, other_height = np.array([symbol.box for symbol, _ in others]).T[:, None]
     across = np.minimum(x + width, other_x + other_width) - np.maximum(x, other_x)
     down = np.minimum(y + height, other_y + other_height) - np.maximum(y, other_y)
-    intersection = across.clip(0) * down.clip(0)
-    same_place = intersection > (width * height + other_width * other_height - intersection) / 2
-    digit, other = (np.array([symbol.prediction.digit or 0 for symbol, _ in some]) for some in (symbols, others))
-    found: Found = (same_place & (digit[:, None] == other)).any(axis=1)
-    return found
+    return across.clip(0) * down.clip(0), width * height, other_width * other_height
 
 
 def _pages(picture: Picture) -> Iterator[tuple[Binarization, list[list[Candidate]]]]:
