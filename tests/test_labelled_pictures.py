@@ -137,6 +137,22 @@ def test_the_next_row_begins_on_a_line_of_its_own(tmp_path, before, after):
     assert labels.read_bytes() == f"{after}{added.name}{delimiter}7\r\n".encode()
 
 
+@pytest.mark.parametrize(("end", "kept"), [("one.png,T-shirt", True), ("one.png,T-s", False), ("one.png,7", False)])
+def test_corrections_of_other_classes_have_their_names(tmp_path, end, kept):
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes(f"path,label\r\n{end}".encode())  # without a line end, as a kill may leave it
+    folder = Corrections(tmp_path, ["T-shirt", "bag, small"])
+    added = folder.add(decode.to_array(draw_seven()), "bag, small")
+    rows = [(row.path.name, row.label) for row in labelled_pictures.read_rows(labels)]
+    assert rows == [("one.png", "T-shirt")] * kept + [(added.name, "bag, small")]
+
+
+def test_corrections_of_other_classes_do_not_go_where_digits_are(tmp_path):
+    Corrections(tmp_path)
+    with pytest.raises(DataError, match="must begin with the line `path,label`"):
+        Corrections(tmp_path, ["T-shirt"])
+
+
 def test_a_table_of_another_kind_is_not_written_to(tmp_path):
     (tmp_path / "labels.csv").write_text("my notes")
     with pytest.raises(DataError, match="must begin with the line"):

@@ -54,8 +54,6 @@ def test_classes_of_ones_own_go_from_the_data_to_the_answers(mnist, tmp_path, ru
     assert json.loads((tmp_path / "out/_summary.json").read_text())["digits"] == {answer["label"]: 1}
     done = mnist("predict", "one.png", "--checkpoint", "runes", "--many")
     assert (done.exit_code, "only digits are found on a page" in done.stderr) == (2, True)
-    done = mnist("serve", "--port", "0", "--checkpoint", "runes", "--collect", "mine")
-    assert (done.exit_code, "--collect stores corrected digits" in done.stderr) == (2, True)
     done = mnist("evaluate", "runes", "--data", "mnist")
     assert (done.exit_code, "mnist has classes that the model does not know" in done.stderr) == (1, True)
 

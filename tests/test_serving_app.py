@@ -553,6 +553,12 @@ def test_corrections_are_collected_without_the_metadata_of_the_camera(fresh, tmp
     assert client.get("/api/model").json()["collect"] is True
 
 
+def test_a_correction_names_a_class_of_the_model(fresh, tmp_path):
+    answer = fresh(collect=tmp_path).post("/api/corrections?label=7", content=SEVEN)
+    assert answer.status_code == 201
+    assert (answer.json()["digit"], answer.json()["label"]) == (7, "7")
+
+
 def test_a_second_service_goes_on_with_the_corrections(fresh, tmp_path):
     for _ in range(2):
         fresh(collect=tmp_path).post("/api/corrections?digit=7", content=SEVEN)
@@ -560,7 +566,14 @@ def test_a_second_service_goes_on_with_the_corrections(fresh, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("query", "body", "status"), [("", SEVEN, 422), ("?digit=10", SEVEN, 422), ("?digit=7", b"x", 415)]
+    ("query", "body", "status"),
+    [
+        ("", SEVEN, 422),
+        ("?digit=10", SEVEN, 422),
+        ("?digit=7&label=7", SEVEN, 422),
+        ("?label=shoe", SEVEN, 422),
+        ("?digit=7", b"x", 415),
+    ],
 )
 def test_a_correction_needs_a_digit_and_a_picture(fresh, tmp_path, query, body, status):
     answer = fresh(collect=tmp_path).post(f"/api/corrections{query}", content=body)

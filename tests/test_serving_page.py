@@ -490,7 +490,7 @@ def server_of_shapes(tmp_path_factory):
             picture.save(folder / f"shapes/{name}/{size}.png")
     options = ["--data", "shapes", "--model", "linear", "--batch-size", "8", "--name", "shapes", "--device", "cpu"]
     subprocess.run([sys.executable, "-m", "mnist_cli", "train", *options], cwd=folder, check=True, capture_output=True)
-    server = Server(folder, "--checkpoint", "shapes")
+    server = Server(folder, "--checkpoint", "shapes", "--collect", "corrections")
     server.start()
     yield server
     server.stop()
@@ -509,13 +509,17 @@ def test_a_model_of_other_classes_answers_with_their_names_and_nothing_on_the_pa
         expect(page.locator("#classes tbody th")).to_have_text(list(SHAPES))
         expect(page.locator("#classes .most th")).to_have_text(name)
         page.get_by_role("button", name="Inside the network").click()
-        for part in ("#bars", "#examples", "#several", "#correct"):
+        for part in ("#bars", "#examples", "#several"):
             expect(page.locator(part)).to_be_hidden()
+        page.get_by_role("button", name="It is “cross”").click()
+        expect(page.locator("#why")).to_have_text("Saved as “cross”. Thank you.")
         assert not re.search("digit|MNIST", page.locator("body").inner_text())
         page.keyboard.press("Delete")
         assert "digit" not in page.locator("body").inner_text()
     page.locator("#language").click()
     assert "数字" not in page.locator("body").inner_text()
+    rows = (server_of_shapes.folder / "corrections/labels.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["label", *["cross"] * len(SHAPES)]
     # A worker imports torch for a checkpoint: while that takes long, on a busy machine, the page is asked to retry.
     page.problems[:] = [problem for problem in page.problems if "503" not in problem]
 

@@ -102,7 +102,7 @@ def serve(
     origins = _origins(allow_origin or ())
     check_packages("`mnist serve`")
     with _listen(host, port) as listener:
-        from mnist_cli.models import backends, interface
+        from mnist_cli.models import backends
         from mnist_cli.serving import app, server
 
         workers = workers or cores.available()
@@ -111,8 +111,6 @@ def serve(
         named: Sequence[Path | None] = checkpoint or [None]
         loaded, *compared = [backends.load(find_model(path)) for path in named]
         _refuse_other_classes(loaded, compared)
-        if collect and not interface.knows_digits_only(loaded.model):
-            raise ConfigError(f"--collect stores corrected digits, and {loaded.path} has other classes; leave it out")
         service = app.build(loaded, collect, origins, host.startswith(LOCAL), workers, compared=compared)
         _log_to_stderr(verbose, server.LogLimit())
         address = _address(listener)

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,21 +22,21 @@ from PIL import Image
 from mnist_cli.arrays import Frame, Frames, Picture
 from mnist_cli.errors import DataError, ImageError
 from mnist_cli.files import lock, naming, read_regular, replacing
-from mnist_cli.labels import digit_in
+from mnist_cli.labels import DIGITS, digit_in
 from mnist_cli.pictures import binarize, decode, folders, normalize
 
 LABELS = "labels.csv"
-COLUMNS = ["path", "digit"]  # as this program writes them
+COLUMNS = ("path", "digit")  # as this program writes them for digits
+OWN_COLUMNS = ("path", "label")  # and for other classes
 LABEL_COLUMNS = ("digit", "label")  # a label is any text
-HEADER = b"path,digit\r\n"
 DELIMITERS = ",;\t"  # Excel writes semicolons where numbers have a decimal comma
 MAX_LABELS_BYTES = 20_000_000
 MAX_LABELS_LINES = 500_000
 MAX_ROW_BYTES = 10_000
 MAX_SHOWN_CHARACTERS = 80  # of a row or a name that an error quotes
-# A file and a digit, both in quotation marks or not, perhaps with empty cells behind them; an open quotation mark would
+# A file and a label, both in quotation marks or not, perhaps with empty cells behind them; an open quotation mark would
 # swallow the next row.
-WHOLE_ROW = re.compile(rb'.+[,;\t]\s*("?)([0-9]|digit)\1(?:[,;\t\s]|"")*')
+WHOLE_ROW = r'.+[,;\t]\s*("?)({labels})\1(?:[,;\t\s]|"")*'
 LINE_END = re.compile(rb"[\r\n]")
 
 
@@ -60,23 +60,26 @@ class Header:
 class Corrections:
     """A folder of labelled pictures, to which corrected ones are added."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, classes: Sequence[str] = DIGITS) -> None:
         """Make the folder and the CSV file, unless they exist.
 
         Raises OSError when they cannot be written, DataError when an existing `labels.csv` has other columns.
         """
         self.folder = folder
+        self.columns = COLUMNS if set(classes) <= set(DIGITS) else OWN_COLUMNS
+        labels = "|".join(map(re.escape, [*classes, self.columns[-1]]))
+        self._whole_row = re.compile(WHOLE_ROW.format(labels=labels).encode())
         folder.mkdir(parents=True, exist_ok=True)
         self._append()
 
-    def add(self, picture: Picture, digit: int) -> Path:
+    def add(self, picture: Picture, label: str | int) -> Path:
         """Save the pixels of a picture, without the metadata of its file, and return the path of the PNG file."""
         path = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}.png"
         levels = picture.round().astype(np.uint8)
         with replacing(path) as file:
             Image.fromarray(levels if levels.shape[2] == 3 else levels[:, :, 0]).save(file, "PNG")
         try:
-            self._append(path.name, digit)
+            self._append(path.name, label)
         except OSError:
             path.unlink(missing_ok=True)
             raise
@@ -84,8 +87,8 @@ class Corrections:
 
     def _delimiter_of(self, start: bytes, path: Path) -> str:
         header = _header(start.decode("utf-8-sig", "replace"), path)
-        if header.columns != tuple(COLUMNS):
-            raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}` for corrections to be added")
+        if header.columns != self.columns:
+            raise DataError(f"{path} must begin with the line `{','.join(self.columns)}` for corrections to be added")
         return header.delimiter
 
     def _append(self, *row: object) -> None:
@@ -99,11 +102,15 @@ class Corrections:
             lock(file.fileno(), wait=True)
             file.seek(0)
             start = file.read(MAX_ROW_BYTES)
-            is_incomplete = HEADER.startswith(start)  # the file is empty, or its writer was killed
+            is_incomplete = f"{','.join(self.columns)}\r\n".encode().startswith(
+                start
+            )  # the file is empty, or its writer was killed
             delimiter = "," if is_incomplete else self._delimiter_of(start, path)
-            size = _end_with_complete_row(file)
+            size = _end_with_complete_row(file, self._whole_row)
             text = io.StringIO(newline="")
-            csv.writer(text, delimiter=delimiter).writerows([*([] if size else [COLUMNS]), *([row] if row else [])])
+            csv.writer(text, delimiter=delimiter).writerows(
+                [*([] if size else [self.columns]), *([row] if row else [])]
+            )
             content = text.getvalue().encode()
             try:
                 if file.write(content) < len(content):
@@ -200,7 +207,7 @@ def _header(text: str, path: Path) -> Header:
         columns = tuple(map(str.lower, _cells(next(csv.reader([first], delimiter=delimiter), []))))
         if any(sorted(columns) == sorted(("path", name)) for name in LABEL_COLUMNS):
             return Header(delimiter, columns)
-    raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}` or `path,label`")
+    raise DataError(f"{path} must begin with the line `{','.join(COLUMNS)}` or `{','.join(OWN_COLUMNS)}`")
 
 
 def _cells(row: list[str]) -> list[str]:
@@ -217,15 +224,15 @@ def _check_regular(path: Path) -> None:
         raise DataError(f"{path} is not a regular file")
 
 
-def _end_with_complete_row(file: BinaryIO) -> int:
-    """Remove an incomplete last row of a CSV file, or end a complete one with a newline, and return the size in bytes."""
+def _end_with_complete_row(file: BinaryIO, whole: re.Pattern[bytes]) -> int:
+    """Remove an incomplete last row of a CSV file, or end a `whole` one with a newline, and return the size in bytes."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - MAX_ROW_BYTES))
     end = file.read(MAX_ROW_BYTES)
     last = LINE_END.split(end)[-1]
     if not last:
         return size + (file.write(b"\n") if end.endswith(b"\r") else 0)
-    if not WHOLE_ROW.fullmatch(last):
+    if not whole.fullmatch(last):
         return file.truncate(size - len(last))
     return size + file.write(b"\r\n")
 

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from mnist_cli.datasets.labelled_pictures import Corrections
 from mnist_cli.errors import MnistError, input_fault
+from mnist_cli.labels import digit_in
 from mnist_cli.models.backends import LoadedModel
 from mnist_cli.models.interface import knows_digits_only
 from mnist_cli.models.networks import Unit
@@ -106,7 +107,7 @@ def build(
         middleware=_middleware(origins, only_local),
     )
     engine = Engine(loaded, workers, limits, compared)
-    corrections = Corrections(collect) if collect else None
+    corrections = Corrections(collect, loaded.model.classes) if collect else None
     slots, memory = SharedPool(limits.requests), SharedPool(limits.memory_bytes)
     app.state.service = Service(loaded, engine, limits, slots, memory, corrections, compared)
     app.include_router(router)
@@ -232,14 +233,20 @@ async def inspect(
 async def correct(
     request: Request,
     service: InUse,
-    digit: Annotated[int, Query(ge=0, le=9, description="The digit in the picture.")],
+    digit: Annotated[int | None, Query(ge=0, le=9, description="The digit in the picture.")] = None,
+    label: Annotated[str | None, Query(description="Its class, where the model has other classes than digits.")] = None,
 ) -> SavedReply:
-    """Save a picture and its digit, if the service was started with --collect."""
+    """Save a picture and its digit or other class, if the service was started with --collect."""
     if service.corrections is None:
         raise HTTPException(403, "corrections are not collected; `mnist serve --collect FOLDER` does")
+    shown = label if digit is None else str(digit)
+    if shown is None or (label is not None and digit is not None):
+        raise HTTPException(422, "say what the picture shows: ?digit=7, or ?label=NAME for another class")
+    if shown not in service.loaded.model.classes:
+        raise HTTPException(422, f"the model has no class {shown!r}; GET /api/model lists its classes")
     async with _received(request, service) as (files, address):
-        path = await service.engine.save(service.corrections, files[0], digit, address)
-    return SavedReply(path=path.name, digit=digit)
+        path = await service.engine.save(service.corrections, files[0], shown, address)
+    return SavedReply(path=path.name, digit=digit_in(shown), label=shown)
 
 
 @router.get("/api/model")

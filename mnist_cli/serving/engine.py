@@ -68,11 +68,11 @@ class Engine:
         except reading.UnknownLayersError as error:
             raise HTTPException(501, str(error)) from error
 
-    async def save(self, corrections: Corrections, upload: Upload, digit: int, address: str = "") -> Path:
+    async def save(self, corrections: Corrections, upload: Upload, label: str, address: str = "") -> Path:
         """Save a picture as a correction and return its path; raises HTTPException when that fails."""
         body = _checked(upload)
         try:
-            return await self._with_http_errors(self._run_alone(address, reading.save, corrections, digit, body))
+            return await self._with_http_errors(self._run_alone(address, reading.save, corrections, label, body))
         except OSError as error:
             raise HTTPException(507, f"the picture could not be saved: {error.strerror or error}") from error
 

@@ -108,6 +108,6 @@ def _reduced(ink: Ink) -> list[list[int]]:
     return rows
 
 
-def save(corrections: Corrections, digit: int, body: bytes) -> Path:
+def save(corrections: Corrections, label: str, body: bytes) -> Path:
     """Save a picture as a correction and return its path; raises ImageError or OSError when that fails."""
-    return corrections.add(decode.decode(io.BytesIO(body), max_pixels=MAX_PIXELS), digit)
+    return corrections.add(decode.decode(io.BytesIO(body), max_pixels=MAX_PIXELS), label)

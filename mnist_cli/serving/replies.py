@@ -142,7 +142,8 @@ class SavedReply(BaseModel):
     """The path of a saved correction."""
 
     path: str = Field(description="the name of the PNG file in the folder that --collect names")
-    digit: Digit
+    digit: Digit | None = Field(description="null for another class")
+    label: str = Field(description="the class")
 
 
 class HealthReply(BaseModel):

@@ -85,6 +85,7 @@ function pause(milliseconds) {
 async function describeModel() {
   try {
     model = await service.describeModel();
+    offerCorrections();
     translate();
   } catch (error) {
     if (error.kind === "offline") waitForServer();
@@ -191,7 +192,7 @@ function classNames(count) {
   return [...Array(count).keys()].map(className);
 }
 
-/** Whether the model knows the ten digits and nothing else, for which the bars, the examples and the corrections are made. */
+/** Whether the model knows the ten digits and nothing else, for which the bars and the examples are made. */
 function knowsDigits() {
   return !model?.classes || model.classes.join("") === DIGITS.join("");
 }
@@ -222,7 +223,7 @@ function render() {
   renderBars(digits.length ? null : answer?.probabilities, isRead);
   renderFound(digits);
   renderFrame(digits.length ? null : answer?.frame, ms);
-  $("correct").hidden = !model?.collect || !knowsDigits() || !answer || digits.length > 0;
+  $("correct").hidden = !model?.collect || !answer || digits.length > 0;
   $("corrections").querySelectorAll("button").forEach((button) => button.removeAttribute("aria-pressed"));
 }
 
@@ -362,11 +363,18 @@ function build() {
     example.firstChild.style.maskImage = `url(${address})`;
     example.addEventListener("click", () => openExample(address));
     $("examples").append(example);
-
-    const correction = create("button", { type: "button", textContent: digit }, { label: "correctAs", digit });
-    correction.addEventListener("click", () => sendCorrection(correction, digit));
-    $("corrections").append(correction);
   }
+}
+
+/** Offer each class of the model as a correction. */
+function offerCorrections() {
+  const buttons = (model.classes ?? DIGITS).map((name) => {
+    const button = create("button", { type: "button", textContent: name }, { label: "correctAs", digit: name });
+    button.addEventListener("click", () => sendCorrection(button, name));
+    return button;
+  });
+  $("corrections").replaceChildren(...buttons);
+  $("corrections").classList.toggle("names", !knowsDigits());
 }
 
 async function sendCorrection(button, digit) {

@@ -22,8 +22,8 @@ export async function inspect(picture, changes) {
   return (await post(`api/inspect?${changes}`, picture)).json();
 }
 
-export async function correct(picture, digit) {
-  await post(`api/corrections?digit=${digit}`, picture);
+export async function correct(picture, label) {
+  await post(`api/corrections?label=${encodeURIComponent(label)}`, picture);
 }
 
 export async function describeModel() {

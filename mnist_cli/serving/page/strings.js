@@ -211,6 +211,9 @@ export const TEXTS_OF_OTHER_CLASSES = {
     spoken: "{digit}, with {percent} confidence.",
     notADigit: "No prediction",
     notYet: "No prediction yet",
+    correct: "What is it?",
+    correctAs: "It is “{digit}”",
+    thanks: "Saved as “{digit}”. Thank you.",
     insideEmpty: "Draw something, and its way through the network appears here.",
   },
   zh: {
@@ -221,6 +224,9 @@ export const TEXTS_OF_OTHER_CLASSES = {
     spoken: "{digit}，置信度 {percent}。",
     notADigit: "没有结果",
     notYet: "还没有结果",
+    correct: "画的是什么？",
+    correctAs: "这是“{digit}”",
+    thanks: "已保存为“{digit}”，谢谢。",
     insideEmpty: "画点什么，这里会显示它如何经过网络。",
   },
 };
