@@ -59,12 +59,12 @@ NEARBY = 0.3  # of a part's height: how far from it its loose pieces lie
 
 # Digits that touch.
 MIN_CUT_WIDTH = 0.45  # of its height: a narrower part is not two digits
-MIN_CUT_GAP = 0.15  # of a part's height: the least distance between two cuts, or between a cut and an end
-MAX_CUTS = 12  # of a part
+MIN_CUT_GAP = 0.12  # of a part's height: the least distance between two cuts, or between a cut and an end
+MAX_CUTS = 40  # of a part, for each slant
 SLANTS = (0.0, 0.25, 0.5)  # px to the left per px downwards, of a cut; most hands slant to the right
 MAX_JOINED = 9  # parts
 MAX_HEIGHT = 1.5  # times the height of the line: larger than that is no digit
-MAX_CANDIDATES = 15_000  # of a page: 400 digits have 13,000; bounds the time for other pictures
+MAX_CANDIDATES = 25_000  # of a page: 500 digits have about as many; bounds the time for other pictures
 MAX_CANDIDATE_PIXELS = 100_000_000  # of the boxes of all candidates, for the same purpose
 
 # The costs of a candidate, in log-odds.
