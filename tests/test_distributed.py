@@ -234,7 +234,9 @@ def test_two_processes_reach_the_weights_of_one(mnist, torchrun, tmp_path, teach
     assert both.stderr.count("Training mlp") == 1
     one, two = (checkpoints.load(tmp_path / "checkpoints" / name / "last.pt") for name in ("one", "two"))
     for name, tensor in one.model.state_dict().items():
-        assert torch.allclose(tensor, two.model.state_dict()[name], atol=1e-5), name
+        # The rejection threshold is a quantile of sums over all weights, so it differs by more than each of them.
+        atol = 1e-3 if name == "least_score" else 1e-5
+        assert torch.allclose(tensor, two.model.state_dict()[name], atol=atol), name
     for alone, shared in zip(one.metrics, two.metrics, strict=True):
         assert shared.train_loss == pytest.approx(alone.train_loss, rel=1e-4)
         assert shared.train_accuracy == pytest.approx(alone.train_accuracy, abs=1e-3)
