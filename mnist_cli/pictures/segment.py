@@ -41,9 +41,7 @@ MIN_LIGHT_WINDOW = 30  # px: a smaller window may be no wider than a stroke, so 
 SMOOTHING = 0.7  # px, the standard deviation of the blur before the threshold
 NOISE = 5  # standard deviations of the noise by which ink differs from the paper
 MAD_TO_DEVIATION = 1.5  # of normal noise: its standard deviation is 1.48 times its median absolute deviation
-MODAL = (
-    0.9  # of the variance: if more is between Otsu's three classes, the darkest is the ink; in noise it is 0.8 to 0.89
-)
+MODAL = 0.9  # of the variance: if more is between Otsu's three classes, the darkest is the ink; in noise it is less
 PALE = 0.3  # of the typical darkness of ink: paler pixels are paper
 STRONG = 0.5  # of the darkest ink: paler pixels may be the soft edges where digits touch, or the lines of graph paper
 

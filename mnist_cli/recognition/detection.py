@@ -58,6 +58,11 @@ class _Line:
     predictions: dict[Candidate, Prediction] = field(default_factory=dict)
     path: list[Candidate] = field(default_factory=list)  # the best one
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a scrap, or what was left out, is on the best path: it is worth nothing."""
+        return any(math.isinf(self.worth[candidate]) for candidate in self.path)
+
     def without_prediction(self, some: Iterable[Candidate]) -> list[Candidate]:
         """Return those of some candidates that have no prediction yet."""
         return [candidate for candidate in some if candidate not in self.predictions]
@@ -193,7 +198,7 @@ def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) ->
 
     No candidate is worth more than a digit that is certain. With that for those without a prediction, the best path is
     predicted and found again, until all of it has predictions: then no other path can be better. After `ROUNDS` the others are
-    left out.
+    left out, unless all that is left has scraps on it.
     """
     read = [_Line({candidate: -candidate.cost for candidate in line}) for line in lines]
     rest = read
@@ -203,7 +208,7 @@ def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) ->
                 line.worth.update(dict.fromkeys(line.without_prediction(line.worth), -math.inf))
         for line in rest:
             line.path = segment.best_path(line.worth)
-        wanted = [line.without_prediction(line.worth if everything else line.path) for line in rest]
+        wanted = [line.without_prediction(line.worth if everything or line.is_blocked else line.path) for line in rest]
         rest = [line for line, some in zip(rest, wanted, strict=True) if some]
         if not rest:
             break
