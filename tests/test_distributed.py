@@ -235,7 +235,7 @@ def test_two_processes_reach_the_weights_of_one(mnist, torchrun, tmp_path, teach
     one, two = (checkpoints.load(tmp_path / "checkpoints" / name / "last.pt") for name in ("one", "two"))
     # A teacher computes other parts of a batch in each process, and the rejection threshold is a quantile of sums over all
     # weights: processors without AVX-512 round these differently.
-    atol = 1e-3 if teacher else 1e-5
+    atol = 2e-4 if teacher else 1e-5
     for name, tensor in one.model.state_dict().items():
         assert torch.allclose(tensor, two.model.state_dict()[name], atol=atol), name
     for alone, shared in zip(one.metrics, two.metrics, strict=True):
