@@ -24,7 +24,7 @@ Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
 Loss = Literal["cross_entropy", "mse"]
 Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
-Augment = Literal["none", "shift", "affine", "elastic"]
+Augment = Literal["none", "shift", "mirror", "affine", "elastic"]
 Precision = Literal["fp32", "bf16"]
 Preset = Literal["original", "default", "fast", "balanced", "small", "best"]
 
@@ -173,7 +173,7 @@ class TrainConfig:
     augment: Augment = hyperparameter(
         "Regularization",
         "Data augmentation, random for every image in every epoch: shift by up to 2 px; affine, also rotated, scaled "
-        "and sheared; elastic, also distorted.",
+        "and sheared; elastic, also distorted; mirror, shifted and half of them reflected, for clothes and other things.",
         defaults={"model": {"mlp": "elastic", "cnn": "affine", "linear": "none"}},
         also=("augmentation", "data-augmentation", "aug"),
     )

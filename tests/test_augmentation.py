@@ -23,7 +23,7 @@ def test_without_any_amount_an_image_is_sampled_where_it_is(val, monkeypatch):
     assert torch.equal(augment(val.images[:50], "still"), val.images[:50])
 
 
-@pytest.mark.parametrize("kind", ["shift", "affine", "elastic"])
+@pytest.mark.parametrize("kind", ["shift", "mirror", "affine", "elastic"])
 def test_every_image_of_a_batch_is_changed_in_its_own_way(val, kind):
     same = val.images[:1].expand(100, 1, 28, 28)
     changed = augment(same, kind)
@@ -32,7 +32,7 @@ def test_every_image_of_a_batch_is_changed_in_its_own_way(val, kind):
     assert len({image.numpy().tobytes() for image in changed}) == 100
 
 
-@pytest.mark.parametrize("kind", ["shift", "affine", "elastic"])
+@pytest.mark.parametrize("kind", ["shift", "mirror", "affine", "elastic"])
 def test_the_augmentation_is_determined_by_the_generator(val, kind):
     some = val.images[:20]
     assert torch.equal(augment(some, kind, seed=1), augment(some, kind, seed=1))
@@ -60,8 +60,17 @@ def test_a_rotation_is_torchvisions(val, monkeypatch):
     assert (turned - theirs).abs().max() <= 1  # of 255, from rounding
 
 
-def test_no_augmentation_mirrors_or_collapses_an_image():
-    for kind in STRENGTHS:
+def test_mirror_reflects_half_of_the_images(train, monkeypatch):
+    monkeypatch.setitem(STRENGTHS, "still", Strength(mirror=0.5))
+    some = train.images[:2_000]
+    changed = augment(some, "still")
+    reflected = (changed == some.flip(3)).flatten(1).all(dim=1)
+    assert (reflected | (changed == some).flatten(1).all(dim=1)).all()
+    assert 0.45 < reflected.float().mean() < 0.55
+
+
+def test_no_augmentation_of_digits_mirrors_or_collapses_an_image():
+    for kind in STRENGTHS.keys() - {"mirror"}:
         augmenter = Augmenter(kind, CPU)
         amounts = augmenter._draw(10_000, torch.Generator().manual_seed(0))
         determinant = amounts[:, 0, 0] * amounts[:, 1, 1] - amounts[:, 0, 1] * amounts[:, 1, 0]

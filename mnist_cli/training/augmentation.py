@@ -1,8 +1,8 @@
 """Data augmentation: random affine and elastic transforms, drawn for each image.
 
 torchvision's transforms draw once for a whole batch. Here every image has its own displacement field, a sum of fixed
-fields with drawn amounts: so all fields of a batch are one matrix product, and all images one `grid_sample`. There is
-no flip: a mirrored digit is another sign or none.
+fields with drawn amounts: so all fields of a batch are one matrix product, and all images one `grid_sample`. Only `mirror`
+reflects images: a mirrored shoe is a shoe, a mirrored digit another sign or none.
 """
 
 import math
@@ -26,11 +26,13 @@ class Strength:
     scale: float = 0.0  # natural logarithm of the factor, along each axis
     shear: float = 0.0  # px along the rows per px across them
     elastic: float = 0.0  # px, standard deviation at each knot
+    mirror: float = 0.0  # fraction of the images that are reflected, left for right
 
 
 STRENGTHS = {
     "none": Strength(),
     "shift": Strength(shift=2),
+    "mirror": Strength(shift=2, mirror=0.5),
     "affine": Strength(shift=1, rotate=8, scale=0.1, shear=0.1),
     "elastic": Strength(shift=1.2, rotate=10, scale=0.12, shear=0.12, elastic=0.5),
 }
@@ -79,6 +81,9 @@ class Augmenter:
         move_x = torch.stack([cos * scale_x, (shear * cos - sin) * scale_y, shift_x], dim=1)
         move_y = torch.stack([sin * scale_x, (shear * sin + cos) * scale_y, shift_y], dim=1)
         amounts = torch.stack([move_x, move_y], dim=1)
+        if strength.mirror:
+            is_mirrored = torch.rand(count, generator=generator, device=self.device) < strength.mirror
+            amounts[is_mirrored, :, 0] *= -1
         if strength.elastic:
             pushes = torch.randn(count, 2, KNOTS**2, generator=generator, device=self.device)
             amounts = torch.cat([amounts, pushes * (strength.elastic * pixel)], dim=2)
