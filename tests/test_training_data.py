@@ -49,17 +49,25 @@ def test_several_sets_are_joined_with_their_validation_parts(val, data_dir):
 def test_fine_tuning_mixes_frames_of_the_original_data_in(val, data_dir):
     config = TrainConfig(data=save(val), from_="pretrained", mix=0.25)
     data = training_data.load(config, data_dir)
-    own = {image.numpy().tobytes() for image in data.train.images[:4_500]}
-    assert len(own) <= 100 < len({image.numpy().tobytes() for image in data.train.images[4_560:]})
-    assert len(data.train) == pytest.approx(6_000, abs=150)
+    own = round(0.75 * len(data.train))
+    assert len({image.numpy().tobytes() for image in data.train.images[:own]}) == 100 - len(data.val)
+    assert len({image.numpy().tobytes() for image in data.train.images[own:]}) > 100
     alone = training_data.load(TrainConfig(data=save(val), from_="pretrained", mix=0.0), None)
     assert len({image.numpy().tobytes() for image in alone.train.images}) <= 100
+
+
+@pytest.mark.parametrize(("count", "own"), [(30, 300), (500, 3_000)])
+def test_fine_tuning_repeats_a_picture_ten_times_in_an_epoch_at_most(count, own, val, data_dir):
+    data = training_data.load(TrainConfig(data=save(val, count), from_="pretrained"), data_dir)
+    kept = count - len(data.val)
+    assert len(data.train) / 2 == pytest.approx(min(own, 10 * kept), abs=kept)
 
 
 def test_fine_tuning_for_other_classes_mixes_nothing_in(val):
     names = [f"rune {digit}" for digit in range(10)]
     data = training_data.load(TrainConfig(data=save(val, classes=names), from_="pretrained"), None)
     assert data.classes == tuple(names)
+    assert len(data.train) >= 6_000
     assert len({image.numpy().tobytes() for image in data.train.images}) <= 100
 
 

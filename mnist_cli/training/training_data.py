@@ -12,6 +12,7 @@ from mnist_cli.errors import DataError
 from mnist_cli.training import fine_tuning
 
 EPOCH_IMAGES = 6_000  # an epoch has at least: a smaller data set is repeated, augmented in other ways each time
+REPEATS = 10  # of an image in an epoch of fine-tuning, at most: in more steps on a few the model forgets what others look like
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,20 @@ def load(config: TrainConfig, data_dir: Path | None, known: Sequence[str] | None
     if sum((whole.train.labels == label).any() for label in range(len(whole.classes))) < 2 and not started:
         raise DataError(f"{whole.name} has images of one class only; a classifier needs two")
     assert whole.val
+    refined = started if started and whole.classes == started.classes else None
     train, held_out = dataset.select(_digits(whole.train), config)
     if config.extra:
         train = dataset.joined(train, dataset.from_arrays(*labelled_pictures.load(Path(config.extra))))
     if config.data != (data_sources.MNIST,) and not config.train_size:
-        train = dataset.repeated(train, round(EPOCH_IMAGES * (1 - config.mix if started else 1)))
-    if started and whole.classes == started.classes and config.mix:
-        train = dataset.joined(train, _originals(started.config.data, whole, len(train), config, data_dir))
+        train = dataset.repeated(train, _least(len(train), config, refined is not None))
+    if refined and config.mix:
+        train = dataset.joined(train, _originals(refined.config.data, whole, len(train), config, data_dir))
     return TrainingData(whole.classes, train, _digits(whole.val), held_out, whole.notes)
+
+
+def _least(count: int, config: TrainConfig, refines: bool) -> int:
+    """Return how many images an epoch of `count` distinct ones has at least, before original ones are mixed in."""
+    return min(REPEATS * count, round(EPOCH_IMAGES * (1 - config.mix))) if refines else EPOCH_IMAGES
 
 
 def _originals(
