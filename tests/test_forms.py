@@ -33,6 +33,22 @@ def test_digits_alone_are_left_as_they_are():
     assert np.array_equal(forms.without_frames(ink), ink)
 
 
+@pytest.mark.parametrize(
+    "bars", [((46, 28, 118), (62, 100, 160)), ((76, 88, 178), (62, 42, 102))], ids=["upper", "lower"]
+)
+def test_the_bars_of_digits_that_touch_are_no_rule(bars):
+    ink = draw_digits()
+    for top, left, right in bars:  # the first as long as a rule may be, the second joins the third digit to the others
+        ink[top : top + 5, left:right] = 1
+    assert np.array_equal(forms.without_frames(ink), ink)
+
+
+def test_a_line_through_all_digits_is_a_rule():
+    ink = draw_digits()
+    ink[86:90, 20:200] = ink[60:63, 20:200] = 1
+    assert np.array_equal(forms.without_frames(ink)[:, :30], draw_digits()[:, :30])
+
+
 def test_parallel_lines_taller_than_the_digits_are_dividers():
     ink = draw_digits()
     ink[25:95, 68:71] = ink[25:95, 128:131] = 1

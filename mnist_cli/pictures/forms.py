@@ -15,7 +15,8 @@ from mnist_cli.pictures.parts import LIKE, MIN_HEIGHT, Part, connected, stroke_w
 # Boxes and rules.
 STRAIGHT = 0.9  # of a side of a part: a straight line longer than this may belong to a box or rule
 MAX_LINE = 1.5  # times the height of digits: a straight line of this length counts, however much longer its part is
-RULE_WIDTH = 2.5  # times the height of digits: a wider part that has a straight line is a rule, also with digits on it
+RULE_WIDTH = 2.5  # times the height of digits: a wider part with a straight line along it is a rule, also with digits on it
+WHOLE_RULE = 0.9  # of the width of that part, without a gap: shorter lines are the bars of digits that touch
 CORNER = 1 / 8  # of a side of a box: how far its corners reach
 MAX_BOX_FILL = 0.4  # of its area: a box whose lines cover more than this is a stroke
 SPECK = 0.1  # of the height of a box: smaller parts in it are no evidence that it is a box
@@ -61,7 +62,8 @@ def without_frames(ink: Ink) -> Ink:
         across, down = _straight(inked, 1, height), _straight(inked, 0, height)
         rest = inked.copy()
         box = _is_box(across, down) or _surrounds(part, boxes)
-        if box or (part.width > RULE_WIDTH * max(part.height, height) and across.any()):
+        is_wide = part.width > RULE_WIDTH * max(part.height, height)
+        if box or (is_wide and _longest(across) >= WHOLE_RULE * part.width):
             down &= box  # an upright line on a rule may be a one
             rest &= ~across & ~down
             rest |= across & _bridged(rest, across, 0) | down & _bridged(rest, down, 1)
@@ -158,6 +160,12 @@ def _straight(inked: Mask, axis: int, height: float) -> Mask:
     line = ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
     straight: Mask = inked & (ndimage.maximum_filter1d(line, 5, axis=1 - axis) > 0)  # with its edges
     return straight
+
+
+def _longest(across: Mask) -> int:
+    """Return how wide, px, the widest of some lines is, whose pieces lie end to end."""
+    pieces = ndimage.find_objects(ndimage.label(across, structure=np.ones((3, 3)))[0])
+    return max((columns.stop - columns.start for _, columns in pieces), default=0)
 
 
 def _bridged(inked: Mask, line: Mask, axis: int) -> Mask:
