@@ -56,6 +56,7 @@ SIMILAR = 0.4  # of the height of its neighbour: a part smaller than this is a p
 NEARBY = 0.3  # of a part's height: how far from it its loose pieces lie
 
 # Digits that touch.
+MIN_CUT_HEIGHT = 0.6  # of the height of the line: a lower part is not two digits, but perhaps a comma
 MIN_CUT_WIDTH = 0.45  # of its height: a narrower part is not two digits
 MIN_CUT_GAP = 0.12  # of a part's height: the least distance between two cuts, or between a cut and an end
 MAX_CUTS = 40  # of a part, for each slant
@@ -252,7 +253,7 @@ class _Lattice:
     def of(cls, parts: Sequence[Part], cut: bool, most: int) -> "_Lattice":
         """Return the lattice of a line, whose parts are cut if `cut`; at most so many parts are joined."""
         height = typical_height(parts)
-        cuts = [_cuts(part) if cut and part.height >= SIMILAR * height else [] for part in parts]
+        cuts = [_cuts(part) if cut and part.height >= MIN_CUT_HEIGHT * height else [] for part in parts]
         return cls(height, sorted(_spans(parts, cuts, most, MAX_HEIGHT * height), key=lambda span: span.start.number))
 
     def candidates(self) -> list[Candidate]:

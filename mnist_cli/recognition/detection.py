@@ -21,7 +21,10 @@ from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.predictions import Prediction, classify_frames, reject
 
 SYMBOL_BONUS = 1.0  # log-odds for each symbol, when the binarizations of a picture are compared
-NOT_A_DIGIT = -2.5  # log-probability of a symbol that is no digit, in a line of digits
+NOT_A_DIGIT = -5.0  # log-probability of a symbol that is no digit, in a line of digits
+# Two digits or a piece of one, which the lattice offers many times, score higher than other pictures without a digit: the
+# log-odds that a symbol is one digit are those of its score less a margin, times a slope.
+MARGIN, SLOPE = 4.0, 0.7
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
 ROUNDS = 48  # of predictions of a page, after which candidates without one are left out; bounds the time
 BATCH = 1_024  # candidates in one forward pass
@@ -241,7 +244,7 @@ def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
     """Return the log-probability that a candidate is the likeliest digit, or else another symbol, less its cost."""
     if candidate.small:
         return -candidate.cost
-    no_digit = float(np.logaddexp(0, float(model.rejection_threshold) - prediction.score))
+    no_digit = float(np.logaddexp(0, SLOPE * (float(model.rejection_threshold) + MARGIN - prediction.score)))
     return max(math.log(prediction.confidence) - no_digit, NOT_A_DIGIT) - candidate.cost
 
 

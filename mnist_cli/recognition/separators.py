@@ -52,17 +52,19 @@ def place(
 def with_dots_apart(path: Sequence["Candidate"], candidates: Iterable["Candidate"]) -> list["Candidate"]:
     """Return the digits, and the dots beside them, that candidates of a path may be taken apart into."""
     spans = {(candidate.start, candidate.stop): candidate for candidate in candidates}
-    return list(dict.fromkeys(one for candidate in path for way in _ways(candidate, spans) for one in way))
+    return list(dict.fromkeys(one for candidate in path for _, way in _ways(candidate, spans) for one in way))
 
 
-def _ways(candidate: "Candidate", spans: Mapping[tuple[int, int], "Candidate"]) -> Iterator[list["Candidate"]]:
-    """Yield the ways to take a candidate apart, each from left to right, those with most dots first."""
+def _ways(
+    candidate: "Candidate", spans: Mapping[tuple[int, int], "Candidate"]
+) -> Iterator[tuple["Candidate", list["Candidate"]]]:
+    """Yield the ways to take a candidate apart, those with most dots first: its digit, and all from left to right."""
     start, stop = candidate.start, candidate.stop
     for first, last in DOTS:
         digit = spans.get((start + first, stop - last))
         dots = [spans.get((place, place + 1)) for place in (*range(start, start + first), *range(stop - last, stop))]
         if digit and not digit.small and all(_is_beside(dot, digit) for dot in dots):
-            yield [one for one in (*dots[:first], digit, *dots[first:]) if one]
+            yield digit, [one for one in (*dots[:first], digit, *dots[first:]) if one]
 
 
 def parted(path: Sequence["Candidate"], predictions: Mapping["Candidate", "Prediction"]) -> Iterator["Candidate"]:
@@ -73,8 +75,8 @@ def parted(path: Sequence["Candidate"], predictions: Mapping["Candidate", "Predi
     """
     spans = {(candidate.start, candidate.stop): candidate for candidate in predictions}
     for candidate in path:
-        digits = ((way, next(one for one in way if not one.small)) for way in _ways(candidate, spans))
-        clearer = (way for way, digit in digits if _is_clearer(predictions[digit], predictions[candidate]))
+        ways = _ways(candidate, spans)
+        clearer = (way for digit, way in ways if _is_clearer(predictions[digit], predictions[candidate]))
         yield from next(clearer, [candidate])
 
 
@@ -83,8 +85,8 @@ def _is_clearer(digit: "Prediction", joined: "Prediction") -> bool:
 
 
 def _is_beside(dot: "Candidate | None", digit: "Candidate") -> bool:
-    """Return whether a candidate is a dot at the left or right of another."""
-    if not dot or not dot.small:
+    """Return whether a candidate is a dot, or a comma, at the left or right of another."""
+    if not dot:
         return False
     one, other = dot.part, digit.part
     if not other.height:  # nothing is between its cuts
@@ -92,7 +94,7 @@ def _is_beside(dot: "Candidate | None", digit: "Candidate") -> bool:
     gap = max(one.left - other.left - other.width, other.left - one.left - one.width)
     box = one.left, one.top, one.width, one.height
     sign = _sign(box, other.top, other.top + other.height)
-    return gap >= PARTED * other.height and sign in (".", ",", "'")
+    return gap >= PARTED * other.height and (sign == "," or (dot.small and sign in (".", "'")))
 
 
 def is_comma(mark: "Part", digits: Sequence["Part"]) -> bool:
