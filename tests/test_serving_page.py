@@ -16,6 +16,9 @@ import pytest
 from conftest import draw_seven
 from PIL import Image, ImageDraw
 
+from pretraining import strokes as drawing
+from pretraining import written_forms
+
 pytest.importorskip("fastapi", reason='the service is not installed: pip install ".[serve]"')
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not installed")
 expect = sync_api.expect
@@ -166,6 +169,34 @@ def test_ten_digits_drawn_with_the_mouse_are_read(page):
         expect_digit(page, digit)
         page.keyboard.press("Delete")
         expect(page.locator("#spoken")).to_be_empty()
+
+
+def five_ways(digit, rng):
+    """Strokes of five written forms of a digit, each of another kind where it has as many, by a hand that is not quite steady."""
+    by_kind = {form.kind: form for form in written_forms.DIGITS[digit] if form.kind not in ("display", "slashed")}
+    others = [form for form in written_forms.DIGITS[digit] if form not in by_kind.values() and form.kind in by_kind]
+    for form in [*by_kind.values(), *others][:5]:
+        size, left, top = rng.uniform(0.4, 0.6), rng.uniform(0.2, 0.35), rng.uniform(0.15, 0.35)
+        paths = [
+            drawing._catmull_rom(np.array(stroke) + drawing._jitter(stroke, 0.012, rng))
+            for stroke in written_forms.strokes_of(form.strokes)
+        ]
+        yield form.kind, [[(left + size * x, top + size * y) for x, y in [*path[::4], path[-1]]] for path in paths]
+
+
+def test_each_digit_drawn_in_five_ways_with_the_mouse_is_read(page):
+    rng = np.random.default_rng(5)
+    wrong = []
+    for digit in range(10):
+        for kind, curves in five_ways(digit, rng):
+            draw(page, curves)
+            try:
+                expect(page.locator("#spoken")).to_have_text(re.compile(rf"^It is a {digit}, "), timeout=5_000)
+            except AssertionError:
+                wrong.append((digit, kind, page.locator("#spoken").inner_text()))
+            page.keyboard.press("Delete")
+            expect(page.locator("#spoken")).to_be_empty()
+    assert len(wrong) <= 1, wrong
 
 
 def test_the_result_has_confidence_ten_bars_and_the_model_input(page):
