@@ -15,9 +15,7 @@ from mnist_cli.pictures.parts import LIKE, MIN_HEIGHT, Part, connected, stroke_w
 # Boxes and rules.
 STRAIGHT = 0.9  # of a side of a part: a straight line longer than this may belong to a box or rule
 MAX_LINE = 1.5  # times the height of digits: a straight line of this length counts, however much longer its part is
-RULE_WIDTH = (
-    2.5  # times the height of digits: a wider part with a straight line along it is a rule, also with digits on it
-)
+RULE_WIDTH = 2.5  # times the height of digits: a wider part with a straight line along it is a rule, maybe with digits
 WHOLE_RULE = 0.9  # of the width of that part, without a gap: shorter lines are the bars of digits that touch
 CORNER = 1 / 8  # of a side of a box: how far its corners reach
 MAX_BOX_FILL = 0.4  # of its area: a box whose lines cover more than this is a stroke
