@@ -130,6 +130,8 @@ import time
 import torch
 from mnist_cli.training import distributed
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
+
 with distributed.joined(torch.device("cpu")) as group:
     group.any(False)
     if group.rank == 1:

@@ -213,7 +213,6 @@ function renderWeights() {
     context.putImageData(image, (unit % COLUMNS) * (side + gap), Math.floor(unit / COLUMNS) * (side + gap));
   }
   $("units").textContent = text("units", weights);
-  canvas.setAttribute("aria-label", `${text("weights")}: ${text("units", weights)}`);
 }
 
 /** The three numbers of a computed colour. */
