@@ -151,6 +151,7 @@ def test_the_page_loads_from_this_service_alone(service):
         "strings.js",
         "watch.css",
         "page/style.css",
+        "page/settings.js",
         "page/sheet.js",
         "page/icon.svg",
     ):

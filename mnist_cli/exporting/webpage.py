@@ -32,6 +32,7 @@ OWN = files("mnist_cli") / "exporting" / "page"
 # In an order in which each module follows those that it imports.
 MODULES = {
     "strings.js": SHARED,
+    "settings.js": SHARED,
     "sheet.js": SHARED,
     "pillow.js": OWN,
     "preparation.js": OWN,

@@ -1,5 +1,6 @@
 import { Inside } from "./inside.js";
 import * as service from "./service.js";
+import { firstLanguage, manageTheme, otherLanguage, remember } from "./settings.js";
 import { Sheet, toImage } from "./sheet.js";
 import { STRINGS, TEXTS_OF_OTHER_CLASSES, fill } from "./strings.js";
 
@@ -10,12 +11,11 @@ const MIN_INTERVAL = 80; // ms between two requests while a stroke is drawn
 const INTERVAL_FACTOR = 3; // times the last latency: a slow server is left free for the finished stroke
 const RETRY = 2000; // ms between two checks whether the server is back
 
-const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
 const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => (isFinished ? recognize() : recognizeStroke()));
 const inside = new Inside({ text, number, percent, classNames, compared: () => model?.compared ?? [], picture: () => sheet.picture() });
 
-let language = [remembered("language"), navigator.language.slice(0, 2)].find((one) => one in STRINGS) ?? "en";
+let language = firstLanguage(STRINGS);
 let model = null; // the response of GET /api/model
 let shown = null; // the result on the page: { answer, ms, isFinished }, { failure }, or null
 let request = null; // the AbortController of the current request, or null
@@ -290,7 +290,7 @@ function translate() {
   document.documentElement.lang = language;
   document.title = text("title");
   $("examples").parentElement.hidden = !knowsDigits();
-  $("language").lang = language === "en" ? "zh" : "en";
+  $("language").lang = otherLanguage(language);
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
   for (const element of document.querySelectorAll("[data-label]")) {
     element.setAttribute("aria-label", text(element.dataset.label, element.dataset));
@@ -309,41 +309,13 @@ function create(tag, properties, data = {}) {
   return element;
 }
 
-// Settings in local storage, under names that no other page on this port uses; nothing is stored where the browser
-// forbids it.
-
-function remembered(key) {
-  try {
-    return localStorage.getItem(`mnist-${key}`);
-  } catch {
-    return null;
-  }
-}
-
-function remember(key, value) {
-  try {
-    localStorage.setItem(`mnist-${key}`, value);
-  } catch {
-    // the setting lasts until the page is closed
-  }
-}
-
 // Start ----------------------------------------------------------------------------------------------------------
-
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  refreshColours();
-}
 
 /** Canvases are not styled by CSS, so they have to be drawn again. */
 function refreshColours() {
   sheet.draw();
   render();
   inside.render();
-}
-
-function isDark() {
-  return document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : systemIsDark.matches;
 }
 
 function build() {
@@ -402,16 +374,11 @@ function listen() {
   }
   $("view").addEventListener("click", () => setView($("view").getAttribute("aria-pressed") === "false"));
   $("language").addEventListener("click", () => {
-    language = language === "en" ? "zh" : "en";
+    language = otherLanguage(language);
     remember("language", language);
     translate();
   });
-  $("theme").addEventListener("click", () => {
-    const theme = isDark() ? "light" : "dark";
-    remember("theme", theme);
-    setTheme(theme);
-  });
-  systemIsDark.addEventListener("change", refreshColours);
+  manageTheme($("theme"), refreshColours);
 
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") sheet.undo();
@@ -445,7 +412,6 @@ function setThickness(value) {
 
 build();
 listen();
-if (["light", "dark"].includes(remembered("theme"))) setTheme(remembered("theme"));
 sheet.thickness = setThickness($("thickness").value);
 refreshTools();
 translate();

@@ -1,3 +1,4 @@
+import { firstLanguage, manageTheme, otherLanguage, remember } from "./page/settings.js";
 import { Sheet, toImage } from "./page/sheet.js";
 import { draw } from "./charts.js";
 import { STRINGS, fill } from "./strings.js";
@@ -7,12 +8,11 @@ const SHOWN_ANSWERS = 40; // of the drawn digit
 const COLUMNS = 8; // of the pictures of the first layer
 const OVER = ["finished", "stopped", "failed"];
 
-const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
 const sheet = new Sheet($("canvas"), $("pen"), (isFinished) => isFinished && sendDrawing());
 sheet.thickness = 0.07;
 
-let language = [remembered("language"), navigator.language.slice(0, 2)].find((one) => one in STRINGS) ?? "en";
+let language = firstLanguage(STRINGS);
 let events = { point: [], probe: [], epoch: [], change: [], reading: [] }; // of the run, since its beginning
 let states = {}; // the newest of each kind: run, status, hardest, confusion, weights, drawing
 let isLost = false; // the connection
@@ -267,43 +267,15 @@ function create(tag, properties) {
   return Object.assign(document.createElement(tag), properties);
 }
 
-// Settings in local storage, as on the page to draw on.
-
-function remembered(key) {
-  try {
-    return localStorage.getItem(`mnist-${key}`);
-  } catch {
-    return null;
-  }
-}
-
-function remember(key, value) {
-  try {
-    localStorage.setItem(`mnist-${key}`, value);
-  } catch {
-    // the setting lasts until the page is closed
-  }
-}
-
 // Start ----------------------------------------------------------------------------------------------------------
 
 function translate() {
   document.documentElement.lang = language;
   document.title = text("title");
-  $("language").lang = language === "en" ? "zh" : "en";
+  $("language").lang = otherLanguage(language);
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
   for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", text(element.dataset.label));
   render();
-}
-
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  sheet.draw();
-  render();
-}
-
-function isDark() {
-  return document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : systemIsDark.matches;
 }
 
 for (const name of ["pause", "step", "resume", "stop"]) $(name).addEventListener("click", () => command(name));
@@ -311,19 +283,13 @@ $("rate").addEventListener("input", renderRate);
 $("rate").addEventListener("change", () => command("rate", { factor: 10 ** $("rate").value }));
 $("clear").addEventListener("click", () => sheet.clear());
 $("language").addEventListener("click", () => {
-  language = language === "en" ? "zh" : "en";
+  language = otherLanguage(language);
   remember("language", language);
   translate();
 });
-$("theme").addEventListener("click", () => {
-  const theme = isDark() ? "light" : "dark";
-  remember("theme", theme);
-  setTheme(theme);
-});
-systemIsDark.addEventListener("change", () => {
+manageTheme($("theme"), () => {
   sheet.draw();
   render();
 });
 new ResizeObserver(schedule).observe(document.body);
-if (["light", "dark"].includes(remembered("theme"))) document.documentElement.dataset.theme = remembered("theme");
 translate();
