@@ -11,7 +11,7 @@ from mnist_cli.models import checkpoints, devices
 from mnist_cli.training import loop
 from mnist_cli.training.steps import TrainingStep
 
-QUICK = ("--epochs", "1", "--batch-size", "1000", "--device", "cpu")
+QUICK = ("--epochs", "1", "--train-size", "6000", "--batch-size", "100", "--device", "cpu")
 
 
 @pytest.mark.slow

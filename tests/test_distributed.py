@@ -135,7 +135,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 with distributed.joined(torch.device("cpu")) as group:
     group.any(False)
     if group.rank == 1:
-        time.sleep(30)
+        time.sleep(10)
         os._exit(0)
     threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
     group.any(False)
