@@ -86,6 +86,13 @@ def test_lines_are_read_within_a_table_and_on_one(model, val, condition):
     assert fraction_read(model, val, condition, np.random.default_rng(102), lines=2) >= 0.6
 
 
+def test_a_sheet_of_several_digits_on_a_darker_table_is_not_answered_with_one(model, val):
+    rng = np.random.default_rng(105)
+    rows = [pick(val, rng, int(rng.integers(2, 6)))[0] for _ in range(PAGES)]
+    pictures = [decode.to_array(sheets.CONDITIONS["on a darker table"]([row], rng), longest=None) for row in rows]
+    assert sum(one.digit is not None for one in classification.classify(model, pictures)) <= 1
+
+
 def test_a_digit_in_a_frame_at_the_edge_is_read_whichever_is_lighter(model, val):
     rng = np.random.default_rng(103)
     masks, text = pick(val, rng, 20)

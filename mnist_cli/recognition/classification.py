@@ -24,6 +24,7 @@ ONE_DIGIT = 6.0  # energy score above which ink is a single digit; the highest o
 AGREEMENT = 1.0  # times the log of the fraction of the digit-like candidates that agree is added to a score
 SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a line beside a digit
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: taller ink beside it may be another digit
+SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 
 
@@ -47,7 +48,7 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
         return best
     return [
         replace(prediction, reason="several digits")
-        if _may_be_several(some, prediction) and _shows_several(model, picture)
+        if _may_be_several(some, prediction) and _shows_several(model, picture, _is_sheet(some[0].ink))
         else prediction
         for picture, some, prediction in zip(pictures, candidates, best, strict=True)
     ]
@@ -71,13 +72,19 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
 
 
 def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
-    """Return whether a picture may show several digits: no single one is certain, and its ink has a gap or is wide."""
+    """Return whether a picture may show several digits: no single one is certain, and its ink has a gap, is wide or a sheet."""
     ink = candidates[0].ink if candidates else None
     if ink is None or prediction.score >= ONE_DIGIT:
         return False
-    if prediction.reason == "not a digit" and ink.shape[0] <= ink.shape[1]:
+    is_wide = ink.shape[0] <= ink.shape[1]
+    if _is_sheet(ink) or (is_wide and prediction.reason == "not a digit"):
         return True
     return _has_a_gap(ink) or _has_a_gap(ink.T)
+
+
+def _is_sheet(ink: Ink | None) -> bool:
+    """Return whether ink may be paper, on a darker table, with what is written on it as its holes."""
+    return ink is not None and bool(np.count_nonzero(ink) > SHEET * ink.size)
 
 
 def _has_a_gap(ink: Ink) -> bool:
@@ -91,7 +98,7 @@ def _has_a_gap(ink: Ink) -> bool:
     return bool(sorted(heights)[-2] >= MIN_NEIGHBOUR * max(heights))
 
 
-def _shows_several(model: Model, picture: Picture) -> bool:
+def _shows_several(model: Model, picture: Picture, is_sheet: bool) -> bool:
     """Return whether every symbol in a picture is a digit, and at least two have strokes of about the same width."""
     # These import scipy, which is slow and which most pictures do not need.
     from mnist_cli.pictures.parts import connected, stroke_width
@@ -101,11 +108,9 @@ def _shows_several(model: Model, picture: Picture) -> bool:
     if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
         return False
     widths = [stroke_width(connected(digit.ink)) for digit in digits if digit.ink is not None]
-    # A thin straight line beside a digit belongs to a form.
-    return (
-        sum(digit.digit != 1 or width >= SAME_PEN * max(widths) for digit, width in zip(digits, widths, strict=True))
-        > 1
-    )
+    # A thin straight line beside a digit belongs to a form, and any on a sheet may be its edge.
+    least = np.inf if is_sheet else SAME_PEN * max(widths)
+    return sum(digit.digit != 1 or width >= least for digit, width in zip(digits, widths, strict=True)) > 1
 
 
 def _options(picture: Picture, frame: Frame | None) -> Iterator[tuple[Ink, Frame]]:
