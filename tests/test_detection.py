@@ -94,6 +94,18 @@ def test_lines_are_read_from_top_to_bottom(model, val, rng):
     assert share_read(model, samples) >= 0.7
 
 
+@pytest.mark.parametrize("degrees", [-15, 15])
+def test_lines_at_a_slope_stay_lines_and_are_read(model, val, rng, degrees):
+    read_right = 0
+    for _ in range(10):
+        rows = [row(val, rng, 4, gaps=(0.3, 0.5)) for _ in range(2)]
+        width = max(page.shape[1] for page, _ in rows)
+        page = np.vstack([np.pad(page, ((10, 10), (60, width - page.shape[1] + 60))) for page, _ in rows])
+        turned = Image.fromarray(np.pad(page, ((90, 90), (0, 0)))).rotate(degrees, Image.Resampling.BILINEAR)
+        read_right += read(model, np.asarray(turned)) == "\n".join(text for _, text in rows)
+    assert read_right >= 7
+
+
 @pytest.mark.parametrize("turn", [0.0, 0.6])
 def test_a_form_is_read_without_its_boxes(model, val, rng, turn):
     samples = []
