@@ -86,10 +86,11 @@ def test_lines_are_read_within_a_table_and_on_one(model, val, condition):
     assert fraction_read(model, val, condition, np.random.default_rng(102), lines=2) >= 0.6
 
 
-def test_a_sheet_of_several_digits_on_a_darker_table_is_not_answered_with_one(model, val):
-    rng = np.random.default_rng(105)
+@pytest.mark.parametrize("condition", ["on a darker table", "tight crop"])
+def test_a_row_is_not_answered_with_one_of_its_digits(model, val, condition):
+    rng = np.random.default_rng(108)
     rows = [pick(val, rng, int(rng.integers(2, 6)))[0] for _ in range(PAGES)]
-    pictures = [decode.to_array(sheets.CONDITIONS["on a darker table"]([row], rng), longest=None) for row in rows]
+    pictures = [decode.to_array(sheets.CONDITIONS[condition]([row], rng), longest=None) for row in rows]
     assert sum(one.digit is not None for one in classification.classify(model, pictures)) <= 1
 
 

@@ -24,6 +24,8 @@ ONE_DIGIT = 6.0  # energy score above which ink is a single digit; the highest o
 AGREEMENT = 1.0  # times the log of the fraction of the digit-like candidates that agree is added to a score
 SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a line beside a digit
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: taller ink beside it may be another digit
+ROW = 1.5  # times its height: wider ink may be a row of digits
+PART = 0.6  # of the width of such a row: a narrower candidate may be one of its digits
 SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 
@@ -72,14 +74,28 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
 
 
 def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
-    """Return whether a picture may show several digits: no single one is certain, and its ink has a gap, is wide or a sheet."""
+    """Return whether a picture may show several digits.
+
+    Either the best candidate is only a part of the first one, which has all the ink of a row, or it is not certain and the
+    ink has a gap, is wide or a sheet.
+    """
     ink = candidates[0].ink if candidates else None
-    if ink is None or prediction.score >= ONE_DIGIT:
+    if ink is None:
         return False
-    is_wide = ink.shape[0] <= ink.shape[1]
-    if _is_sheet(ink) or (is_wide and prediction.reason == "not a digit"):
+    height, width = ink.shape
+    if prediction.ink is not None and width > ROW * height and _width(prediction.ink) < PART * _width(ink):
+        return True
+    if prediction.score >= ONE_DIGIT:
+        return False
+    if _is_sheet(ink) or (height <= width and prediction.reason == "not a digit"):
         return True
     return _has_a_gap(ink) or _has_a_gap(ink.T)
+
+
+def _width(ink: Ink) -> int:
+    """Return the number of columns from the first with ink to the last, px."""
+    columns = np.flatnonzero(ink.any(axis=0))
+    return int(np.ptp(columns)) + 1 if columns.size else 0
 
 
 def _is_sheet(ink: Ink | None) -> bool:
