@@ -20,7 +20,7 @@ from mnist_cli.version import __version__
 CAPTIONS = {
     "winners-curse": "The best of many trials is also the luckiest: its score in the search (orange) is too good. Trained again "
     "with fresh seeds, on other held-out images, it shows what the configuration is worth (blue). Green is the accuracy on the "
-    "val images after training on all 60,000; it chose nothing.",
+    "val images after training on all images; it chose nothing.",
     "history": "Each trial in the order in which it was begun.",
     "importances": "How much of what distinguishes the best trials from the others each hyperparameter explains "
     "(PED-ANOVA, Watanabe et al. 2023).",
