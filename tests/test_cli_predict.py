@@ -227,7 +227,7 @@ def test_a_picture_of_many_digits_keeps_all_its_pixels(mnist, trained, tmp_path,
 def test_many_digits_in_a_picture(mnist, trained, seven, monkeypatch):
     page = [Detection((10, 20, 30, 40), SEVEN), Detection((10, 80, 30, 40), SEVEN, line=1)]
     monkeypatch.setattr(detection, "find_digits", lambda model, picture, *how: page)
-    assert mnist("predict", "--many", seven, "--checkpoint", trained).stdout == "seven.png: 7 7\n"
+    assert mnist("predict", "--many", seven, "--checkpoint", trained).stdout == "seven.png: 7/7\n"
     answer = json.loads(mnist("predict", "--many", seven, "--json", "--checkpoint", trained).stdout)
     assert (answer["text"], [digit["digit"] for digit in answer["digits"]]) == ("7\n7", [7, 7])
 
@@ -239,7 +239,7 @@ def test_many_digits_are_shown_with_the_likeliest_and_explained(mnist, trained, 
     done = mnist("predict", seven, *options)
     assert done.exit_code == 0
     first, *likeliest = done.stdout.splitlines()
-    assert (first, [line.split()[0] for line in likeliest]) == ("seven.png: 7 7", ["7", "7"])
+    assert (first, [line.split()[0] for line in likeliest]) == ("seven.png: 7/7", ["7", "7"])
     with Image.open(tmp_path / "why" / "seven.png") as image:
         assert image.format == "PNG"
     answer = json.loads(mnist("predict", seven, "--json", *options).stdout)

@@ -53,14 +53,14 @@ def test_lines_with_the_likeliest_digits(capsys):
 
 def test_lines_of_pictures_with_many_digits(capsys):
     LineWriter(0).write([Result(Path("page.png"), digits=PAGE), Result(Path("blank.png"))])
-    assert capsys.readouterr().out == "page.png: 7 ?\nblank.png: ?  no digit\n"
+    assert capsys.readouterr().out == "page.png: 7/?\nblank.png: ?  no digit\n"
 
 
-def test_numbers_have_a_space_between_them_in_a_line_and_in_a_table(capsys):
+def test_numbers_have_a_space_and_lines_a_slash_between_them(capsys):
     digits = [Detection((x, 0, 20, 40), SEVEN, line) for x, line in [(0, 0), (30, 0), (120, 0), (0, 1)]]
     result = Result(Path("page.png"), digits=digits)
     LineWriter(0).write([result])
-    assert capsys.readouterr().out == "page.png: 77 7 7\n"
+    assert capsys.readouterr().out == "page.png: 77 7/7\n"
     assert [line.split() for line in table([[result]], many=True)][-2:] == [["page.png", "77", "7"], ["7"]]
 
 
@@ -161,7 +161,7 @@ def test_a_table_of_pictures_with_many_digits():
 def test_lines_below_a_picture_have_the_likeliest_of_each_of_many_digits(capsys):
     LineWriter(2).write([Result(Path("page.png"), digits=PAGE), Result(Path("blank.png"))])
     assert capsys.readouterr().out.splitlines() == [
-        "page.png: 7 ?",
+        "page.png: 7/?",
         "  7  75.0 %  1  12.5 %",
         "  ?  unclear  7  75.0 %  1  12.5 %",
         "blank.png: ?  no digit",

@@ -33,7 +33,10 @@ class Writer(Protocol):
 
 
 class LineWriter:
-    """Prints a line for each picture, such as `seven.png: 7  99.8 %`; below it, one for each of many digits."""
+    """Prints a line for each picture, such as `seven.png: 7  99.8 %`; below it, one for each of many digits.
+
+    A page has its lines between slashes: `page.png: 41 7/23`.
+    """
 
     def __init__(self, top_k: int) -> None:
         """Show the `top_k` likeliest digits, or for 0 the likeliest."""
@@ -48,7 +51,7 @@ class LineWriter:
         if not result.digits:
             return _words(result.prediction, result.reason, self.top_k)
         below = [f"  {_words(digit.prediction, digit.prediction.reason, self.top_k)}" for digit in result.digits]
-        return "\n".join([" ".join(line.text for line in result.lines), *(below if self.top_k else [])])
+        return "\n".join(["/".join(line.text for line in result.lines), *(below if self.top_k else [])])
 
 
 class JsonWriter:
