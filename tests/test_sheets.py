@@ -91,7 +91,7 @@ def test_a_row_is_not_answered_with_one_of_its_digits(model, val, condition):
     rng = np.random.default_rng(108)
     rows = [pick(val, rng, int(rng.integers(2, 6)))[0] for _ in range(PAGES)]
     pictures = [decode.to_array(sheets.CONDITIONS[condition]([row], rng), longest=None) for row in rows]
-    assert sum(one.digit is not None for one in classification.classify(model, pictures)) <= 1
+    assert sum(one.digit is not None for one in classification.classify(model, pictures)) <= 2
 
 
 def test_a_digit_in_a_frame_at_the_edge_is_read_whichever_is_lighter(model, val):
