@@ -54,11 +54,11 @@ def test_links_between_the_texts_of_the_repository_lead_to_pages(site):
 
 def test_nothing_is_loaded_from_another_host(site):
     reports = {site / path.name for path in ROOT.glob("docs/*.html")}  # each has everything in it
-    for page in set(site.rglob("*.html")) - reports:
+    for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         loaded = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="([^"]+)"', text)
         loaded += re.findall(r'<link[^>]*\brel="(?:stylesheet|preconnect|icon)"[^>]*>', text)
-        assert loaded
+        assert loaded or page in reports
         assert not [some for some in loaded if "//" in some], page
 
 

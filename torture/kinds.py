@@ -65,7 +65,7 @@ KINDS = [
     Kind("commands on costly configurations and tables", standard.configurations, full=200, quick=4),
     Kind("commands on costly pictures", standard.pictures, full=200, quick=4),
     Kind("kills while predicting many pictures", many_pictures.kills, full=20, quick=1),
-    Kind("kills while predicting on a cluster", many_pictures.kills_on_cluster, full=20, quick=1),
+    Kind("kills while predicting on a cluster", many_pictures.kills_on_cluster, full=20, quick=3),
     Kind("kills while searching", searches.kills, full=20, quick=1),
     Kind("kills while searching on a cluster", searches.kills_on_cluster, full=20, quick=1),
     Kind("signals", faults.signals, full=10, quick=1),
