@@ -248,6 +248,18 @@ def test_a_page_of_very_many_candidates_is_looked_at_in_fewer_ways(model):
     assert 500 < counting.count <= detection.MAX_WORK / detection.CANDIDATE_WORK
 
 
+def test_what_is_between_cuts_has_all_ink_once(val, rng):
+    page, _ = touching(val, rng)
+    [line] = segment.candidates(segment.lines(connected(page)))
+    parts = {(candidate.start, candidate.stop): candidate.part for candidate in line}
+    end = max(stop for _, stop in parts)
+    ways = [((0, start), (start, stop), (stop, end)) for start, stop in parts]
+    ways = [way for way in ways if parts.keys() >= {*way}]
+    assert len(ways) > 20
+    for way in ways:
+        assert sum(np.count_nonzero(parts[span].ink) for span in way) == np.count_nonzero(page)
+
+
 def test_the_best_path_takes_all_ink_once():
     part = segment.Part(0, 0, np.ones((20, 10), np.float32))
     spans = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]

@@ -68,6 +68,8 @@ MAX_CANDIDATE_PIXELS = 100_000_000  # of the boxes of all candidates, for the sa
 
 # The costs of a candidate, in log-odds.
 CUT_COST = 1.5  # for each cut, since most digits do not touch
+WIDE = 1.5  # times the height of the line: a wider part is several digits that touch
+WIDE_CUT_COST = 0.4  # for each cut through such a part, which has to be somewhere
 JOIN_COST = 0.7  # for each part joined to another, since most digits are in one part
 FREE_WIDTH = 0.9  # of the height of the line, up to which a candidate costs nothing for its width
 WIDTH_COST = 3.0  # for each height of the line beyond that, since it may be two digits
@@ -120,11 +122,10 @@ class Candidate:
     @property
     def part(self) -> Part:
         """Its ink as one part, which is cut and joined anew each time: all candidates of a page would take much memory."""
-        if self.left or self.right:
-            *others, last = self.parts
-            first, *others = [*others, _cut_out(last, None, self.right)]
-            return joined([_cut_out(first, self.left, None), *others])
-        return joined(self.parts)
+        first, last = self.parts[0], self.parts[-1]
+        if first is last:
+            return _cut_out(first, self.left, self.right)
+        return joined([_cut_out(first, self.left, None), *self.parts[1:-1], _cut_out(last, None, self.right)])
 
 
 def binarizations(picture: Picture) -> Iterator[Binarization]:
@@ -263,10 +264,16 @@ class _Lattice:
             (start, left), (stop, right) = span.start, span.stop
             small = span.height < SIMILAR * self.height
             least = SIMILAR * self.height if span.cuts else 0.0
-            cost = CUT_COST / 2 * span.cuts + JOIN_COST * (len(span.parts) - 1)
+            cost = self._cut_cost(span) + JOIN_COST * (len(span.parts) - 1)
             cost += WIDTH_COST * max(0.0, span.width / self.height - FREE_WIDTH) + SKIP_COST * small
             found.append(Candidate(start, stop, span.parts, cost, small, left, right, least))
         return found
+
+    def _cut_cost(self, span: _Span) -> float:
+        """Return what the cuts at the ends of a span cost; a cut between two digits costs each of them half."""
+        ends = (span.parts[0], span.start.cut), (span.parts[-1], span.stop.cut)
+        cut = [part for part, cut in ends if cut]
+        return sum(WIDE_CUT_COST if part.width > WIDE * self.height else CUT_COST for part in cut) / 2
 
 
 def _spans(parts: Sequence[Part], cuts: Sequence[Sequence[Cut]], most: int, largest: float) -> Iterator[_Span]:
