@@ -70,7 +70,7 @@ AVERAGE = Idea(averaged=True)
 BASES: dict[str, dict[str, Any]] = {
     "fast": {"model": "cnn", "epochs": 1, "batch_size": 64},
     "balanced": PRESETS["balanced"],
-    "best": {**PRESETS["best"], "epochs": 5, "train_size": 12_000},  # a whole run takes ten minutes
+    "best": {**PRESETS["best"], "epochs": 8, "train_size": 24_000},  # a whole run takes ten minutes
 }
 IDEAS = {
     "fast": {
@@ -92,7 +92,12 @@ IDEAS = {
         "affine, label smoothing 0.1": Idea({"augment": "affine", "label_smoothing": 0.1}),
         "average of the weights": AVERAGE,
     },
-    "best": {"average of the weights": AVERAGE},
+    "best": {
+        "average of the weights": AVERAGE,
+        "channels 32,64,128,256": Idea({"hidden": (32, 64, 128, 256)}),
+        "batches of 64": Idea({"batch_size": 64}),
+        "affine augmentation": Idea({"augment": "affine"}),
+    },
 }
 
 
