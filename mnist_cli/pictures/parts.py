@@ -80,6 +80,12 @@ def stroke_width(parts: Sequence[Part]) -> float:
     return 4 * float(sum(distance.sum() for distance in distances)) / pixels - 2
 
 
+def in_a_wider_pen(ink: Ink, width: int) -> Ink:
+    """Return ink with strokes that are `width` px wider, with room around it for them."""
+    wider: Ink = ndimage.grey_dilation(np.pad(ink, width), size=(1 + width, 1 + width))
+    return wider
+
+
 def size(parts: Sequence[Part]) -> tuple[int, int]:
     """Return the height and width of the box around parts."""
     *_, whole = sizes(parts)

@@ -28,6 +28,7 @@ ROW = 1.5  # times its height: wider ink may be a row of digits
 PART = 0.6  # of the width of such a row: a narrower candidate may be one of its digits
 SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
+THIN = 0.04  # of the longer side of ink: a pen below this width is pale in a frame
 
 
 def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 0.0) -> list[Prediction]:
@@ -48,6 +49,7 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     best = [reject(model, best_candidate(some), min_confidence) if some else no_ink for some in candidates]
     if not of_digits:
         return best
+    best = [_again_if_thin(model, prediction, min_confidence) for prediction in best]
     return [
         replace(prediction, reason="several digits")
         if _may_be_several(some, prediction) and _shows_several(model, picture, _is_sheet(some[0].ink))
@@ -71,6 +73,22 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
     agreement = (digits == digits[:, None]) @ votes / votes.sum()
     merits = scores.clip(max=MAX_SCORE) - RANK_PENALTY * np.arange(len(rated)) + AGREEMENT * np.log(agreement)
     return rated[int(merits.argmax())]
+
+
+def _again_if_thin(model: Model, prediction: Prediction, min_confidence: float) -> Prediction:
+    """Return the prediction for the same ink in a wider pen if the ink was thin and not a digit; a large thin 0 is so pale."""
+    if prediction.reason != "not a digit" or prediction.ink is None:
+        return prediction
+    from mnist_cli.pictures.parts import connected, in_a_wider_pen, stroke_width  # imports scipy
+
+    ink = prediction.ink
+    missing = round(THIN * max(ink.shape) - stroke_width(connected(ink)))
+    if missing < 1:
+        return prediction
+    wider = in_a_wider_pen(ink, missing)
+    [again] = classify_frames(model, [normalize.draw(wider)], [wider])
+    again = reject(model, again, min_confidence)
+    return prediction if again.reason == "not a digit" else again
 
 
 def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
