@@ -21,6 +21,7 @@ from mnist_cli.recognition.patterns import Pattern
 from mnist_cli.recognition.predictions import Prediction, classify_frames, reject
 
 SYMBOL_BONUS = 1.0  # log-odds for each symbol, when the binarizations of a picture are compared
+SLASH_BONUS = 2.0  # the same for a slash, which is told by its shape; in another binarization it may be a sure 1
 NOT_A_DIGIT = -5.0  # log-probability of a symbol that is no digit, in a line of digits
 # Two digits or a piece of one, which the lattice offers many times, score higher than other pictures without a digit: the
 # log-odds that a symbol is one digit are those of its score less a margin, times a slope.
@@ -185,7 +186,10 @@ def _recognize(
 
 
 def _with_separators(symbols: Symbols, marks: Sequence[separators.Box], pen: float) -> Symbols:
-    """Return the digits of a line, each with the separator before it, of marks and of symbols that are bars."""
+    """Return the digits of a line, each with the separator before it, of marks and of symbols that are bars.
+
+    A slash adds to the worth of the digit after it.
+    """
     found = [detection for detection, _ in symbols]
     bars = {
         index: one.prediction.ink
@@ -193,7 +197,10 @@ def _with_separators(symbols: Symbols, marks: Sequence[separators.Box], pen: flo
         if one.prediction.digit in (1, None) and one.prediction.ink is not None
     }
     placed = separators.place([one.box for one in found], bars, marks, pen)
-    return [(replace(found[index], before=before), symbols[index][1]) for index, before in placed]
+    return [
+        (replace(found[index], before=before), symbols[index][1] + SLASH_BONUS * (before == "/"))
+        for index, before in placed
+    ]
 
 
 def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) -> list[_Line]:
