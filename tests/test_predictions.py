@@ -109,6 +109,13 @@ def test_digits_that_are_drawn_with_straight_lines_and_circles_are_read(kind, me
     assert sum(answer.digit == value for answer in answers) >= LEAST.get(kind, 19)
 
 
+def test_thin_letters_are_no_digits(shipped):
+    rng = np.random.default_rng(15)
+    lines = [written_forms.strokes_of(letter) for letter in written_forms.LETTERS]
+    pictures = [paint([np.array(line) for line in some], 0, "a pen of 1 px", rng) for some in lines]
+    assert sum(answer.digit is not None for answer in classification.classify(shipped, pictures)) <= 1
+
+
 def test_pictures_have_the_same_result_alone_and_in_a_batch(shipped, val):
     pictures, _ = pictures_of(val, "shadow", 5)
     for picture, answer in zip(pictures, classification.classify(shipped, pictures), strict=True):

@@ -1,5 +1,10 @@
+import json
+import re
+import shutil
 import zipfile
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -12,7 +17,7 @@ from mnist_cli.models import architectures, checkpoints
 from mnist_cli.pictures import binarize, decode, normalize
 from mnist_cli.training import calibration, loop
 from pretraining import __main__ as pretraining
-from pretraining import corruption, examples, pages, pen_digits, strokes, written_forms
+from pretraining import corruption, examples, pages, pen_digits, rows, strokes, typefaces, written_forms
 from pretraining.examples import NOT_A_DIGIT, Mixture
 
 
@@ -50,13 +55,28 @@ def test_the_symbol_can_be_found_in_every_kind_of_picture(condition, val):
 @pytest.mark.slow
 def test_examples_are_frames_labelled_with_what_they_show(train):
     pen = [pen_digits.parse(LINE_OF_A_FOUR)]
-    mixture = Mixture(30, 20, 10, 20, 10, plain_drawn=20, plain_pen=5, plain_writing=10)
+    mixture = Mixture(
+        30, 20, 10, 20, 10, touching=4, plain_drawn=20, plain_pen=5, plain_writing=10, plain_non_writing=10
+    )
     made = examples.make(train[:50], pen, mixture, seed=3, processes=1)
     assert made.images.dtype == torch.uint8
     assert made.images.shape[1:] == (1, 28, 28)
     assert set(made.labels.tolist()) == set(range(11))
-    assert (made.labels == NOT_A_DIGIT).sum() >= 28
+    assert (made.labels == NOT_A_DIGIT).sum() >= 38
     assert made.images.flatten(1).any(dim=1).all()
+
+
+def test_digits_that_touch_are_cut_apart_and_two_at_once_are_no_digit(train):
+    masks = [image.astype(np.float32) / 255 for image in train.images[:13, 0].numpy()]
+    labels = train.labels[:13].tolist()
+    made = rows.cut(masks, labels, NOT_A_DIGIT, np.random.default_rng(0))
+    whole = [normalize.draw(mask) for mask in masks]
+    for frame, label in made:
+        alike = max(range(13), key=lambda index: examples.correlation_of(frame, whole[index]))
+        assert label in (labels[alike], NOT_A_DIGIT)
+    counts = [sum(label == shown for _, shown in made) for label in (*set(labels), NOT_A_DIGIT)]
+    assert min(counts) >= 1
+    assert counts[-1] >= 8
 
 
 @pytest.mark.slow
@@ -111,6 +131,77 @@ def test_every_typeface_sets_letters_inside_the_canvas(monkeypatch):
         mask = strokes.printed("A", rng)
         assert 0.02 < mask.mean() < 0.5
         assert not mask[0].any()
+
+
+@pytest.fixture
+def downloaded(tmp_path, monkeypatch):
+    """Two typefaces in place of those that `make model` downloads: one like handwriting, one with symbols."""
+    print_faces = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    names = (
+        "@fontsource/hand/files/hand-latin-400-normal.woff",
+        "@fontsource/noto-emoji/files/noto-emoji-0-400-normal.woff",
+    )
+    for name, face in zip(names, ("cmtt10.ttf", "DejaVuSans.ttf"), strict=True):
+        (tmp_path / name).parent.mkdir(parents=True)
+        shutil.copy(print_faces / face, tmp_path / name)
+    monkeypatch.setattr(typefaces, "FOLDER", tmp_path)
+    typefaces.handwriting.cache_clear()
+    typefaces.symbols.cache_clear()
+    yield tmp_path
+    typefaces.handwriting.cache_clear()
+    typefaces.symbols.cache_clear()
+
+
+def test_typefaces_like_handwriting_draw_digits_and_letters(downloaded):
+    typefaces.check()
+    [face] = typefaces.handwriting()
+    assert face.is_relative_to(downloaded)
+    rng = np.random.default_rng(0)
+    for character in "0123456789g":
+        mask = strokes.in_handwriting(character, rng)
+        assert 0.02 < mask.mean() < 0.5
+        assert not mask[0].any()
+        assert not mask[-1].any()
+
+
+def test_symbols_are_pictures_of_things_and_neither_letters_nor_circles(downloaded):
+    found = {glyph.character for glyph in typefaces.symbols()}
+    assert "☂" in found
+    assert not found & {*"0Aß½○"}
+    rng = np.random.default_rng(0)
+    assert min(examples._non_writing(rng).max() for _ in range(40)) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("radii", "gap", "is_ring"),
+    [((9, 10), 0, True), ((9, 10), 2, True), ((9, 10), 8, False), ((0, 10), 0, False), ((3, 10), 0, False)],
+    ids=["outline", "outline with a narrow gap", "open", "body", "body with a small hole"],
+)
+def test_the_outline_of_a_body_is_a_ring(radii, gap, is_ring):
+    y, x = np.mgrid[-13.5:14.5, -13.5:14.5]
+    ink = (np.hypot(x, y) > radii[0]) & (np.hypot(x, y) < radii[1]) & ~((np.abs(x) < gap / 2) & (y < 0))
+    assert examples.is_ring(ink) is is_ring
+
+
+def test_bodies_on_a_page_are_never_examples_of_rings(train):
+    [chunk] = examples._chunks(train[:30], [], "non_writing", 30, 3)
+    frames, labels = examples._make_chunk(chunk, None)
+    assert len(frames) > 30
+    assert set(labels) == {NOT_A_DIGIT}
+    assert not any(examples.is_ring(frame[0] > examples.MIN_LEVEL) for frame in frames)
+
+
+def test_typefaces_that_were_not_downloaded_are_missed_in_a_sentence(downloaded):
+    shutil.rmtree(downloaded / "@fontsource")
+    with pytest.raises(DataError, match=r"^.* has no typefaces; get them with: make "):
+        typefaces.check()
+    assert strokes.in_handwriting("4", np.random.default_rng(0)).any()
+
+
+def test_every_typeface_is_downloaded_in_one_version():
+    wanted = json.loads(Path(typefaces.__file__).with_name("package.json").read_text())["dependencies"]
+    assert len(wanted) > 90
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
 
 
 def test_thumbnails_have_few_pixels(train):
