@@ -142,7 +142,7 @@ def test_units_are_switched_off_and_the_frame_is_changed_on_request(client):
     assert sum(map(sum, thick["frame"])) > 1.5 * sum(map(sum, whole["frame"]))
     noisy = client.post("/api/inspect?noise=0.5&blur=1&rotation=-45", content=SEVEN).json()
     assert noisy["frame"] != whole["frame"]
-    blind = client.post("/api/inspect?off=0", content=SEVEN).json()
+    blind = client.post("/api/inspect?off=2", content=SEVEN).json()
     assert (blind["reason"], blind["label"]) == ("not a digit", None)
     assert blind["score"] < blind["threshold"]
 
