@@ -26,6 +26,7 @@ SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: taller ink beside it may be another digit
 ROW = 1.5  # times its height: wider ink may be a row of digits
 PART = 0.6  # of the width of such a row: a narrower candidate may be one of its digits
+DOUBTFUL = 2.0  # log-odds above the rejection threshold: a symbol cut out of a drawing that is no digit may have less
 SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
 RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
 THIN = 0.04  # of the longer side of ink: a pen below this width is pale in a frame
@@ -140,6 +141,8 @@ def _shows_several(model: Model, picture: Picture, is_sheet: bool) -> bool:
 
     digits = [found.prediction for found in detection.find_digits(model, picture)]
     if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
+        return False
+    if min(digit.score for digit in digits) < float(model.rejection_threshold) + DOUBTFUL:
         return False
     widths = [stroke_width(connected(digit.ink)) for digit in digits if digit.ink is not None]
     # A thin straight line beside a digit belongs to a form, and any on a sheet may be its edge.
