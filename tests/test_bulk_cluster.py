@@ -1,12 +1,10 @@
 """The executor of a Dask cluster, with a real scheduler and two real workers on this machine."""
 
 import io
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -38,18 +36,16 @@ def cluster(tmp_path):
             )
             for name, *more in programs
         ]
-    end = time.monotonic() + SECONDS
-    while not file.exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    address = json.loads(file.read_text())["address"]
-    with distributed.Client(address, timeout=SECONDS, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=SECONDS)
-    yield address, processes[0]
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.wait(SECONDS)
+    try:
+        address = distributed.utils.json_load_robust(file, timeout=SECONDS)["address"]  # it is empty for a moment
+        with distributed.Client(address, timeout=SECONDS, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=SECONDS)
+        yield address, processes[0]
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait(SECONDS)
 
 
 def test_a_cluster_writes_what_one_machine_writes_also_when_a_worker_or_the_scheduler_is_killed(

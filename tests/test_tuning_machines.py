@@ -1,7 +1,6 @@
 """Searches on several machines, which are programs here: a Dask cluster, and a PostgreSQL that two searches share."""
 
 import csv
-import json
 import os
 import pwd
 import shutil
@@ -82,13 +81,15 @@ def assert_each_trial_is_there_once(folder, count):
 @pytest.fixture
 def cluster(programs, tmp_path):
     """The address of a scheduler on loopback, and the processes of its two workers."""
-    pytest.importorskip("distributed")
+    distributed = pytest.importorskip("distributed")
     quiet = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", tmp_path / "scheduler.json")
     scheduler = programs.start("distributed.cli.dask_scheduler", "--port", "0", *quiet)
     wait_for((tmp_path / "scheduler.json").exists, scheduler)
+    written = distributed.utils.json_load_robust(
+        tmp_path / "scheduler.json", timeout=SECONDS
+    )  # it is empty for a moment
     workers = [programs.start("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", *quiet) for _ in range(2)]
-    address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
-    return address, scheduler, workers
+    return written["address"], scheduler, workers
 
 
 def test_a_cluster_trains_each_trial_though_a_worker_is_killed_and_the_end_of_the_cluster_is_told(

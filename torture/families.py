@@ -3,7 +3,6 @@
 They are not forked, as those in program.py are: a fork cannot have processes of its own.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -93,6 +92,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     """Run a Dask cluster on this machine; raises Skipped where Dask is not installed."""
     try:
         from distributed import Client
+        from distributed.utils import json_load_robust
     except ImportError as error:
         raise Skipped("Dask is not installed") from error
     file = folder / f".scheduler-{time.monotonic_ns()}.json"
@@ -101,10 +101,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     each = ("--nworkers", WORKERS, "--nthreads", "1", "--local-directory", folder / ".dask")
     workers = start(folder, "distributed.cli.dask_worker", *each, *common)
     try:
-        end = time.monotonic() + SECONDS
-        while not file.exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        address = json.loads(file.read_text())["address"]
+        address = json_load_robust(file, timeout=SECONDS)["address"]
         with Client(address, timeout=SECONDS, set_as_default=False) as client:
             client.wait_for_workers(WORKERS, timeout=SECONDS)
         yield Cluster(address, scheduler, workers)
