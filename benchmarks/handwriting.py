@@ -27,9 +27,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy import ndimage
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_images
 from sklearn.metrics import roc_auc_score
 
 from mnist_cli import api
@@ -44,6 +45,7 @@ from mnist_cli.pictures import decode, normalize
 from mnist_cli.recognition import classification, predictions
 from pretraining import pen_digits, strokes, written_forms
 from pretraining.pages import CONDITIONS, scan
+from pretraining.written_forms import PRINTED_LETTERS
 
 BATCH = 100
 PENS = (3, 7, 14)  # px, the widths in which UCI's pen digits are drawn, 100 px tall or wide
@@ -60,6 +62,9 @@ HANDWRITING = [
         ("BecauseWe", "Breip", "Dancing", "Delphine", "Ecolier", "Humor", "Klee", "Kristi", "Rufscript", "Steve", "dkg")
     )
 ]
+
+WITH_GREEK = [path for path in FONTS if path.stem.startswith(("Inter", "Liberation"))]
+GREEK = "ΓΔΘΛΞΠΣΦΨΩαβγδεζηθκλμνξπρςτφχψω"  # without those that look like o, i, v, u and Latin capitals
 
 
 def stretched(image: Image.Image) -> Frame:
@@ -143,11 +148,11 @@ def print_forms(model: Classifier, seed: int) -> None:
             print(f"{value}, {kind:37}{100 * np.mean(right):10.1f} %", flush=True)
 
 
-def letters(count: int, seed: int, alphabet: str) -> Iterator[Image.Image]:
-    """Yield printed letters in the fonts of this machine."""
+def letters(count: int, seed: int, alphabet: str, fonts: Sequence[Path] = FONTS) -> Iterator[Image.Image]:
+    """Yield printed letters in fonts of this machine."""
     rng = np.random.default_rng(seed)
-    for _ in range(count if FONTS else 0):
-        font = ImageFont.truetype(str(FONTS[rng.integers(len(FONTS))]), 80)
+    for _ in range(count if fonts else 0):
+        font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), 80)
         page = Image.new("L", (140, 140), 255)
         ImageDraw.Draw(page).text((70, 70), alphabet[rng.integers(len(alphabet))], 0, font, anchor="mm")
         if page.getextrema()[0] < 128:
@@ -176,6 +181,18 @@ def clothes(count: int) -> Iterator[Image.Image]:
     if FASHION.exists():
         for image in mnist_files.parse(gzip.decompress(FASHION.read_bytes()), FASHION.name)[:count]:
             yield Image.fromarray(image)
+
+
+def photos(count: int, seed: int) -> Iterator[Image.Image]:
+    """Yield squares, 28 to 200 px wide, cut out of a photo of a temple, one of a flower and a portrait."""
+    rng = np.random.default_rng(seed)
+    whole = [Image.fromarray(photo) for photo in load_sample_images().images]
+    whole.append(Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB"))
+    for _ in range(count):
+        photo = whole[rng.integers(len(whole))]
+        side = int(rng.integers(28, 200))
+        left, top = (int(rng.integers(length - side)) for length in photo.size)
+        yield photo.crop((left, top, left + side, top + side))
 
 
 def noise(count: int, seed: int) -> Iterator[Image.Image]:
@@ -292,7 +309,10 @@ def main() -> None:
         "clothes": clothes(2_000),
         "printed A to J": letters(2_000, arguments.seed, "ABCDEFGHIJ"),
         "printed A to z": letters(2_000, arguments.seed, string.ascii_letters),  # with l, O, S and other look-alikes
+        "Greek": letters(2_000, arguments.seed, GREEK, WITH_GREEK),
         "handwritten A to z": (picture for picture, _ in handwritten(2_000, arguments.seed, string.ascii_letters)),
+        "without look-alikes": (picture for picture, _ in handwritten(2_000, arguments.seed, PRINTED_LETTERS)),
+        "photos": photos(1_000, arguments.seed),
         "noise": noise(1_000, arguments.seed),
     }
     for name, pictures in others.items():

@@ -5,8 +5,8 @@
 
 The pages are simulated by `pretraining.sheets` with the 5,000 training images that were held out for the model that ships,
 or with `--val` with val images, by which no constant is chosen. A page is right if all its text is. `--constants` halves and
-doubles each constant of `pictures` and `recognition` in turn, and prints by how many percentage points that changes the
-accuracy on these pages, and on the pictures of one digit that `pretraining.pages` simulates.
+doubles each constant of the modules that find ink and digits in turn, and prints by how many percentage points that changes
+the accuracy on these pages, and on the pictures of one digit that `pretraining.pages` simulates.
 """
 
 import argparse
@@ -22,15 +22,14 @@ from mnist_cli.config import DATA_DIR, PRETRAINED
 from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.models import checkpoints
 from mnist_cli.models.interface import Model
-from mnist_cli.pictures import binarize, cleanup, decode, normalize, segment
-from mnist_cli.recognition import classification, detection
+from mnist_cli.pictures import binarize, cleanup, decode, forms, normalize, segment
+from mnist_cli.recognition import classification, detection, separators
 from mnist_cli.recognition.result import Result
 from pretraining import pages, sheets, strokes
 from pretraining.__main__ import CONFIG
 
-MODULES = (binarize, cleanup, segment, normalize, detection, classification)
-# Not varied: they are given by MNIST, affect only the speed, or are used in two modules.
-FIXED = {"DIGIT_SIDE", "CENTRE", "BATCH", "FRAME", "MIN_CONTRAST"}
+# Not varied: they are given by MNIST, affect only the speed, are used in several modules, or are no constant.
+FIXED = {"DIGIT_SIDE", "CENTRE", "BATCH", "FRAME", "MIN_CONTRAST", "MIN_HEIGHT", "TYPE_CHECKING"}
 
 Labelled = list[tuple[Picture, str]]  # pictures and the text in each
 
@@ -131,7 +130,7 @@ def main() -> None:
     samples = {name: list(write_pages(name, digits, arguments.count, arguments.seed)) for name in conditions}
     if arguments.constants:
         mixed = [sample for some in samples.values() for sample in some]
-        vary(model, mixed, exact_pages, [binarize, cleanup, segment, normalize, detection])
+        vary(model, mixed, exact_pages, [binarize, cleanup, forms, segment, normalize, separators, detection])
         singles = list(write_digits(digits, arguments.count, arguments.seed))
         vary(model, singles, exact_digits, [binarize, cleanup, normalize, classification])
         return

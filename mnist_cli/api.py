@@ -22,7 +22,7 @@ from mnist_cli.bulk import batches
 from mnist_cli.config import PRETRAINED, TrainConfig, TrainOptions
 from mnist_cli.datasets import data_folder, data_sources, labelled_images, mnist_files
 from mnist_cli.datasets.data_folder import DataFolder
-from mnist_cli.datasets.labelled_images import DataSet
+from mnist_cli.datasets.labelled_images import DataSet, LabelledImages
 from mnist_cli.errors import ConfigError, StoppedError
 from mnist_cli.evaluation import metrics
 from mnist_cli.evaluation.metrics import ModelEvaluation, Predictions
@@ -35,7 +35,7 @@ from mnist_cli.recognition.pipeline import Options
 from mnist_cli.recognition.result import Result
 from mnist_cli.recognition.sources import AnyPath, Source
 from mnist_cli.results import EpochResult
-from mnist_cli.training import runs
+from mnist_cli.training import fine_tuning, runs
 from mnist_cli.training.runs import Run
 
 if TYPE_CHECKING:
@@ -384,21 +384,36 @@ def _to_measure(
     """Return the images to measure models on, as the training part of a data set, and what they are.
 
     They are the validation part of a data set, or, where it has none, all its images; but where one of the models was
-    trained on it, those that were held out.
+    trained on it, those that were held out, if any were.
     """
     if tuple(sources) == (data_sources.MNIST,):
         folder = _prepared(data_dir, sources, mnist_files.SPLITS["val"])
         return data_sources.load_mnist_val(folder), "val images"
     folder = _prepared(data_dir, sources)
     parts, kinds = [], []
+    learned = [fine_tuning.learned_by(model.path) for model in models]
+    in_part = {*chain.from_iterable(some for some, _ in learned), *chain.from_iterable(one.data for one in models)}
+    wholly = set(chain.from_iterable(some for _, some in learned))
     for source in sources:
         found = data_sources.load(source, folder, max_unreadable)
-        is_trained_on = any(data_sources.is_same(source, other) for model in models for other in model.data)
-        split = found.split() if found.val or is_trained_on else found
-        kinds.append("val images" if found.val else "images" if split.train is found.train else "held-out images")
-        parts.append(replace(split, train=split.val or split.train, val=None))
+        is_learned = (any(data_sources.is_same(source, other) for other in some) for some in (in_part, wholly))
+        images, kind = _part_to_measure(found, *is_learned)
+        parts.append(replace(found, train=images, val=None))
+        kinds.append(kind)
     whole = parts[0] if len(parts) == 1 else labelled_images.joined_wholes(parts)
     return whole, kinds[0] if len(set(kinds)) == 1 else "images"
+
+
+def _part_to_measure(found: DataSet, is_learned_in_part: bool, is_learned_wholly: bool) -> tuple[LabelledImages, str]:
+    """Return the images of a data set to measure models on, and what they are."""
+    if found.val:
+        return found.val, "val images"
+    if is_learned_wholly:
+        return found.train, "training images"
+    if not is_learned_in_part:
+        return found.train, "images"
+    held_out = found.split().val or found.train
+    return held_out, "training images" if held_out is found.train else "held-out images"
 
 
 def _prepared(

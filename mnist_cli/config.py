@@ -331,7 +331,7 @@ class TrainOptions(TypedDict, total=False):
 MAX_LAYERS = 100
 MAX_WEIGHTS = 100_000_000  # between fully connected layers; with optimizer state such a network takes 1.6 GB
 MAX_CONFIG_BYTES = 20_000  # that of a network of 100 layers has 2,000
-MAX_DOTS = 100  # in a line; names have none, a path may have some
+MAX_DOTS = 600  # in a line; each of 500 changes of the learning rate has one, and a path may have some
 
 # Named sets of values. `original` is the recipe of introductory tutorials, without the softmax before the loss function.
 PRESETS: dict[str, dict[str, Any]] = {

@@ -101,7 +101,7 @@ def input_fault(kind: str, value: object, message: str, /, **bounds: object) -> 
     return f"{str(value)[:MAX_SHOWN_CHARACTERS]!r} {INPUT_FAULTS[kind].format(**bounds)}"
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, shortened: torch adds details, and text from a file may be long."""
+def first_line(error: Exception | str) -> str:
+    """Return the first line of a message, or of that of an error, shortened: torch adds details, and text from a file may be long."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= MAX_SHOWN_CHARACTERS else line[:MAX_SHOWN_CHARACTERS] + "…"

@@ -33,12 +33,12 @@ from pretraining.examples import Mixture
 TRAIN = Mixture(
     mnist=20_000,
     drawn=9_000,
-    small=30_000,
-    small_pen=12_000,
+    small=36_000,
+    small_pen=14_000,
     writing=5_000,
-    non_writing=6_000,
-    touching=24_000,
-    plain_drawn=68_000,
+    non_writing=8_000,
+    touching=20_000,
+    plain_drawn=84_000,
     plain_pen=30_000,
     plain_writing=32_000,
     plain_non_writing=20_000,
@@ -62,13 +62,13 @@ ACCEPTED = (
 )
 CONFIG = TrainConfig(
     model="cnn",
-    hidden=(32, 64, 128, 224),
+    hidden=(32, 64, 144, 256),
     dropout=0.1,
     label_smoothing=0.05,
     learning_rate=1e-2,
     weight_decay=0.05,
     augment="elastic",
-    epochs=15,
+    epochs=14,
     batch_size=256,
     holdout=5_000,
 )
@@ -108,10 +108,11 @@ def main() -> None:
     print(f"{len(simulated):,} frames read from simulated pictures", flush=True)
     config = replace(CONFIG, precision=arguments.precision)
     model = architectures.build_from(config).to(arguments.device)
-    fit(model, dataset.joined(train, simulated), simulated_held_out, config, arguments.cache / "training.pt")
-    repeated = dataset.joined(dataset.joined(train, train), dataset.joined(train, simulated))
+    twice = dataset.joined(train, train)
+    fit(model, dataset.joined(twice, simulated), simulated_held_out, config, arguments.cache / "training.pt")
+    three_times = dataset.joined(twice, dataset.joined(train, simulated))
     last = replace(config, epochs=1, learning_rate=LAST_RATE)
-    fit(model, repeated, simulated_held_out, last, arguments.cache / "last-epoch.pt")
+    fit(model, three_times, simulated_held_out, last, arguments.cache / "last-epoch.pt")
     model = model.cpu().eval()
     calibration.fit_temperature(model, held_out)
     calibration.fit_rejection_threshold(model, digits[digits.labels != examples.NOT_A_DIGIT], ACCEPTED)

@@ -43,7 +43,7 @@ MIN_INK = 8  # px, of a symbol
 MIN_LEVEL = 64  # of the ink of an outline in a frame
 MIN_HOLE = 0.35  # of its area: something with a larger hole looks like a 0, whatever is in it
 # Fractions of the digits drawn by program that are set in a typeface, of print or like handwriting.
-PRINTED, HANDWRITTEN = 0.08, 0.2
+PRINTED, HANDWRITTEN = 0.08, 0.28
 # The correlation with the true frame above which a candidate is a positive example, and below which a negative one.
 MIN_POSITIVE, MAX_NEGATIVE = 0.75, 0.5
 # Halves of digits, and quarter turns of digits, that are not digits.

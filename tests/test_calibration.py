@@ -3,6 +3,7 @@ import torch
 
 from mnist_cli.arrays import ACCEPT_ALL
 from mnist_cli.config import TrainConfig
+from mnist_cli.labels import DIGITS
 from mnist_cli.models import architectures
 from mnist_cli.training import calibration
 from mnist_cli.training.loop import Trainer
@@ -32,10 +33,12 @@ def test_the_rejection_threshold_changes_no_weight_and_follows_from_the_seed(tra
     assert not torch.equal(moved.images, others.images)
 
 
-def test_a_model_of_other_classes_or_one_that_is_fine_tuned_gets_no_new_threshold(train, val):
-    letters = [*"abcdefghij"]
-    config = TrainConfig(model="linear", epochs=1, from_="pretrained")
-    for model in (architectures.build_from(CONFIG, letters), architectures.build_from(config)):
-        trainer = Trainer(model, train[:640], val[:10], CONFIG if model.classes[0] == "a" else config)
-        list(trainer.epochs())
-        assert model.rejection_threshold == ACCEPT_ALL
+@pytest.mark.parametrize(
+    ("classes", "keeps_threshold"), [("abcdefghij", False), (DIGITS, True)], ids=["letters", "digits that it knew"]
+)
+def test_a_model_of_other_classes_or_one_that_knew_the_digits_gets_no_new_threshold(
+    train, val, classes, keeps_threshold
+):
+    model = architectures.build_from(CONFIG, [*classes])
+    list(Trainer(model, train[:640], val[:10], CONFIG, keeps_threshold=keeps_threshold).epochs())
+    assert model.rejection_threshold == ACCEPT_ALL

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -219,3 +220,18 @@ def test_a_status_line_is_shown_on_a_terminal_and_erased_and_a_pipe_gets_nothing
     subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
     assert os.read(ours, 1_000).decode() == "Loading torch …\r\x1b[2K"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stderr == b""
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line_without_code(mnist, monkeypatch):
+    from mnist_cli.models import devices
+
+    def warn():
+        warnings.warn("The GPU cannot be used\nfor many reasons", stacklevel=1)
+        return "cpu"
+
+    monkeypatch.setattr(devices, "best", warn)
+    done = mnist("train", "--epochs", "1", "--train-size", "100", "--model", "linear")
+    assert done.exit_code == 0
+    assert "Warning: The GPU cannot be used\n" in done.stderr
+    assert "stacklevel" not in done.stderr

@@ -10,7 +10,7 @@ import sys
 import pytest
 from conftest import draw_seven
 from PIL import Image
-from test_checkpoints import measured_at
+from test_checkpoints import change, measured_at
 from typer.testing import CliRunner
 
 from mnist_cli.cli import app
@@ -64,6 +64,31 @@ def test_a_run_far_below_the_model_that_ships_predicts_only_when_it_is_named(
     assert mnist("predict", seven, "--checkpoint", "bad").stderr.startswith("Using checkpoints/bad/last.pt ")
     monkeypatch.setenv("MNIST_CHECKPOINT", "bad")
     assert mnist("predict", seven).stderr.startswith("Using checkpoints/bad/last.pt ")
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_predicts_only_when_it_is_named(mnist, trained, newest, seven):
+    stopped = newest.parents[1] / "stopped" / "last.pt"
+    stopped.parent.mkdir()
+    change(trained, stopped, metrics=[])
+    os.utime(newest, (1, 1))
+    passed_over, used = mnist("predict", seven).stderr.splitlines()
+    assert passed_over == (
+        "Not using the newest run, stopped: it has no finished epoch. `--checkpoint stopped` uses it."
+    )
+    assert used.startswith("Using checkpoints/mine/last.pt ")
+    assert mnist("predict", seven, "--checkpoint", "stopped").stderr.startswith("Using checkpoints/stopped/last.pt ")
+
+
+def test_a_file_whose_name_is_a_dash_is_not_standard_input(mnist, seven, tmp_path):
+    os.rename(seven, tmp_path / "-")
+    done = mnist("predict", "./-", "--checkpoint", "pretrained")
+    assert (done.exit_code, done.stdout.split()[1]) == (0, "7")
+
+
+def test_an_empty_source_is_not_the_current_folder(mnist, seven):
+    done = mnist("predict", "")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "a source without a name is no picture" in done.stderr
 
 
 def test_json_is_one_object_a_line_with_the_promised_keys(mnist, trained, seven):

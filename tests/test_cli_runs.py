@@ -193,6 +193,12 @@ def test_the_best_run_is_that_with_the_lowest_held_out_loss(three):
     assert listed(three("runs", "plain", "squared", "--best", "--json")) == ["plain"]
 
 
+def test_the_best_run_is_found_beside_one_that_was_stopped_in_its_first_epoch(three, tmp_path, trained):
+    (tmp_path / "checkpoints/stopped").mkdir()
+    change(trained, tmp_path / "checkpoints/stopped/last.pt", metrics=[])
+    assert listed(three("runs", "--best", "--json")) == ["slow"]
+
+
 def test_no_best_run_is_chosen_by_the_val_images(three):
     done = three("runs", "squared", "--best")
     assert (done.exit_code, done.stdout) == (2, "")

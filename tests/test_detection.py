@@ -1,5 +1,6 @@
 """Pages of several digits, drawn from val images, which the model that ships was not trained on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +14,7 @@ from mnist_cli.pictures import decode, segment
 from mnist_cli.pictures.parts import Part, connected
 from mnist_cli.pictures.threshold import otsu_thresholds
 from mnist_cli.recognition import detection
+from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.recognition.result import Result
 
 HEIGHT = 48  # px, of a digit
@@ -312,3 +314,11 @@ def test_only_candidates_that_may_be_on_the_best_path_are_predicted(model, val, 
         [(digit.box, digit.text) for digit in detection.find_digits(model, picture)] for picture in pictures
     ]
     assert few < (sum(counts) - few) / 2
+
+
+def test_a_symbol_that_is_no_digit_does_not_agree_with_a_0():
+    box = (0, 0, 20, 40)
+    zero = detection.Detection(box, Prediction(list(np.eye(10)[0]), 5.0))
+    rejected = replace(zero, prediction=replace(zero.prediction, reason="not a digit"))
+    assert detection._found_in([(zero, 1.0)], [(rejected, 1.0)]).tolist() == [False]
+    assert detection._found_in([(rejected, 1.0)], [(rejected, 1.0)]).tolist() == [True]

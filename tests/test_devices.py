@@ -1,4 +1,5 @@
 import os
+import warnings
 
 import pytest
 import torch
@@ -13,12 +14,46 @@ def test_a_device_can_be_named():
 
 @pytest.mark.parametrize(("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
 def test_without_a_name_the_best_device_is_chosen(monkeypatch, cuda, mps, best):
+    current = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    monkeypatch.setattr(devices, "run_kernel", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert devices.choose(None).type == best
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert devices.choose(None).index == (1 if cuda else None)
+    assert [device.index for device in current] == ([0, 1] if cuda else [])
+    assert devices.choose("cuda") == torch.device("cuda:1")  # as torchrun says, also where CUDA is named
+
+
+def no_kernel(device):
+    if device.type == "cuda":
+        raise RuntimeError(
+            "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might"
+        )
+
+
+def old_driver():
+    warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old", stacklevel=1)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("is_available", "why"),
+    [
+        (lambda: True, "no kernel image is available for execution on the device$"),
+        (old_driver, "driver .* is too old$"),
+    ],
+    ids=["no kernel image", "old driver"],
+)
+def test_a_gpu_that_cannot_be_used_is_told_in_a_sentence_and_the_cpu_is_used(monkeypatch, is_available, why):
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(devices, "run_kernel", no_kernel)
+    with pytest.warns(UserWarning, match=f"^The GPU cannot be used, so the cpu is: CUDA .*{why}") as told:
+        assert devices.choose(None) == torch.device("cpu")
+    assert len(told) == 1
+    with pytest.warns(UserWarning, match=why), pytest.raises(ConfigError, match=r"no device .cuda:1. here; .* is cpu"):
+        devices.choose("cuda:1")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:77", "cpu:x", "", "meta", "hpu", "mkldnn"])

@@ -1,11 +1,13 @@
 import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
+from test_checkpoints import change
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import CheckpointError, ConfigError
-from mnist_cli.models import architectures
+from mnist_cli.models import architectures, checkpoints
 from mnist_cli.training import fine_tuning
 
 
@@ -48,6 +50,27 @@ def test_a_teacher_is_found_at_once_and_changes_nothing_else(tmp_path, monkeypat
     assert fine_tuning.resolve(None, None, {"teacher": "latest"}).teacher == "checkpoints/first/last.pt"
     with pytest.raises(CheckpointError, match="neither a file nor a run 'gone'"):
         fine_tuning.resolve(None, None, {"teacher": "gone"})
+
+
+def test_the_checkpoint_to_begin_from_is_the_same_later(tmp_path, monkeypatch, trained):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints/first").mkdir(parents=True)
+    shutil.copy(trained, "checkpoints/first/last.pt")
+    assert fine_tuning.resolve(None, None, {"from_": "pretrained"}).from_ == "pretrained"
+    for name in ("latest", "first", "checkpoints/first"):
+        assert fine_tuning.resolve(None, None, {"from_": name}).from_ == "checkpoints/first/last.pt"
+
+
+def test_a_model_has_learned_what_those_it_was_fine_tuned_from_had(tmp_path, trained):
+    config = asdict(checkpoints.load(trained).config)
+    base = change(trained, tmp_path / "base.pt", config=config | {"data": ["a"], "extra": "collected"})
+    tuned = change(trained, tmp_path / "tuned.pt", config=config | {"data": ["b"], "from_": str(base)})
+    assert fine_tuning.learned_by(tuned) == ({"a", "b"}, {"collected"})
+    base.unlink()
+    assert fine_tuning.learned_by(tuned) == ({"b"}, set())
+    itself = tmp_path / "itself.pt"
+    change(trained, itself, config=config | {"data": ["c"], "from_": str(itself)})
+    assert fine_tuning.learned_by(itself) == ({"c"}, set())
 
 
 def test_mnist_is_needed_only_where_it_is_read():

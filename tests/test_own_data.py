@@ -106,6 +106,10 @@ def test_what_the_service_collects_is_learned_and_the_models_are_compared_on_wha
     assert "Measured on 10 held-out images of collected." in done.stderr
     assert "McNemar" in done.stdout
     assert [line.split()[-1] for line in done.stdout.splitlines()[1:3]] == ["pretrained", "checkpoints/better/last.pt"]
+    done = mnist("train", *QUICK, "--train-size", "500", "--extra", "collected", "--name", "with-all")
+    assert done.exit_code == 0, done.stderr
+    done = mnist("evaluate", "with-all", "--data", "collected")
+    assert "Measured on 50 training images of collected." in done.stderr
 
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist

@@ -69,11 +69,12 @@ def test_a_run_without_a_name_passes_over_a_study(monkeypatch):
     assert runs.create(None, CONFIG).name == "mlp-20260102-030405-2"
 
 
-def test_a_run_does_not_replace_its_teacher():
-    taught = replace(CONFIG, teacher="checkpoints/one/last.pt")
-    with pytest.raises(ConfigError, match="is of the run that --overwrite replaces"):
-        runs.create("one", taught, overwrite=True)
-    runs.release(runs.create("two", taught, overwrite=True))
+@pytest.mark.parametrize("field", ["from_", "teacher"])
+def test_a_run_does_not_replace_one_from_which_it_learns(field):
+    learning = replace(CONFIG, **{field: "checkpoints/one/last.pt"})
+    with pytest.raises(ConfigError, match=f"--{field.strip('_')} .* is of the run that --overwrite replaces"):
+        runs.create("one", learning, overwrite=True)
+    runs.release(runs.create("two", learning, overwrite=True))
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "..\\x", ".hidden", "-x", "x" * 101, "a\nb", "a\0b"])

@@ -179,3 +179,13 @@ def test_a_run_of_a_version_that_chose_no_threads_is_given_some(tmp_path, monkey
     assert CONFIG.threads == 0
     _, resumed = session.take_up(run.last_path, None, CPU, data_dir)
     assert resumed.config.threads == 1
+
+
+def test_a_run_that_is_stopped_in_its_first_epoch_leaves_no_best_checkpoint_of_the_one_it_replaces(run, data_dir):
+    session.train_and_save(session.prepare(CONFIG, CPU, data_dir), run, report)
+    assert run.best_path.exists()
+    run = runs.create("one", CONFIG, overwrite=True)
+    trainer = session.prepare(CONFIG, CPU, data_dir)
+    trainer.stop()
+    session.train_and_save(trainer, run, report)
+    assert run.result_path == run.last_path

@@ -6,6 +6,7 @@ command is typed, so that `mnist --help` starts fast.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -14,8 +15,9 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from mnist_cli.cli.console import FriendlyErrors
+from mnist_cli.cli.console import FriendlyErrors, print_status
 from mnist_cli.cli.usage import Command
+from mnist_cli.errors import first_line
 from mnist_cli.version import __version__
 
 SUMMARIES = {  # the commands, each with the line that `mnist --help` has for it
@@ -93,6 +95,11 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_warning(message: Warning | str, *where: object) -> None:
+    """Print a warning without the line of code that gives it."""
+    print_status(f"Warning: {first_line(str(message))}")
+
+
 @app.callback()
 def main(
     version: Annotated[
@@ -109,3 +116,5 @@ def main(
     """
     if debug:
         os.environ["MNIST_DEBUG"] = "1"
+    else:
+        warnings.showwarning = _show_warning

@@ -260,12 +260,15 @@ def find_model(checkpoint: Path | None) -> Path:
     if checkpoint:
         return runs.find_checkpoint(checkpoint)
     default = runs.find_default()
-    if (bad := default.passed_over) and bad.val_accuracy is not None:
+    if bad := default.passed_over:
         run = runs.of(bad.path).name
-        print_status(
-            f"Not using the newest run, {run}: its val accuracy of {percent(bad.val_accuracy)} is more than a percentage "
-            f"point below that of the model that ships. `--checkpoint {run}` uses it."
+        why = (
+            "it has no finished epoch"
+            if bad.val_accuracy is None
+            else f"its val accuracy of {percent(bad.val_accuracy)} is more than a percentage point below that of the model that "
+            "ships"
         )
+        print_status(f"Not using the newest run, {run}: {why}. `--checkpoint {run}` uses it.")
     return default.path
 
 

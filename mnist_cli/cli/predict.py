@@ -227,9 +227,15 @@ def _write_parts(
 
 
 def _normalized(source: str) -> str:
+    """Return the shortest form of a path; raises ConfigError for an empty one, which would be the current folder."""
     from mnist_cli.bulk import places
 
-    return source if places.is_url(source) else str(Path(source))
+    if not source:
+        raise ConfigError("a source without a name is no picture; `.` is the current folder")
+    if places.is_url(source) or source == "-":
+        return source
+    shortest = str(Path(source))
+    return os.path.join(os.curdir, shortest) if shortest == "-" else shortest  # a file of that name, not standard input
 
 
 def _tell_left_out(sources: list[str], names: Iterable[str]) -> None:

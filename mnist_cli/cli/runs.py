@@ -261,7 +261,7 @@ def _best(rows: Sequence[Row]) -> Row:
     losses = {
         row.run.name: result.held_out_loss
         for row in rows
-        if row.result and (result := row.result.metrics[-1]).held_out_loss is not None
+        if row.result and row.result.metrics and (result := row.result.metrics[-1]).held_out_loss is not None
     }
     candidates = [row for row in rows if row.run.name in losses]
     if not candidates:

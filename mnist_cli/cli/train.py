@@ -128,6 +128,8 @@ def train(
         raise typer.BadParameter("--overwrite needs the --name of the run to replace.")
     if watch and seeds:
         raise typer.BadParameter("--watch shows a single run; leave --seeds or --watch out.")
+    if seeds and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise typer.BadParameter("--seeds trains in one process; start it without torchrun, or leave it out.")
     if watch:
         check_packages("`mnist train --watch`")
     options = {name: tuple(value) if name == "data" else value for name, value in options.items()}
@@ -194,11 +196,14 @@ def _describe_data(settings: configuration.TrainConfig, folder: "DataFolder | Pa
     whole = load_data(settings.data, folder, settings.max_unreadable)
     split = whole.split()
     assert split.val
-    is_same = split.train is split.val
-    part = (
-        "of its validation part" if whole.val else "of them, too few to hold any out" if is_same else "held out of them"
-    )
-    print_status(f"{whole.name}: {len(split.train):,} images to train on, measured on {len(split.val):,} {part}.")
+    if len(settings.data) > 1:
+        part = "others"
+    elif whole.val:
+        part = "of its validation part"
+    else:
+        part = "of them, too few to hold any out" if split.train is split.val else "held out of them"
+    count = min(settings.train_size or len(split.train), len(split.train) - settings.holdout)
+    print_status(f"{whole.name}: {count:,} images to train on, measured on {len(split.val):,} {part}.")
 
 
 def _on_terminal(run: runs.Run, trainer: "Trainer") -> "Reporter":
@@ -238,7 +243,10 @@ def _tell(trained: "TrainingResult", device: str | None, folder: "DataFolder | P
         print_status(f"{_write_report(trained, device, folder)} shows where it fails.")
     print_status("Next, try:")
     others = [source for source in trained.config.data if trained.config.data != configuration.TrainConfig.data]
-    print_status("  " + command("evaluate", trained.path, *(word for source in others for word in ("--data", source))))
+    words = [word for source in others for word in ("--data", source)]
+    if others and trained.config.max_unreadable:
+        words += ["--max-unreadable", str(trained.config.max_unreadable)]
+    print_status("  " + command("evaluate", trained.path, *words))
     print_status("  " + command("predict", "--checkpoint", trained.path, "YOUR-PICTURE.png"))
     if find_spec("tensorboard"):
         print_status("  " + shlex.join(["tensorboard", "--logdir", str(log_dir.parent)]))

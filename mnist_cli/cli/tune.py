@@ -154,8 +154,9 @@ def tune(
     """  # noqa: D301  (a backspace, which keeps the lines below it as they are)
     options = {name: value for name, value in hyperparameters.items() if value is not None}
     resolve = partial(_resolve, preset, config, options)
-    options["teacher"] = fine_tuning.find_teacher(resolve({}).teacher)  # the same one for every trial
     base = resolve({})
+    # What every trial learns from is the same, also where `latest` later is another.
+    options |= {name: source for name in ("from_", "teacher") if (source := getattr(base, name))}
     if base.patience:
         raise ConfigError(
             "a search has no early stopping, which would choose by the images that judge; omit --patience"

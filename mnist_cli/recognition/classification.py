@@ -18,7 +18,7 @@ from mnist_cli.recognition.predictions import Prediction, classify_frames, rejec
 
 SURE = 7.0  # energy score of a first candidate above which no other is tried: at 6 to 10 the same of 1,890 pictures of held-out digits are right
 MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
-LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose, as one of many looks like a digit by chance
+LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose
 CUT_OFF = 0.4  # of the outline of its ink's box: a first candidate that touches it along more than this may be a shadow
 ONE_DIGIT = 6.0  # energy score above which ink is a single digit; the highest of 210 pairs of digits was 5.5
 AGREEMENT = 1.0  # times the log of the fraction of the digit-like candidates that agree is added to a score
@@ -26,9 +26,11 @@ SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: taller ink beside it may be another digit
 ROW = 1.5  # times its height: wider ink may be a row of digits
 PART = 0.6  # of the width of such a row: a narrower candidate may be one of its digits
-DOUBTFUL = 2.0  # log-odds above the rejection threshold: a symbol cut out of a drawing that is no digit may have less
+DOUBTFUL = (
+    -1.4
+)  # log-odds that a symbol is one digit: those of a symbol cut out of a drawing that is no digit may be lower
 SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
-RANK_PENALTY = 0.1  # log-odds that a candidate loses for each one before it
+RANK_PENALTY = 0.3  # log-odds that a candidate loses for each one before it
 THIN = 0.04  # of the longer side of ink: a pen below this width is pale in a frame
 
 
@@ -50,7 +52,7 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     best = [reject(model, best_candidate(some), min_confidence) if some else no_ink for some in candidates]
     if not of_digits:
         return best
-    best = [_again_if_thin(model, prediction, min_confidence) for prediction in best]
+    best = _again_if_thin(model, best, min_confidence)
     return [
         replace(prediction, reason="several digits")
         if _may_be_several(some, prediction) and _shows_several(model, picture, _is_sheet(some[0].ink))
@@ -60,36 +62,44 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
 
 
 def best_candidate(candidates: list[Prediction]) -> Prediction:
-    """Return the candidate with the best score, raised where other candidates agree; of equal ones the first."""
+    """Return the candidate with the best score, raised where other candidates agree; of equal ones the first.
+
+    Its score is less the later it came, because one of many candidates looks like a digit by chance.
+    """
     if len(candidates) == 1:
         return candidates[0]
     trusted = 0 if _is_cut_off(candidates[0]) else 1
     rated = [
-        replace(candidate, score=candidate.score - LATER_PENALTY) if rank >= trusted else candidate
+        replace(candidate, score=candidate.score - RANK_PENALTY * rank - LATER_PENALTY * (rank >= trusted))
         for rank, candidate in enumerate(candidates)
     ]
     scores = np.array([candidate.score for candidate in rated])
     digits = np.array([np.argmax(candidate.probabilities) for candidate in rated])
     votes = 1 / (1 + np.exp(-scores.clip(-50)))  # the probability that a candidate is a digit
     agreement = (digits == digits[:, None]) @ votes / votes.sum()
-    merits = scores.clip(max=MAX_SCORE) - RANK_PENALTY * np.arange(len(rated)) + AGREEMENT * np.log(agreement)
+    merits = scores.clip(max=MAX_SCORE) + AGREEMENT * np.log(agreement)
     return rated[int(merits.argmax())]
 
 
-def _again_if_thin(model: Model, prediction: Prediction, min_confidence: float) -> Prediction:
-    """Return the prediction for the same ink in a wider pen if the ink was thin and not a digit; a large thin 0 is so pale."""
+def _again_if_thin(model: Model, predictions: Sequence[Prediction], min_confidence: float) -> list[Prediction]:
+    """Return the predictions, of thin ink that is not a digit those for a wider pen if that is one; a large thin 0 is so pale."""
+    wider = {index: ink for index, one in enumerate(predictions) if (ink := _in_a_wider_pen(one)) is not None}
+    inks = list(wider.values())
+    again = [
+        reject(model, one, min_confidence) for one in classify_frames(model, list(map(normalize.draw, inks)), inks)
+    ]
+    digits = {index: one for index, one in zip(wider, again, strict=True) if one.reason != "not a digit"}
+    return [digits.get(index, one) for index, one in enumerate(predictions)]
+
+
+def _in_a_wider_pen(prediction: Prediction) -> Ink | None:
+    """Return ink that is not a digit in a wider pen, None if it is a digit or not thin."""
     if prediction.reason != "not a digit" or prediction.ink is None:
-        return prediction
+        return None
     from mnist_cli.pictures.parts import connected, in_a_wider_pen, stroke_width  # imports scipy
 
-    ink = prediction.ink
-    missing = round(THIN * max(ink.shape) - stroke_width(connected(ink)))
-    if missing < 1:
-        return prediction
-    wider = in_a_wider_pen(ink, missing)
-    [again] = classify_frames(model, [normalize.draw(wider)], [wider])
-    again = reject(model, again, min_confidence)
-    return prediction if again.reason == "not a digit" else again
+    missing = round(THIN * max(prediction.ink.shape) - stroke_width(connected(prediction.ink)))
+    return in_a_wider_pen(prediction.ink, missing) if missing >= 1 else None
 
 
 def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
@@ -142,7 +152,7 @@ def _shows_several(model: Model, picture: Picture, is_sheet: bool) -> bool:
     digits = [found.prediction for found in detection.find_digits(model, picture)]
     if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
         return False
-    if min(digit.score for digit in digits) < float(model.rejection_threshold) + DOUBTFUL:
+    if min(detection.log_odds(model, digit) for digit in digits) < DOUBTFUL:
         return False
     widths = [stroke_width(connected(digit.ink)) for digit in digits if digit.ink is not None]
     # A thin straight line beside a digit belongs to a form, and any on a sheet may be its edge.

@@ -99,6 +99,11 @@ def is_sure(prediction: Prediction) -> bool:
     return sure and prediction.digit != 1
 
 
+def log_odds(model: Model, prediction: Prediction) -> float:
+    """Return the log-odds that a symbol cut out of a picture is one digit, not several or a piece of one."""
+    return SLOPE * (prediction.score - float(model.rejection_threshold) - MARGIN)
+
+
 def _agreement(symbols: Symbols, results: list[Symbols]) -> NDArray[np.float64]:
     """Return in which fraction of the results each symbol is found, in the same place and as the same digit."""
     agreement: NDArray[np.float64] = np.mean([_found_in(symbols, others) for others in results], axis=0)
@@ -131,7 +136,10 @@ def _found_in(symbols: Symbols, others: Symbols) -> Found:
     """Return which symbols are among the others: boxes of which the intersection is more than half of the union."""
     intersection, area, other_area = _overlaps(symbols, others)
     same_place = intersection > (area + other_area - intersection) / 2
-    digit, other = (np.array([symbol.prediction.digit or 0 for symbol, _ in some]) for some in (symbols, others))
+    digit, other = (
+        np.array([-1 if symbol.prediction.digit is None else symbol.prediction.digit for symbol, _ in some])
+        for some in (symbols, others)
+    )
     found: Found = (same_place & (digit[:, None] == other)).any(axis=1)
     return found
 
@@ -251,7 +259,7 @@ def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
     """Return the log-probability that a candidate is the likeliest digit, or else another symbol, less its cost."""
     if candidate.small:
         return -candidate.cost
-    no_digit = float(np.logaddexp(0, SLOPE * (float(model.rejection_threshold) + MARGIN - prediction.score)))
+    no_digit = float(np.logaddexp(0, -log_odds(model, prediction)))
     return max(math.log(prediction.confidence) - no_digit, NOT_A_DIGIT) - candidate.cost
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_cli import config as configuration
 from mnist_cli.config import TrainConfig
-from mnist_cli.errors import ConfigError
+from mnist_cli.errors import CheckpointError, ConfigError
 from mnist_cli.models import checkpoint_info
 from mnist_cli.models.checkpoint_info import Header
 from mnist_cli.training import runs
@@ -24,7 +24,7 @@ def resolve(preset: str | None, file: Path | None, options: Mapping[str, Any]) -
     Raises ConfigError when the architecture is to be another one, CheckpointError when there is no such checkpoint.
     """
     config = _with_defaults(preset, file, options)
-    return replace(config, teacher=find_teacher(config.teacher))
+    return replace(config, from_=frozen(config.from_), teacher=frozen(config.teacher))
 
 
 def _with_defaults(preset: str | None, file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
@@ -45,7 +45,7 @@ def _with_defaults(preset: str | None, file: Path | None, options: Mapping[str, 
     return config
 
 
-def find_teacher(name: str) -> str:
+def frozen(name: str) -> str:
     """Return the path of the checkpoint that `name` stands for now, later perhaps another; raises CheckpointError when it is none."""
     return str(header_of(name).path) if name else ""
 
@@ -54,6 +54,26 @@ def needs_mnist(config: TrainConfig) -> bool:
     """Return whether a run reads MNIST: as its data, or as those that the checkpoint was trained on."""
     original = header_of(config.from_).config.data if config.from_ and config.mix else ()
     return "mnist" in config.data or "mnist" in original
+
+
+def learned_by(path: Path) -> tuple[set[str], set[str]]:
+    """Return the data sets whose training part a model has learned, and those of which it has learned all images.
+
+    They are those of its own training and those of the checkpoints that it was fine-tuned from, as far as these still exist.
+    """
+    parts: set[str] = set()
+    wholes: set[str] = set()
+    seen: set[Path] = set()
+    while path not in seen:
+        seen.add(path)
+        try:
+            config = checkpoint_info.read(path).config
+        except CheckpointError:
+            break
+        parts |= set(config.data)
+        wholes |= {config.extra} if config.extra else set()
+        path = Path(config.from_) if config.from_ else path
+    return parts, wholes
 
 
 def header_of(source: str) -> Header:

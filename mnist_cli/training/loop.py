@@ -43,10 +43,12 @@ class Trainer:
         held_out: Digits | None = None,
         group: Group = ALONE,
         teacher: Classifier | None = None,
+        keeps_threshold: bool = False,
     ) -> None:
         """Prepare to train `model` in place, taught by the `teacher` if there is one; models and digits are on the same device.
 
-        Each process of a `group` has all the digits and processes its part of every batch.
+        Each process of a `group` has all the digits and processes its part of every batch. With `keeps_threshold` a model of
+        digits keeps the rejection threshold that it has, perhaps from negative examples.
         """
         self.group = group
         self.model, self.train, self.val, self.config, self.held_out = model, train, val, config, held_out
@@ -60,8 +62,7 @@ class Trainer:
         self.learning_rate = 0.0  # of the last step
         self.paused = 0.0  # seconds of this epoch that `progress` waited on purpose, which do not count as training
         self._random_state: Tensor | None = None  # of dropout, inside an epoch
-        # A fine-tuned model keeps the threshold that it has, perhaps from negative examples.
-        needs_threshold = model.classes == DIGITS and not config.from_
+        needs_threshold = model.classes == DIGITS and not keeps_threshold
         self._typical = calibration.moved(train, config.seed) if needs_threshold else None
 
     def epochs(self, progress: Callable[[int], object] = ignore) -> Iterator[EpochResult]:

@@ -84,14 +84,15 @@ class DefaultCheckpoint:
     """What to predict with where no checkpoint is named."""
 
     path: Path
-    passed_over: Header | None = None  # of the newest run, if that is much less accurate than the model that ships
+    passed_over: Header | None = None  # of the newest run, if that is no good
 
 
 def find_default() -> DefaultCheckpoint:
     """Return what to predict with where none is named: the value of MNIST_CHECKPOINT, else the newest good run, else PRETRAINED.
 
     A run whose val accuracy is more than PASSED_OVER below that of the model that ships is not good: most likely it was
-    an experiment. A run on other data than MNIST is not compared. A checkpoint that cannot be read counts as good, so that whoever opens it reports what is wrong with it.
+    an experiment. Neither is one without a finished epoch. A run on other data than MNIST is not compared. A checkpoint that
+    cannot be read counts as good, so that whoever opens it reports what is wrong with it.
     """
     if named := os.environ.get(DEFAULT_VARIABLE):
         return DefaultCheckpoint(find_checkpoint(named))
@@ -108,7 +109,8 @@ def find_default() -> DefaultCheckpoint:
 
 
 def _is_good(header: Header) -> bool:
-    return header.val_accuracy is None or header.val_accuracy >= _accuracy_of_pretrained() - PASSED_OVER
+    """Return whether a run has finished an epoch, and its val accuracy is not much below that of the model that ships."""
+    return header.val_accuracy is not None and header.val_accuracy >= _accuracy_of_pretrained() - PASSED_OVER
 
 
 @cache
@@ -203,12 +205,12 @@ def create(name: str | None, config: TrainConfig, overwrite: bool = False) -> Ru
 
     With `overwrite` the curves of an existing run are removed at once, its checkpoint when there is a new one.
 
-    Raises ConfigError when the name is invalid or taken, or when the run would replace its teacher.
+    Raises ConfigError when the name is invalid or taken, or when the run would replace one from which it learns.
     """
     if name is None:
         run = _create_unnamed(f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     else:
-        run = _create_named(name, config.teacher, overwrite)
+        run = _create_named(name, config, overwrite)
     write_config(run, config)
     return run
 
@@ -219,11 +221,12 @@ def write_config(run: Run, config: TrainConfig) -> None:
         file.write(to_toml(config).encode())
 
 
-def _create_named(name: str, teacher: str, overwrite: bool) -> Run:
-    """Claim `name`, if it is free, or not that of the teacher of the run that replaces it."""
+def _create_named(name: str, config: TrainConfig, overwrite: bool) -> Run:
+    """Claim `name`, if it is free, or not that of a checkpoint from which the run that replaces it learns."""
     check_name(name)
-    if overwrite and teacher and Path(teacher).resolve().parent == (CHECKPOINTS_DIR / name).resolve():
-        raise ConfigError(f"--teacher {teacher} is of the run that --overwrite replaces; give another --name")
+    for option, source in (("--from", config.from_), ("--teacher", config.teacher)):
+        if overwrite and source and Path(source).resolve().parent == (CHECKPOINTS_DIR / name).resolve():
+            raise ConfigError(f"{option} {source} is of the run that --overwrite replaces; give another --name")
     run = _claim(Run(name, CHECKPOINTS_DIR / name), overwrite)
     if run is None and holds_study(RUNS_DIR / name):
         raise ConfigError(f"there is a study {name!r} already, which no run replaces; give another --name")

@@ -102,6 +102,7 @@ def prepare(
         data.held_out.to(device) if data.held_out else None,
         group,
         _teacher(config, model.classes).to(device) if config.teacher else None,
+        data.is_known,
     )
     if checkpoint:
         resume(checkpoint, trainer)
@@ -234,6 +235,8 @@ def _train_and_report(trainer: Trainer, run: Run, report: Reporter) -> None:
         report.epoch(result)
     if trainer.is_stopped:
         save(run.last_path, trainer)
+        if trainer.best() is None:  # stopped in the first epoch
+            run.best_path.unlink(missing_ok=True)
     else:
         report.finish()
 

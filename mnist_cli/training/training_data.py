@@ -23,6 +23,7 @@ class TrainingData:
     train: Digits
     val: Digits  # on which the model is measured after every epoch
     held_out: Digits | None  # of the training images, for early stopping
+    is_known: bool = False  # whether the model that is fine-tuned has the same classes already
     notes: tuple[str, ...] = ()  # what the user should know of the data
 
 
@@ -47,7 +48,7 @@ def load(config: TrainConfig, data_dir: Path | None, known: Sequence[str] | None
         train = dataset.repeated(train, _least(len(train), config, refined is not None))
     if refined and config.mix:
         train = dataset.joined(train, _originals(refined.config.data, whole, len(train), config, data_dir))
-    return TrainingData(whole.classes, train, _digits(whole.val), held_out, whole.notes)
+    return TrainingData(whole.classes, train, _digits(whole.val), held_out, refined is not None, whole.notes)
 
 
 def _least(count: int, config: TrainConfig, refines: bool) -> int:
