@@ -1,11 +1,11 @@
 """Train the model that ships: python -m pretraining (or `make model`), in less than two hours.
 
-The training set has MNIST's training images, without 5,000 that are held out, pictures simulated from many of them, digits
-cut out of rows in which they touch, digits drawn by program in the forms that people write or set in typefaces, and UCI's pen
-digits. Letters, halves of digits, several digits, scribbles, shapes, symbols of things and badly binarized pictures are
-negative examples. A fraction of all images is corrupted, anew in each epoch. In a last epoch at a low learning rate MNIST's
-images come three times. The model is evaluated on the val images at the end; nothing is chosen by them. What was stopped goes
-on where it was: simulated pictures and the state after each epoch are in the folder of the cache.
+The training set has MNIST's training images twice, without 5,000 that are held out, pictures simulated from many of them,
+digits cut out of rows in which they touch, digits drawn by program in the forms that people write or set in typefaces, and
+UCI's pen digits. Letters, halves of digits, several digits, scribbles, shapes, symbols of things and badly binarized pictures
+are negative examples. A fraction of all images is corrupted, anew in each epoch. The model is evaluated on the val images at
+the end; nothing is chosen by them. What was stopped goes on where it was: simulated pictures and the state after each epoch
+are in the folder of the cache.
 """
 
 import argparse
@@ -72,7 +72,6 @@ CONFIG = TrainConfig(
     batch_size=256,
     holdout=5_000,
 )
-LAST_RATE = 2e-3  # the learning rate of a last epoch, in which MNIST's images come three times
 
 
 class NotADigitLogit(nn.Module):
@@ -110,9 +109,6 @@ def main() -> None:
     model = architectures.build_from(config).to(arguments.device)
     twice = dataset.joined(train, train)
     fit(model, dataset.joined(twice, simulated), simulated_held_out, config, arguments.cache / "training.pt")
-    three_times = dataset.joined(twice, dataset.joined(train, simulated))
-    last = replace(config, epochs=1, learning_rate=LAST_RATE)
-    fit(model, three_times, simulated_held_out, last, arguments.cache / "last-epoch.pt")
     model = model.cpu().eval()
     calibration.fit_temperature(model, held_out)
     calibration.fit_rejection_threshold(model, digits[digits.labels != examples.NOT_A_DIGIT], ACCEPTED)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_seven
+from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageDraw, ImageOps
 
 from mnist_cli.config import PRETRAINED
@@ -170,6 +171,23 @@ def test_one_candidate_is_outvoted_by_many_that_agree_on_another_digit(agreeing)
     first = Prediction(list(np.eye(10)[3]), -5.0)
     best = classification.best_candidate([first, hole, *rest])
     assert best.probabilities.index(1) == (0 if agreeing > 1 else 1)
+
+
+@pytest.mark.parametrize(("before", "is_accepted"), [(1, True), (15, False)])
+def test_the_later_a_candidate_comes_the_more_evidence_it_needs(shipped, before, is_accepted):
+    rejected, digit = (Prediction(list(np.eye(10)[1]), score) for score in (-5.0, 6.5))
+    best = classification.best_candidate([rejected] * before + [digit])
+    assert (best.score >= float(shipped.rejection_threshold)) is is_accepted
+
+
+def test_pieces_of_a_photo_are_not_digits(shipped):
+    photo = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    rng, pieces = np.random.default_rng(0), []
+    for _ in range(60):
+        side = int(rng.integers(28, 200))
+        left, top = (int(rng.integers(length - side)) for length in photo.size)
+        pieces.append(decode.to_array(photo.crop((left, top, left + side, top + side))))
+    assert sum(answer.digit is None for answer in classification.classify(shipped, pieces)) >= 54
 
 
 def test_a_digit_below_min_confidence_is_unclear(shipped):

@@ -95,7 +95,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _show_warning(message: Warning | str, *where: object) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
     """Print a warning without the line of code that gives it."""
     print_status(f"Warning: {first_line(str(message))}")
 

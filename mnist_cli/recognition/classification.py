@@ -18,7 +18,7 @@ from mnist_cli.recognition.predictions import Prediction, classify_frames, rejec
 
 SURE = 7.0  # energy score of a first candidate above which no other is tried: at 6 to 10 the same of 1,890 pictures of held-out digits are right
 MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
-LATER_PENALTY = 4.0  # log-odds that all but a trusted first candidate lose
+LATER_PENALTY = 3.0  # log-odds that all but a trusted first candidate lose
 CUT_OFF = 0.4  # of the outline of its ink's box: a first candidate that touches it along more than this may be a shadow
 ONE_DIGIT = 6.0  # energy score above which ink is a single digit; the highest of 210 pairs of digits was 5.5
 AGREEMENT = 1.0  # times the log of the fraction of the digit-like candidates that agree is added to a score
@@ -52,7 +52,7 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     best = [reject(model, best_candidate(some), min_confidence) if some else no_ink for some in candidates]
     if not of_digits:
         return best
-    best = _again_if_thin(model, best, min_confidence)
+    best = _again_if_thin(model, candidates, best, min_confidence)
     return [
         replace(prediction, reason="several digits")
         if _may_be_several(some, prediction) and _shows_several(model, picture, _is_sheet(some[0].ink))
@@ -81,25 +81,27 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
     return rated[int(merits.argmax())]
 
 
-def _again_if_thin(model: Model, predictions: Sequence[Prediction], min_confidence: float) -> list[Prediction]:
-    """Return the predictions, of thin ink that is not a digit those for a wider pen if that is one; a large thin 0 is so pale."""
-    wider = {index: ink for index, one in enumerate(predictions) if (ink := _in_a_wider_pen(one)) is not None}
+def _again_if_thin(
+    model: Model, candidates: list[list[Prediction]], best: list[Prediction], min_confidence: float
+) -> list[Prediction]:
+    """Return the best predictions, where none is a digit that of thin ink in a wider pen if it is one; a large thin 0 is pale."""
+    rejected = [index for index, one in enumerate(best) if one.reason == "not a digit"]
+    wider = {index: ink for index in rejected if (ink := _in_a_wider_pen(candidates[index][0].ink)) is not None}
     inks = list(wider.values())
-    again = [
-        reject(model, one, min_confidence) for one in classify_frames(model, list(map(normalize.draw, inks)), inks)
-    ]
-    digits = {index: one for index, one in zip(wider, again, strict=True) if one.reason != "not a digit"}
-    return [digits.get(index, one) for index, one in enumerate(predictions)]
+    again = classify_frames(model, list(map(normalize.draw, inks)), inks)
+    decided = zip(wider, (reject(model, one, min_confidence) for one in again), strict=True)
+    digits = {index: one for index, one in decided if one.reason != "not a digit"}
+    return [digits.get(index, one) for index, one in enumerate(best)]
 
 
-def _in_a_wider_pen(prediction: Prediction) -> Ink | None:
-    """Return ink that is not a digit in a wider pen, None if it is a digit or not thin."""
-    if prediction.reason != "not a digit" or prediction.ink is None:
+def _in_a_wider_pen(ink: Ink | None) -> Ink | None:
+    """Return ink in a wider pen, None if it is not thin."""
+    if ink is None:
         return None
     from mnist_cli.pictures.parts import connected, in_a_wider_pen, stroke_width  # imports scipy
 
-    missing = round(THIN * max(prediction.ink.shape) - stroke_width(connected(prediction.ink)))
-    return in_a_wider_pen(prediction.ink, missing) if missing >= 1 else None
+    missing = round(THIN * max(ink.shape) - stroke_width(connected(ink)))
+    return in_a_wider_pen(ink, missing) if missing >= 1 else None
 
 
 def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
