@@ -180,14 +180,15 @@ def test_the_later_a_candidate_comes_the_more_evidence_it_needs(shipped, before,
     assert (best.score >= float(shipped.rejection_threshold)) is is_accepted
 
 
-def test_pieces_of_a_photo_are_not_digits(shipped):
+def test_most_pieces_of_a_photo_are_not_digits(shipped):
     photo = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False))
     rng, pieces = np.random.default_rng(0), []
     for _ in range(60):
         side = int(rng.integers(28, 200))
         left, top = (int(rng.integers(length - side)) for length in photo.size)
         pieces.append(decode.to_array(photo.crop((left, top, left + side, top + side))))
-    assert sum(answer.digit is None for answer in classification.classify(shipped, pieces)) >= 54
+    # 45 where late candidates need no more evidence than early ones
+    assert sum(answer.digit is None for answer in classification.classify(shipped, pieces)) >= 47
 
 
 def test_a_digit_below_min_confidence_is_unclear(shipped):
