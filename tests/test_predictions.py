@@ -173,7 +173,7 @@ def test_one_candidate_is_outvoted_by_many_that_agree_on_another_digit(agreeing)
     assert best.probabilities.index(1) == (0 if agreeing > 1 else 1)
 
 
-@pytest.mark.parametrize(("before", "is_accepted"), [(1, True), (15, False)])
+@pytest.mark.parametrize(("before", "is_accepted"), [(1, True), (25, False)])
 def test_the_later_a_candidate_comes_the_more_evidence_it_needs(shipped, before, is_accepted):
     rejected, digit = (Prediction(list(np.eye(10)[1]), score) for score in (-5.0, 6.5))
     best = classification.best_candidate([rejected] * before + [digit])
