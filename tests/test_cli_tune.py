@@ -126,7 +126,12 @@ def test_a_model_of_ones_own_is_fine_tuned_on_ones_own_data_in_each_trial(mnist,
     rows = table(tmp_path)
     assert [row["state"] for row in rows] == ["complete"] * 2
     trial = config.resolve(None, tmp_path / "runs/study/trials/0001/config.toml", {})
-    assert (trial.from_, trial.data, trial.hidden, trial.holdout) == ("first", ("runes.npz",), (8,), 40)
+    assert (trial.from_, trial.data, trial.hidden, trial.holdout) == (
+        "checkpoints/first/last.pt",
+        ("runes.npz",),
+        (8,),
+        40,
+    )
     done = mnist("train", "--config", "runs/study/trials/0001/config.toml", "--name", "again", "--device", "cpu")
     assert done.exit_code == 0, done.stderr
     again = checkpoints.load(tmp_path / "checkpoints/again/last.pt").model

@@ -277,7 +277,7 @@ def test_a_run_whose_learning_rate_was_changed_by_hand_is_repeated_from_its_conf
 
     changed = Trainer(architectures.build_from(config), train[:320], val[:10], config)
     first = weights(changed, {5: 4.0, 10: 0.33333, 12: 1})
-    assert changed.config.rate_changes == "5:4,10:0.333333,12:1"
+    assert changed.config.rate_changes == "5:4,10:0.3333,12:1"
     repeated = weights(Trainer(architectures.build_from(config), train[:320], val[:10], changed.config))
     untouched = weights(Trainer(architectures.build_from(config), train[:320], val[:10], config))
     assert torch.equal(first, repeated)

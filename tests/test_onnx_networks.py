@@ -17,7 +17,7 @@ def shipped():
 def test_the_layers_of_the_model_that_ships_compute_its_logits(shipped):
     network = backends.network_of(shipped)
     assert network.logits(noise(20)) == pytest.approx(shipped.logits(noise(20)), abs=1e-3)
-    assert [len(layer.weight) for layer in network.layers] == [32, 64, 128, 224, 10]
+    assert [len(layer.weight) for layer in network.layers] == [32, 64, 144, 256, 10]
     assert network.temperature == pytest.approx(float(checkpoints.load(PRETRAINED).model.temperature))
 
 

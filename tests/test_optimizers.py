@@ -31,7 +31,8 @@ def test_a_factor_holds_until_the_next_change():
 def test_a_change_replaces_those_of_the_same_step_and_of_later_ones():
     assert optimizers.with_change("", 7, 10) == "7:10"
     assert optimizers.with_change("7:10", 7, 0.1) == "7:0.1"
-    assert optimizers.with_change("7:10,20:3", 15, 1 / 3) == "7:10,15:0.333333"
+    assert optimizers.with_change("7:10,20:3", 15, 1 / 3) == "7:10,15:0.3333"
+    assert optimizers.with_change("5:0.00004", 7, 2.0) == "5:0.00004,7:2"
 
 
 def test_weight_decay_leaves_biases_and_norms_alone():

@@ -121,7 +121,7 @@ def test_what_is_inside_the_network_ends_in_the_probabilities_of_predict(client)
     found = client.post("/api/inspect?unit=0.3", content=SEVEN).json()
     assert (found["label"], found["reason"], found["frame"]) == ("7", None, expected["frame"])
     assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-3)
-    assert [len(layer["maps"]) for layer in found["layers"]] == [32, 64, 128, 224]
+    assert [len(layer["maps"]) for layer in found["layers"]] == [32, 64, 144, 256]
     assert found["evidence"][0]["label"] == "7"
     assert found["score"] > found["threshold"]
     assert max(map(max, found["ink"])) == 255

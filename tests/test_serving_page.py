@@ -651,7 +651,7 @@ def test_inside_shows_the_way_from_the_ink_to_the_probabilities_live(page):
     expect(page.locator("#inside")).to_be_hidden()
     look_inside(page)
     units = [page.locator("#layers section").nth(layer).locator(".units button") for layer in range(4)]
-    assert [one.count() for one in units] == [32, 64, 128, 224]
+    assert [one.count() for one in units] == [32, 64, 144, 256]
     for canvas in ("#inside-ink", "#inside-frame", "#evidence canvas >> nth=0"):
         assert np.count_nonzero(ink(page, canvas)) > 50
     expect(page.locator("#classes .most th")).to_have_text("7")

@@ -35,8 +35,8 @@ def factor_at(step: int, changes: str) -> float:
 
 def with_change(changes: str, step: int, factor: float) -> str:
     """Return `TrainConfig.rate_changes` with another factor from a step on; those of later steps are dropped."""
-    kept = [(since, earlier) for since, earlier in _changes(changes) if since < step]
-    return ",".join(f"{since}:{value:.6f}".rstrip("0").rstrip(".") for since, value in [*kept, (step, factor)])
+    kept = [change for change in changes.split(",") if change and int(change.split(":")[0]) < step]
+    return ",".join([*kept, f"{step}:{factor:.4f}".rstrip("0").rstrip(".")])
 
 
 @lru_cache(1)
