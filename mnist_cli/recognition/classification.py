@@ -26,11 +26,9 @@ SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: taller ink beside it may be another digit
 ROW = 1.5  # times its height: wider ink may be a row of digits
 PART = 0.6  # of the width of such a row: a narrower candidate may be one of its digits
-DOUBTFUL = (
-    -1.4
-)  # log-odds that a symbol is one digit: those of a symbol cut out of a drawing that is no digit may be lower
+DOUBTFUL = -1.4  # log-odds that a symbol is one digit, below which it may be cut out of a drawing that is none
 SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
-RANK_PENALTY = 0.2  # log-odds that a candidate loses for each one before it; with 0.3 six of 900 held-out cells of forms fewer are right
+RANK_PENALTY = 0.2  # log-odds that a candidate loses for each before it: at 0.3 six of 900 held-out form cells are lost
 THIN = 0.04  # of the longer side of ink: a pen below this width is pale in a frame
 
 
