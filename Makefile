@@ -35,7 +35,7 @@ fix: .venv/installed-dev  ## Format the code and mend what the linter can
 
 bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and the reading of pictures; QUICK=1 measures less
 	$(BIN)/python benchmarks/epoch.py $(if $(QUICK),--repeats 1)
-	$(BIN)/python benchmarks/recipes.py $(if $(QUICK),--seeds 1)
+	$(BIN)/python benchmarks/recipes.py $(if $(QUICK),default "--preset original" "--preset fast" --seeds 1)
 	$(BIN)/python benchmarks/handwriting.py $(if $(QUICK),--every 100)
 	$(BIN)/python benchmarks/handwriting.py --fine-tune $(if $(QUICK),1,3)
 	$(BIN)/python benchmarks/prediction.py $(if $(QUICK),--many 10000)
