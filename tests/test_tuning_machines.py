@@ -85,9 +85,8 @@ def cluster(programs, tmp_path):
     quiet = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", tmp_path / "scheduler.json")
     scheduler = programs.start("distributed.cli.dask_scheduler", "--port", "0", *quiet)
     wait_for((tmp_path / "scheduler.json").exists, scheduler)
-    written = distributed.utils.json_load_robust(
-        tmp_path / "scheduler.json", timeout=SECONDS
-    )  # it is empty for a moment
+    # The file is empty for a moment.
+    written = distributed.utils.json_load_robust(tmp_path / "scheduler.json", timeout=SECONDS)
     workers = [programs.start("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", *quiet) for _ in range(2)]
     return written["address"], scheduler, workers
 

@@ -110,10 +110,11 @@ def inspect(
         return np.concatenate([values, outputs[unit.layer][..., unit.index].max(axis=(1, 2))[:, np.newaxis]], axis=1)
 
     maps = occlusion(values_of, frame)
-    layers = [
-        LayerOutput(_name(layer), outputs, logits[first] - network.without_each(index, outputs, off)[:, first])
-        for index, (layer, outputs) in enumerate(zip(network.layers, hidden, strict=False))
-    ]
+    layers = []
+    for index, (layer, outputs) in enumerate(zip(network.layers, hidden, strict=False)):
+        lost = logits[first] - network.without_each(index, outputs, off)[:, first]
+        # Without a unit that gives zeros nothing is lost, not even by rounding.
+        layers.append(LayerOutput(_name(layer), outputs, np.where(outputs.any(axis=(0, 1)), lost, np.float32(0))))
     evidence = Evidence((classes[first], classes[second]), maps[[first, second]])
     view = None if unit is None else _look_at(network, unit, [*hidden, last][unit.layer], maps[-1])
     return Inspection(frame, layers, logits, network.temperature, evidence, view)
