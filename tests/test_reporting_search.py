@@ -64,6 +64,18 @@ def test_a_search_that_is_taken_up_shows_only_what_is_new(tmp_path, capsys):
     assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["0", "1", "2"]
 
 
+def test_a_trial_that_a_killed_search_wrote_in_part_is_written_again(tmp_path):
+    searched = plan(tmp_path, trials=2)
+    for is_first in (True, False):
+        with SearchReport(tmp_path / "study", searched) as report:
+            Tuner(searched, Pretending()).search(report.show)
+        if is_first:
+            (tmp_path / "study/trials/0001/config.toml").unlink()
+    for number in range(2):
+        names = sorted(path.name.split(".")[0] for path in (tmp_path / f"study/trials/{number:04}").iterdir())
+        assert names == ["config", "events"]
+
+
 def test_the_table_has_a_row_for_each_trial_and_study_json_counts_them(tmp_path):
     searched = plan(tmp_path, search=SEARCH)
     search_tables.write(tmp_path, searched, RECORDS, finalists(searched))

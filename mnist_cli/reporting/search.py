@@ -39,7 +39,9 @@ class SearchReport:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.written = {int(path.name) for path in self.folder.glob("trials/*") if path.name.isdigit()}
+        # config.toml is written last: a search that was killed can have left a trial without it.
+        folders = (path.parent.name for path in self.folder.glob("trials/*/config.toml"))
+        self.written = {int(name) for name in folders if name.isdigit()}
         self.begun_with = len(self.written)
         if self.console.is_terminal:
             self.live.start()
@@ -109,8 +111,8 @@ class SearchReport:
 
         self.written.add(record.number)
         folder = self.folder / "trials" / f"{record.number:04}"
-        with replacing(folder / "config.toml") as file:
-            file.write(record.config.encode())
+        for unfinished in folder.glob("events.out.tfevents.*"):  # of a search that was killed
+            unfinished.unlink(missing_ok=True)
         events = EventFile(folder)
         score = "final/held-out accuracy"
         last = record.scores[max(record.scores)] if record.scores else 0.0
@@ -124,6 +126,8 @@ class SearchReport:
         content.value[0].tag = score
         events.add(Event(summary=content, step=max(record.scores, default=0), wall_time=time.time()))
         events.close()
+        with replacing(folder / "config.toml") as file:
+            file.write(record.config.encode())
 
 
 def best_table(records: Sequence[Record]) -> Table:
