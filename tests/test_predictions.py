@@ -57,6 +57,15 @@ def test_every_written_form_of_a_digit_is_read(value, kind, shipped):
     assert sum(answer.probabilities.index(answer.confidence) == value for answer in answers) >= 11
 
 
+@pytest.mark.parametrize("value", range(10))
+def test_the_segments_of_a_display_are_one_digit_and_not_several_ones(value, shipped):
+    rng = np.random.default_rng(1)
+    forms = [form for form in written_forms.DIGITS[value] if form.kind == "display"]
+    masks = [strokes.draw_form(forms[number % len(forms)], rng) for number in range(20)]
+    answers = classification.classify(shipped, [decode.to_array(pages.scan(mask, rng)) for mask in masks])
+    assert sum(answer.digit == value for answer in answers) >= 19
+
+
 def ellipse(width):
     angles = np.linspace(0.1, 0.1 + 2 * np.pi, 30)
     return np.stack([width * np.cos(angles), np.sin(angles)], axis=1) / 2 + 0.5

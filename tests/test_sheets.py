@@ -102,6 +102,18 @@ def test_a_digit_in_a_frame_at_the_edge_is_read_whichever_is_lighter(model, val)
     assert np.mean([str(one.digit) == label for one, label in zip(found, text, strict=True)]) >= 0.9
 
 
+def test_a_one_of_a_display_is_one_symbol_also_where_it_is_slanted(model):
+    rng = np.random.default_rng(106)
+    right = 0
+    for _ in range(PAGES):
+        text = "".join(map(str, rng.permutation([1, 1, *rng.integers(0, 10, 2)])))
+        same = int(rng.integers(2**32))
+        masks = [strokes.seven_segments(digit, np.random.default_rng(same)) for digit in text]
+        picture = decode.to_array(sheets.CONDITIONS["clean scan"]([masks], rng), longest=None)
+        right += Result(digits=detection.find_digits(model, picture)).text == text
+    assert right >= 0.9 * PAGES
+
+
 def test_a_straight_one_taller_than_its_neighbour_makes_several_digits(model):
     rng = np.random.default_rng(104)
     reasons = []

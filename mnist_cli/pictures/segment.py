@@ -10,7 +10,7 @@ The constants were set by hand; `benchmarks/preparation.py --constants` prints w
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count, product
+from itertools import accumulate, count, pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +74,7 @@ JOIN_COST = 0.7  # for each part joined to another, since most digits are in one
 FREE_WIDTH = 0.9  # of the height of the line, up to which a candidate costs nothing for its width
 WIDTH_COST = 3.0  # for each height of the line beyond that, since it may be two digits
 SKIP_COST = 1.0  # for leaving out a comma or a speck
+STACKED_COST = 3.0  # for two neighbours of which one is above the other, as the segments of a display's 1 are
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -244,6 +245,7 @@ class _Lattice:
 
     height: float  # typical of the parts of the line, px
     spans: list[_Span]  # in the order of their starts
+    stacked: set[int]  # numbers of the places between two parts of which one is above the other
 
     @property
     def pixels(self) -> int:
@@ -255,7 +257,14 @@ class _Lattice:
         """Return the lattice of a line, whose parts are cut if `cut`; at most so many parts are joined."""
         height = typical_height(parts)
         cuts = [_cuts(part) if cut and part.height >= MIN_CUT_HEIGHT * height else [] for part in parts]
-        return cls(height, sorted(_spans(parts, cuts, most, MAX_HEIGHT * height), key=lambda span: span.start.number))
+        numbers = list(accumulate((1 + len(some) for some in cuts), initial=0))
+        stacked = {
+            number
+            for number, (part, following) in zip(numbers[1:], pairwise(parts), strict=False)
+            if min(part.height, following.height) >= SIMILAR * height and _are_stacked(part, following)
+        }
+        spans = _spans(parts, cuts, numbers, most, MAX_HEIGHT * height)
+        return cls(height, sorted(spans, key=lambda span: span.start.number), stacked)
 
     def candidates(self) -> list[Candidate]:
         """Return each span as a candidate, with its cost."""
@@ -266,6 +275,7 @@ class _Lattice:
             least = SIMILAR * self.height if span.cuts else 0.0
             cost = self._cut_cost(span) + JOIN_COST * (len(span.parts) - 1)
             cost += WIDTH_COST * max(0.0, span.width / self.height - FREE_WIDTH) + SKIP_COST * small
+            cost += STACKED_COST / 2 * ((start in self.stacked) + (stop in self.stacked))
             found.append(Candidate(start, stop, span.parts, cost, small, left, right, least))
         return found
 
@@ -276,9 +286,13 @@ class _Lattice:
         return sum(WIDE_CUT_COST if part.width > WIDE * self.height else CUT_COST for part in cut) / 2
 
 
-def _spans(parts: Sequence[Part], cuts: Sequence[Sequence[Cut]], most: int, largest: float) -> Iterator[_Span]:
-    """Yield what may be a digit in a line with cuts through its parts: whole parts, others only up to the `largest` size."""
-    numbers = list(accumulate((1 + len(some) for some in cuts), initial=0))
+def _spans(
+    parts: Sequence[Part], cuts: Sequence[Sequence[Cut]], numbers: Sequence[int], most: int, largest: float
+) -> Iterator[_Span]:
+    """Yield what may be a digit in a line with cuts through its parts: whole parts, others only up to the `largest` size.
+
+    `numbers` are those of the places before each part, and of the end.
+    """
     edges = [_Place(number) for number in numbers]
     inside = [list(map(_Place, count(number + 1), some)) for number, some in zip(numbers, cuts, strict=False)]
     for first in range(len(parts)):
@@ -296,6 +310,11 @@ def _spans(parts: Sequence[Part], cuts: Sequence[Sequence[Cut]], most: int, larg
             if not fitting:
                 break
             yield from fitting
+
+
+def _are_stacked(part: Part, other: Part) -> bool:
+    """Return whether one of two parts is above the other."""
+    return part.top + part.height <= other.top or other.top + other.height <= part.top
 
 
 def best_path(worth: Mapping[Candidate, float]) -> list[Candidate]:

@@ -21,6 +21,7 @@ MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better 
 LATER_PENALTY = 3.0  # log-odds that all but a trusted first candidate lose
 CUT_OFF = 0.4  # of the outline of its ink's box: a first candidate that touches it along more than this may be a shadow
 ONE_DIGIT = 6.0  # energy score above which ink is a single digit; the highest of 210 pairs of digits was 5.5
+WHOLE = 4.0  # energy score above which ink is no row of ones; of 713 such rows one had 3.8, the others less
 AGREEMENT = 1.0  # times the log of the fraction of the digit-like candidates that agree is added to a score
 SAME_PEN = 0.6  # of the width of the thickest strokes: a 1 that is thinner is a line beside a digit
 MIN_NEIGHBOUR = 0.4  # of the height of the tallest: taller ink beside it may be another digit
@@ -53,7 +54,7 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     best = _again_if_thin(model, candidates, best, min_confidence)
     return [
         replace(prediction, reason="several digits")
-        if _may_be_several(some, prediction) and _shows_several(model, picture, _is_sheet(some[0].ink))
+        if _may_be_several(some, prediction) and _shows_several(model, picture, prediction, _is_sheet(some[0].ink))
         else prediction
         for picture, some, prediction in zip(pictures, candidates, best, strict=True)
     ]
@@ -143,14 +144,21 @@ def _has_a_gap(ink: Ink) -> bool:
     return bool(sorted(heights)[-2] >= MIN_NEIGHBOUR * max(heights))
 
 
-def _shows_several(model: Model, picture: Picture, is_sheet: bool) -> bool:
-    """Return whether every symbol in a picture is a digit, and at least two have strokes of about the same width."""
+def _shows_several(model: Model, picture: Picture, whole: Prediction, is_sheet: bool) -> bool:
+    """Return whether every symbol in a picture is a digit, and at least two have strokes of about the same width.
+
+    Bars, and what is short beside the `whole`, may be its strokes: the segments of a display look like ones and sevens.
+    """
     # These import scipy, which is slow and which most pictures do not need.
     from mnist_cli.pictures.parts import connected, stroke_width
     from mnist_cli.recognition import detection
 
-    digits = [found.prediction for found in detection.find_digits(model, picture)]
+    found = detection.find_digits(model, picture)
+    digits = [one.prediction for one in found]
     if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
+        return False
+    bars = [digit.digit == 1 for digit in digits]
+    if any(bars) and sum((all(bars), detection.are_short(found), whole.score >= WHOLE)) > 1:
         return False
     if min(detection.log_odds(model, digit) for digit in digits) < DOUBTFUL:
         return False

@@ -104,6 +104,12 @@ def log_odds(model: Model, prediction: Prediction) -> float:
     return SLOPE * (prediction.score - float(model.rejection_threshold) - MARGIN)
 
 
+def are_short(found: Sequence[Detection]) -> bool:
+    """Return whether each symbol is much shorter than all together, as no digit of a row is."""
+    top, bottom = min(one.box[1] for one in found), max(one.box[1] + one.box[3] for one in found)
+    return all(one.box[3] < SHORT * (bottom - top) for one in found)
+
+
 def _agreement(symbols: Symbols, results: list[Symbols]) -> NDArray[np.float64]:
     """Return in which fraction of the results each symbol is found, in the same place and as the same digit."""
     agreement: NDArray[np.float64] = np.mean([_found_in(symbols, others) for others in results], axis=0)
@@ -117,7 +123,7 @@ def _total(symbols: Symbols, results: list[Symbols]) -> float:
 
 
 def _strokes_of(others: Symbols, symbols: Symbols) -> Found:
-    """Return which symbols are pieces of a digit that is sure among the others: two or more in its place, one a short bar.
+    """Return which symbols are pieces of a 1, or of a digit that is sure, among the others: several in its place, one a short bar.
 
     The segments of a display look like ones until the gaps between them are closed.
     """
@@ -126,8 +132,8 @@ def _strokes_of(others: Symbols, symbols: Symbols) -> Found:
     heights, other_heights = (np.array([symbol.box[3] for symbol, _ in some]) for some in (symbols, others))
     is_bar = np.array([symbol.prediction.digit in (1, None) for symbol, _ in symbols])
     short_bar = is_bar[:, None] & (heights[:, None] < SHORT * other_heights)
-    sure = np.array([is_sure(other.prediction) for other, _ in others])
-    whole = sure & (inside.sum(axis=0) > 1) & (inside & short_bar).any(axis=0)
+    is_whole = np.array([is_sure(other.prediction) or other.prediction.digit == 1 for other, _ in others])
+    whole = is_whole & (inside.sum(axis=0) > 1) & (inside & short_bar).any(axis=0)
     strokes: Found = (inside & whole).any(axis=1)
     return strokes
 
