@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from mnist_cli.arrays import FRAME, Frame, Frames, Ink, Picture
 
@@ -17,6 +17,11 @@ CENTRE = 14.5  # px from the edge to the centre of mass: the middle of pixel 14,
 MAX_DIGIT_SIDE = 80  # px: a larger digit is reduced by averaging before it is scaled, for speed; set by hand
 REACH = 2  # px of a frame, or of the ink where that is enlarged: as far as the filters of `draw` reach
 STROKE_LEVEL = 1.15  # times the ink-weighted mean level is white; set by hand (1.18 over 5,000 training images)
+
+# Other views of ink.
+WIDER = 1.25  # times its width
+BLUR = 0.05  # of its longer side: standard deviation of a Gaussian
+PALEST = 0.05  # of the darkest ink: paler pixels of a blurred view are paper
 
 # How a 28x28 picture is recognized as an MNIST frame; set by hand: 99.95 % of the 60,000 training images are recognized.
 MAX_SIDE_ERROR = 2  # px, of the digit's longer side
@@ -27,12 +32,7 @@ MIN_PEAK = 200  # grey levels out of 255, of the strongest ink
 
 def draw(ink: Ink) -> Frame:
     """Draw ink of any size and anywhere in its picture the way MNIST does; there must be some."""
-    inked = ink > 0
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    factor = max(digit.shape) // MAX_DIGIT_SIDE
-    if factor > 1:
-        digit = np.asarray(Image.fromarray(digit).reduce(factor))
+    digit = _cropped(ink)
     height, width = digit.shape
     scale = DIGIT_SIDE / max(digit.shape)
     total = digit.sum()
@@ -52,6 +52,14 @@ def draw(ink: Ink) -> Frame:
     level = float(np.square(drawn).sum() / drawn.sum()) * STROKE_LEVEL
     frame: Frame = (drawn * (255 / min(level, float(drawn.max())))).clip(0, 255).round().astype(np.uint8)[np.newaxis]
     return frame
+
+
+def views(ink: Ink) -> list[Ink]:
+    """Return ink in other views, in which a digit is still that digit: wider, blurred, and both."""
+    digit = _cropped(ink)
+    height, width = digit.shape
+    wider = np.asarray(Image.fromarray(digit).resize((math.ceil(WIDER * width), height)))
+    return [wider, _blurred(digit), _blurred(wider)]
 
 
 def already_drawn(pictures: Sequence[Picture]) -> list[Frame | None]:
@@ -99,6 +107,23 @@ def upright(frames: Frames) -> Frames:
     edges = (frames[:, :, 0], frames[:, :, -1], frames[:, :, :, 0], frames[:, :, :, -1])
     is_light = len(frames) and float(np.mean([edge.mean() for edge in edges])) > LIGHT
     return 255 - frames if is_light else frames
+
+
+def _cropped(ink: Ink) -> Ink:
+    """Return the ink without the paper around it, reduced if it is large."""
+    inked = ink > 0
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    factor = max(digit.shape) // MAX_DIGIT_SIDE
+    return np.asarray(Image.fromarray(digit).reduce(factor)) if factor > 1 else digit
+
+
+def _blurred(ink: Ink) -> Ink:
+    """Return ink out of focus, with room for its soft edges."""
+    deviation = BLUR * max(ink.shape)
+    image = Image.fromarray((255 * np.pad(ink, math.ceil(3 * deviation))).clip(0, 255).astype(np.uint8))
+    levels = np.asarray(image.filter(ImageFilter.GaussianBlur(deviation)), dtype=np.float32)
+    return np.where(levels < PALEST * levels.max(), 0, levels / np.float32(255))
 
 
 def _start(mass: float, length: float) -> float:

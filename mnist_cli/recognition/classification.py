@@ -48,15 +48,18 @@ def classify(model: Model, pictures: Sequence[Picture], min_confidence: float = 
     for index, others in zip(unsure, _classify_options(model, [list(options[index]) for index in unsure]), strict=True):
         candidates[index] += others
     no_ink = without_ink(model.classes)
-    best = [reject(model, best_candidate(some), min_confidence) if some else no_ink for some in candidates]
+    chosen = [best_candidate(some) if some else no_ink for some in candidates]
+    best = _in_views(model, chosen, candidates) if of_digits else chosen
+    best = [one if one.reason else reject(model, one, min_confidence) for one in best]
     if not of_digits:
         return best
     best = _again_if_thin(model, candidates, best, min_confidence)
+    scores = [max(one.score, other.score) for one, other in zip(chosen, best, strict=True)]
     return [
         replace(prediction, reason="several digits")
-        if _may_be_several(some, prediction) and _shows_several(model, picture, prediction, _is_sheet(some[0].ink))
+        if _may_be_several(some, prediction, score) and _shows_several(model, picture, score, _is_sheet(some[0].ink))
         else prediction
-        for picture, some, prediction in zip(pictures, candidates, best, strict=True)
+        for picture, some, prediction, score in zip(pictures, candidates, best, scores, strict=True)
     ]
 
 
@@ -80,6 +83,39 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
     return rated[int(merits.argmax())]
 
 
+def _in_views(
+    model: Model, predictions: Sequence[Prediction], candidates: Sequence[Sequence[Prediction]]
+) -> list[Prediction]:
+    """Return predictions, each for one of some candidates, those that were not sure averaged over views of the ink.
+
+    What only looks like a digit by chance does so in fewer views than a digit.
+    """
+    frames = [_views_of(one, some) for one, some in zip(predictions, candidates, strict=True)]
+    seen = iter(classify_frames(model, [frame for some in frames for frame in some]))
+    return [
+        _average(prediction, list(islice(seen, len(some)))) if some else prediction
+        for prediction, some in zip(predictions, frames, strict=True)
+    ]
+
+
+def _views_of(prediction: Prediction, candidates: Sequence[Prediction]) -> list[Frame]:
+    """Return the frame of a prediction and those of the other views of its ink; nothing if it was sure among the candidates."""
+    if prediction.frame is None or prediction.ink is None:
+        return []
+    if any(one.frame is prediction.frame and one.score >= SURE for one in candidates):
+        return []
+    return [prediction.frame, *map(normalize.draw, normalize.views(prediction.ink))]
+
+
+def _average(prediction: Prediction, views: list[Prediction]) -> Prediction:
+    """Return a prediction with the mean score of its views, the first its own, and the mean of their probabilities."""
+    scores = np.array([view.score for view in views])
+    votes = 1 / (1 + np.exp(-scores.clip(-50)))
+    probabilities = votes @ np.array([view.probabilities for view in views]) / votes.sum()
+    score = prediction.score + float(scores.mean() - scores[0])
+    return replace(prediction, probabilities=probabilities.tolist(), score=score)
+
+
 def _again_if_thin(
     model: Model, candidates: list[list[Prediction]], best: list[Prediction], min_confidence: float
 ) -> list[Prediction]:
@@ -88,6 +124,7 @@ def _again_if_thin(
     wider = {index: ink for index in rejected if (ink := _in_a_wider_pen(candidates[index][0].ink)) is not None}
     inks = list(wider.values())
     again = classify_frames(model, list(map(normalize.draw, inks)), inks)
+    again = _in_views(model, again, [[one] for one in again])
     decided = zip(wider, (reject(model, one, min_confidence) for one in again), strict=True)
     digits = {index: one for index, one in decided if one.reason != "not a digit"}
     return [digits.get(index, one) for index, one in enumerate(best)]
@@ -103,8 +140,8 @@ def _in_a_wider_pen(ink: Ink | None) -> Ink | None:
     return in_a_wider_pen(ink, missing) if missing >= 1 else None
 
 
-def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> bool:
-    """Return whether a picture may show several digits.
+def _may_be_several(candidates: list[Prediction], prediction: Prediction, score: float) -> bool:
+    """Return whether a picture may show several digits, whose ink as a whole has at most this score.
 
     Either the best candidate is only a part of the first one, which has all the ink of a row, or it is not certain and the
     ink has a gap, is wide or a sheet.
@@ -115,7 +152,7 @@ def _may_be_several(candidates: list[Prediction], prediction: Prediction) -> boo
     height, width = ink.shape
     if prediction.ink is not None and width > ROW * height and _width(prediction.ink) < PART * _width(ink):
         return True
-    if prediction.score >= ONE_DIGIT:
+    if score >= ONE_DIGIT:
         return False
     if _is_sheet(ink) or (height <= width and prediction.reason == "not a digit"):
         return True
@@ -144,10 +181,11 @@ def _has_a_gap(ink: Ink) -> bool:
     return bool(sorted(heights)[-2] >= MIN_NEIGHBOUR * max(heights))
 
 
-def _shows_several(model: Model, picture: Picture, whole: Prediction, is_sheet: bool) -> bool:
+def _shows_several(model: Model, picture: Picture, score: float, is_sheet: bool) -> bool:
     """Return whether every symbol in a picture is a digit, and at least two have strokes of about the same width.
 
-    Bars, and what is short beside the `whole`, may be its strokes: the segments of a display look like ones and sevens.
+    Bars, and what is short beside all ink, which as a whole has this score, may be its strokes: the segments of a display
+    look like ones and sevens.
     """
     # These import scipy, which is slow and which most pictures do not need.
     from mnist_cli.pictures.parts import connected, stroke_width
@@ -158,7 +196,7 @@ def _shows_several(model: Model, picture: Picture, whole: Prediction, is_sheet: 
     if len(digits) < 2 or any(digit.reason or digit.ink is None for digit in digits):
         return False
     bars = [digit.digit == 1 for digit in digits]
-    if any(bars) and sum((all(bars), detection.are_short(found), whole.score >= WHOLE)) > 1:
+    if any(bars) and sum((all(bars), detection.are_short(found), score >= WHOLE)) > 1:
         return False
     if min(detection.log_odds(model, digit) for digit in digits) < DOUBTFUL:
         return False
