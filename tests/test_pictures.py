@@ -83,6 +83,19 @@ def test_numbers_of_any_range_are_grey_levels(tmp_path, top):
     assert np.abs(frame_of(save(grey, tmp_path / "one.tiff")).astype(int) - EXPECTED).max() <= 2
 
 
+def test_the_views_of_ink_are_wider_blurred_and_both():
+    ink = np.zeros((300, 200), np.float32)
+    ink[50:250, 80:120] = 1  # 200 px high and 40 wide, reduced to 100 and 20
+    wider, blurred, both = normalize.views(ink)
+    assert wider.shape == (100, 25)
+    assert (wider == 1).all()
+    for soft, height, width in ((blurred, 100, 20), (both, 100, 25)):
+        assert soft.shape == (height + 30, width + 30)  # three standard deviations of a twentieth of the height
+        assert soft.max() < 1
+        assert soft.sum() == pytest.approx(height * width, rel=0.05)
+        assert np.count_nonzero(soft) > 1.5 * height * width
+
+
 def test_a_blank_page_of_16_bits_is_blank(tmp_path):
     grey = np.random.default_rng(0).integers(65_000, 65_200, size=(40, 40)).astype(np.uint16)
     with pytest.raises(ImageError, match="no ink"):

@@ -189,6 +189,33 @@ def test_the_later_a_candidate_comes_the_more_evidence_it_needs(shipped, before,
     assert (best.score >= float(shipped.rejection_threshold)) is is_accepted
 
 
+class Stub:
+    """A model for which each frame is a 3, the first ones with these scores, others with none to speak of."""
+
+    classes, rejection_threshold = DIGITS, 0.0
+
+    def __init__(self, *scores):
+        self.scores = list(scores)
+
+    def logits(self, frames):
+        scores = [self.scores.pop(0) if self.scores else -20.0 for _ in frames]
+        return np.array([np.where(np.arange(10) == 3, score, -50.0) for score in scores], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "digit"),
+    [(2.0, (-4.0, -4.0, -4.0), None), (-2.0, (4.0, 4.0, 4.0), 3), (classification.SURE, (), 3)],
+    ids=["a digit in one view of four", "a digit in three", "sure at once"],
+)
+def test_the_mean_over_views_of_the_ink_decides_where_the_score_is_not_sure(own, others, digit):
+    picture = np.zeros((28, 28, 1), np.float32)  # already as MNIST draws it, so that it has one candidate
+    picture[4:24, 12:17] = 255
+    stub = Stub(own, *([own] if others else []), *others)
+    [answer] = classification.classify(stub, [picture])
+    assert (answer.digit, stub.scores) == (digit, [])
+    assert answer.score == pytest.approx(np.mean([own, *others]))
+
+
 def test_most_pieces_of_a_photo_are_not_digits(shipped):
     photo = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False))
     rng, pieces = np.random.default_rng(0), []

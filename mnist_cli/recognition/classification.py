@@ -1,5 +1,7 @@
 """Classifying a picture of one digit: of several candidates for its ink, the one with the best score is taken.
 
+Where even that is not sure, its score and probabilities are means over several views of the ink.
+
 The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
 
