@@ -78,6 +78,22 @@ def test_threads_are_set_for_as_long_as_they_are_wanted():
     assert torch.get_num_threads() == before
 
 
+def denormal_product():
+    return torch.full((), 1e-39).mul(1).item()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_denormal_numbers_are_zero_for_as_long_as_that_is_wanted(before):
+    if not torch.set_flush_denormal(before):
+        pytest.skip("this processor cannot")
+    try:
+        with devices.denormals_as_zero():
+            assert denormal_product() == 0
+        assert (denormal_product() == 0) is before
+    finally:
+        torch.set_flush_denormal(False)
+
+
 @pytest.mark.parametrize("has_it", [True, False])
 def test_the_processor_or_the_gpu_says_whether_it_has_bfloat16(monkeypatch, has_it):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it)

@@ -108,6 +108,15 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(train):
     assert not torch.equal(weights(1), weights(2))
 
 
+def test_denormal_numbers_are_zero_while_an_epoch_is_trained_and_not_after(train):
+    products = []
+    make_trainer(train[:128], train[:32]).train_epoch(
+        lambda images: products.append(torch.full((), 1e-39).mul(1).item())
+    )
+    assert products == [0.0, 0.0]
+    assert torch.full((), 1e-39).mul(1).item() > 0
+
+
 def test_progress_counts_every_image(train):
     seen = []
     list(make_trainer(train[:70], train[:10], epochs=2).epochs(seen.append))

@@ -13,6 +13,7 @@ from mnist_cli.config import TrainConfig
 from mnist_cli.datasets.dataset import Digits
 from mnist_cli.errors import DivergenceError
 from mnist_cli.labels import DIGITS
+from mnist_cli.models import devices
 from mnist_cli.models.architectures import Classifier
 from mnist_cli.models.interface import BATCH
 from mnist_cli.results import EpochResult, Evaluation
@@ -87,6 +88,7 @@ class Trainer:
             self.results.append(self._measure(loss / len(self.train), correct, seconds))
             yield self.results[-1]
 
+    @devices.denormals_as_zero()
     def train_epoch(self, progress: Callable[[int], object] = ignore) -> None:
         """Train one epoch in a new random order, or the rest of an interrupted one."""
         self.model.train()
