@@ -16,10 +16,11 @@ from pathlib import Path
 
 from prediction import run
 
-from mnist_cli import cores, reporting
+from mnist_cli import cores
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import dataset, mnist_files
 from mnist_cli.models import architectures
+from mnist_cli.reporting.run import RunReport
 from mnist_cli.training.loop import Trainer
 
 TRAIN = [sys.executable, "-m", "mnist_cli", "train", "--device", "cpu", "--train-size", "6000"]
@@ -43,7 +44,7 @@ def main() -> None:
         config = TrainConfig(epochs=4)
         trainer = Trainer(architectures.build_from(config), digits, val, config)
         training, logging = [], []
-        with reporting.RunReport(root / "log", trainer) as report:
+        with RunReport(root / "log", trainer) as report:
             for result in trainer.epochs(report.advance):
                 start = time.perf_counter()
                 report.epoch(result)

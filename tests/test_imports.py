@@ -1,7 +1,11 @@
+import ast
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from conftest import draw_seven
@@ -9,6 +13,8 @@ from conftest import draw_seven
 from mnist_cli.cli import SUMMARIES
 from mnist_cli.models import pretrained
 
+ROOT = Path(__file__).parents[1]
+OURS = {"mnist_cli", "pretraining"}
 HEAVY = {"torch", "numpy", "PIL", "torchvision", "tensorboardX", "rich"}
 
 
@@ -126,3 +132,32 @@ def test_importing_the_library_changes_no_logger_of_another_one():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[0, 0]"
+
+
+def names_in(script):
+    """Yield the modules of the program that a script imports, and every name that it takes from one of them."""
+    tree, modules = ast.parse(script.read_text()), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in OURS:
+            for alias in node.names:
+                yield node.module, alias.name
+                with suppress(ImportError):
+                    modules[alias.asname or alias.name] = import_module(f"{node.module}.{alias.name}").__name__
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            yield modules[node.value.id], node.attr
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "docs", "pretraining", "torture"])
+def test_the_scripts_beside_the_package_name_only_what_is_in_it(folder):
+    pytest.importorskip("skimage")  # for pretraining
+    taken = {found for script in (ROOT / folder).glob("*.py") for found in names_in(script)}
+    assert len(taken) > 5
+    missing = [f"{module}.{name}" for module, name in taken if not exists(module, name)]
+    assert not missing
+
+
+def exists(module, name):
+    with suppress(ImportError):
+        import_module(f"{module}.{name}")
+    return hasattr(import_module(module), name)
