@@ -23,8 +23,10 @@ def available(root: Path = Path("/")) -> int:
 def limit_threads() -> None:
     """Set OMP_NUM_THREADS to the available cores where it, or without it the number of cores of the machine, is larger.
 
-    Call it before torch is imported: OpenMP reads the variable once, and ignores quotas.
+    A thread that waits for another one leaves its core to other programs, unless OMP_WAIT_POLICY says otherwise. Call it
+    before torch is imported: OpenMP reads the variables once, and ignores quotas.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     setting, cores = os.environ.get(THREADS), available()
     if cores < _affinity() or (setting is not None and setting != str(cores)):
         os.environ[THREADS] = str(cores)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mnist_cli.errors import CheckpointError, ConfigError
-from mnist_cli.models import architectures
+from mnist_cli.models import architectures, devices
 
 IMAGES = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
 
@@ -83,3 +83,13 @@ def test_logits_that_are_no_numbers_are_an_error():
     nn.init.constant_(model.layers[1].weight, 1e38)
     with pytest.raises(CheckpointError, match="logits are infinite or NaN"):
         model.logits(IMAGES.numpy())
+
+
+@pytest.mark.parametrize(("images", "threads"), [(architectures.SMALL - 1, 1), (architectures.SMALL, 3)])
+def test_one_thread_computes_a_small_batch(images, threads):
+    model, seen, before = architectures.build("linear"), [], torch.get_num_threads()
+    model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    with devices.computing_threads(3):
+        model.logits(np.zeros((images, 1, 28, 28), np.uint8))
+        assert (seen, torch.get_num_threads()) == ([threads], 3)
+    assert torch.get_num_threads() == before

@@ -89,6 +89,16 @@ def test_a_valid_number_of_threads_is_left_unchanged(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_a_thread_that_waits_leaves_its_core_to_others_unless_the_user_wants_it_otherwise(monkeypatch, given, used):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    cores.limit_threads()
+    assert os.environ["OMP_WAIT_POLICY"] == used
+
+
 def test_with_all_cores_to_use_the_libraries_choose_for_themselves(monkeypatch):
     if cores.available() == 64:
         cores.limit_threads()

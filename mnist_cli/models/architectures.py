@@ -1,6 +1,7 @@
 """The networks. Each takes uint8 images (N, 1, 28, 28) and returns logits (N, classes), ten for digits."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +12,14 @@ from mnist_cli.arrays import ACCEPT_ALL, FRAME, Frames, Logits
 from mnist_cli.config import TrainConfig
 from mnist_cli.errors import ConfigError
 from mnist_cli.labels import DIGITS
+from mnist_cli.models import devices
 from mnist_cli.models.interface import checked
 
 PIXELS = FRAME**2
 # Mean and standard deviation of the pixels of the 60,000 training images, in units of 0 = paper .. 255 = ink.
 PIXEL_MEAN = 33.3184
 PIXEL_STD = 78.5675
+SMALL = 256  # images, below which a batch is computed by one thread
 UNCALIBRATED = 1.0  # a temperature without an effect
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -67,7 +70,10 @@ class Classifier(nn.Module):
         """
         was_training = self.training
         self.eval()
-        logits: Logits = self(torch.from_numpy(frames).to(self.pixel_mean.device)).cpu().numpy()
+        images = torch.from_numpy(frames).to(self.pixel_mean.device)
+        # In a small batch a second thread gains nothing, and where another program is on its core, each product waits for it.
+        with devices.computing_threads(1) if len(images) < SMALL else nullcontext():
+            logits: Logits = self(images).cpu().numpy()
         self.train(was_training)
         return checked(logits)
 
