@@ -1,6 +1,6 @@
 """Classifying a picture of one digit: of several candidates for its ink, the one with the best score is taken.
 
-Where even that is not sure, its score and probabilities are means over several views of the ink.
+Where even that is not sure, its score is the mean over several views of the ink.
 
 The constants were set by hand; `benchmarks/preparation.py --constants` prints what halving and doubling each changes.
 """
@@ -32,6 +32,7 @@ PART = 0.6  # of the width of such a row: a narrower candidate may be one of its
 DOUBTFUL = -1.4  # log-odds that a symbol is one digit, below which it may be cut out of a drawing that is none
 SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
 RANK_PENALTY = 0.2  # log-odds that a candidate loses for each before it: at 0.3 six of 900 held-out form cells are lost
+SHARP = 2  # views that are not blurred, the first ones
 THIN = 0.04  # of the longer side of ink: a pen below this width is pale in a frame
 
 
@@ -110,10 +111,11 @@ def _views_of(prediction: Prediction, candidates: Sequence[Prediction]) -> list[
 
 
 def _average(prediction: Prediction, views: list[Prediction]) -> Prediction:
-    """Return a prediction with the mean score of its views, the first its own, and the mean of their probabilities."""
+    """Return a prediction with the mean score of its views, and the mean of the probabilities of the sharp ones."""
     scores = np.array([view.score for view in views])
-    votes = 1 / (1 + np.exp(-scores.clip(-50)))
-    probabilities = votes @ np.array([view.probabilities for view in views]) / votes.sum()
+    # Out of focus, a narrow 0 is a 1.
+    votes = 1 / (1 + np.exp(-scores[:SHARP].clip(-50)))
+    probabilities = votes @ np.array([view.probabilities for view in views[:SHARP]]) / votes.sum()
     score = prediction.score + float(scores.mean() - scores[0])
     return replace(prediction, probabilities=probabilities.tolist(), score=score)
 
