@@ -78,15 +78,20 @@ def logits(page, images):
     return np.array(page.evaluate(script, base64.b64encode(images.tobytes()).decode()))
 
 
-def frames(page, pictures):
-    """The frames that the page makes of pictures, whose files it decodes itself; an empty one where there is no ink."""
+def answers_of(page, pictures):
+    """The answers of the page for pictures, whose files it decodes itself."""
     script = """async files => {
         const read = (file) => Uint8Array.from(atob(file), (character) => character.charCodeAt(0));
         const results = [];
-        for (const file of files) results.push((await mnist.predict(new Blob([read(file)]))).frame ?? []);
+        for (const file of files) results.push(await mnist.predict(new Blob([read(file)])));
         return results;
     }"""
     return page.evaluate(script, [base64.b64encode(png(picture)).decode() for picture in pictures])
+
+
+def frames(page, pictures):
+    """The frames that the page makes of pictures; an empty one where there is no ink."""
+    return [answer["frame"] or [] for answer in answers_of(page, pictures)]
 
 
 def png(picture):
@@ -137,6 +142,21 @@ def test_the_page_gives_the_predictions_of_the_checkpoint_for_val_images(visit, 
     assert (found.argmax(axis=1) == checkpoint.model.logits(images).argmax(axis=1)).all()
     model = checkpoints.load(PRETRAINED).model
     assert (logits(visit(shipped), images[:100]).argmax(axis=1) == model.logits(images[:100]).argmax(axis=1)).all()
+
+
+@pytest.mark.slow
+def test_images_that_are_not_sure_have_the_predictions_of_predict_in_several_views(visit, shipped, val):
+    model = checkpoints.load(PRETRAINED).model
+    images = val.images[:3_000].numpy()
+    scores = np.logaddexp.reduce(model.logits(images), axis=1)
+    unsure = images[scores < 5][:15]
+    expected = classification.classify(model, [image.transpose(1, 2, 0).astype(np.float32) for image in unsure])
+    answers = answers_of(visit(shipped), [Image.fromarray(image[0]) for image in unsure])
+    assert [answer["digit"] for answer in answers] == [one.digit for one in expected]
+    for answer, one in zip(answers, expected, strict=True):
+        assert answer["probabilities"] == pytest.approx(one.probabilities, abs=0.01)
+    alone = model.logits(unsure)
+    assert not np.allclose([one.score for one in expected], np.logaddexp.reduce(alone, axis=1), atol=0.1)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ class Prediction:
     """The prediction for one frame."""
 
     probabilities: list[float]  # of the classes, the digits 0 to 9 for example, given that it is one; they sum to 1
-    score: float  # the energy score, logsumexp of the logits (Liu et al. 2020); higher = more likely a digit
+    score: float  # the energy score, logsumexp of the logits (Liu et al. 2020), or its mean over views; higher = more likely a digit
     reason: Reason | None = None  # why there is no digit
     frame: Frame | None = field(default=None, repr=False)  # the input of the model
     ink: Ink | None = field(default=None, repr=False)  # from which the frame was drawn

@@ -87,6 +87,11 @@ export function resize(source, size, filter, [left, top, right, bottom]) {
   return transposed(resizeRows(transposed(rows), size, filter, Math.fround(top), Math.fround(bottom)));
 }
 
+/** Scale the rows of a plane of floats, as Image.resize() does. */
+export function widen(source, width) {
+  return resizeRows(source, width, "bicubic", 0, source.width);
+}
+
 function resizeRows({ width, height, data }, size, filter, start, end) {
   const [support, weigh] = FILTERS[filter];
   const scale = Math.fround(end - start) / size;

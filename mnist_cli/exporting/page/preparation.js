@@ -1,7 +1,7 @@
 // From a picture to the frame that the network takes, as mnist predict prepares a picture on plain or evenly lit paper:
 // the functions and constants are those of decode.py, binarize.py and normalize.py in mnist_cli/pictures.
 
-import { crop, gaussianBlur, plane, reduce, resize } from "./pillow.js";
+import { crop, gaussianBlur, plane, reduce, resize, widen } from "./pillow.js";
 
 const WORKING_SIZE = 400; // px, the longer side to which a larger picture is reduced
 const BLUR = 1 / 300; // of the longer side: standard deviation of the blur
@@ -17,17 +17,30 @@ const DIGIT_SIDE = 20; // px
 const CENTRE = 14.5; // px
 const MAX_DIGIT_SIDE = 80; // px
 const STROKE_LEVEL = 1.15;
+const WIDER = 1.25; // times the width of the ink
+const VIEW_BLUR = 0.05; // of the longer side of the ink: standard deviation
+const PALEST = 0.05; // of the darkest ink
 const MAX_SIDE_ERROR = 2; // px
 const MAX_CENTRE_ERROR = 1; // px
 const MIN_PEAK = 200; // grey levels
 
 /** Return the frame of a picture, an ImageData, as 784 bytes from 0 = paper to 255 = ink; null when there is no ink. */
 export function prepare(image) {
+  return prepareViews(image)?.frame ?? null;
+}
+
+/** Return that frame, and a function that returns the frames of other views of the ink: wider, out of focus, and both. */
+export function prepareViews(image) {
   const picture = toChannels(image);
-  const frame = alreadyDrawn(picture);
-  if (frame) return frame;
+  const drawn = alreadyDrawn(picture);
+  const ink = drawn ? { width: FRAME, height: FRAME, data: Float32Array.from(drawn, (level) => level / 255) } : inkOf(picture);
+  return ink && { frame: drawn ?? draw(ink), others: () => views(ink).map(draw) };
+}
+
+/** Return the ink of a picture; null when there is none. */
+function inkOf(picture) {
   const ink = separate(differenceFromPaper(picture));
-  return ink && draw(cropToInk(ink));
+  return ink && cropToInk(ink);
 }
 
 /** Return the channels of a picture, one where all colours are greys, reduced to at most WORKING_SIZE. */
@@ -290,9 +303,7 @@ function cropToInk(ink) {
 
 /** Draw what is inked the way MNIST does: 20 px high or wide, with its mass in the middle. */
 function draw(ink) {
-  let digit = crop(ink, inkBox(ink, Number.MIN_VALUE, 0));
-  const factor = Math.floor(Math.max(digit.width, digit.height) / MAX_DIGIT_SIDE);
-  if (factor > 1) digit = reduce(digit, factor);
+  const digit = withoutPaper(ink);
   const { width, height } = digit;
   const scale = DIGIT_SIDE / Math.max(width, height);
   const { rows, columns } = profiles(digit);
@@ -308,6 +319,32 @@ function draw(ink) {
   const [sum, squares] = drawn.reduce(([sum, squares], value) => [sum + value, squares + value * value], [0, 0]);
   const factorOfLevels = 255 / Math.min((squares / sum) * STROKE_LEVEL, Math.max(...drawn));
   return Uint8Array.from(drawn, (value) => roundHalfToEven(Math.min(255, value * factorOfLevels)));
+}
+
+/** Return the ink without the paper around it, reduced where it is large. */
+function withoutPaper(ink) {
+  const digit = crop(ink, inkBox(ink, Number.MIN_VALUE, 0));
+  const factor = Math.floor(Math.max(digit.width, digit.height) / MAX_DIGIT_SIDE);
+  return factor > 1 ? reduce(digit, factor) : digit;
+}
+
+function views(ink) {
+  const digit = withoutPaper(ink);
+  const wider = widen(digit, Math.ceil(WIDER * digit.width));
+  return [wider, outOfFocus(digit), outOfFocus(wider)];
+}
+
+/** Return blurred ink, with room for its soft edges. */
+function outOfFocus({ width, height, data }) {
+  const deviation = VIEW_BLUR * Math.max(width, height);
+  const margin = Math.ceil(3 * deviation);
+  const bytes = plane(width + 2 * margin, height + 2 * margin, Uint8Array);
+  data.forEach((level, at) => {
+    bytes.data[(margin + Math.floor(at / width)) * bytes.width + margin + (at % width)] = Math.min(255, Math.max(0, 255 * level));
+  });
+  const blurred = gaussianBlur(bytes, deviation);
+  const least = PALEST * blurred.data.reduce((most, level) => Math.max(most, level));
+  return { ...blurred, data: Float32Array.from(blurred.data, (level) => (level < least ? 0 : level / 255)) };
 }
 
 function roundHalfToEven(value) {
