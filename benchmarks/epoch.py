@@ -13,6 +13,7 @@ The third is the time of ten epochs from the start of the process to its end; mn
 """
 
 import argparse
+import inspect
 import os
 import platform
 import statistics
@@ -73,6 +74,14 @@ def by_autograd(data_dir: Path) -> Epoch:
     from mnist_cli.training import steps
 
     steps.FULLY_CONNECTED.clear()  # affects only this process
+    return ours(data_dir)
+
+
+def with_denormals(data_dir: Path) -> Epoch:
+    """Return an epoch of mnist-cli that computes with numbers below 1e-38, which it takes for zero otherwise."""
+    from mnist_cli.training import loop
+
+    loop.Trainer.train_epoch = inspect.unwrap(loop.Trainer.train_epoch)  # affects only this process
     return ours(data_dir)
 
 
@@ -182,6 +191,7 @@ PROGRAMS: dict[str, Callable[[Path], Epoch]] = {
     "mnist-cli, all cores": with_all_cores,
     "mnist-cli, bf16": in_bf16,
     "mnist-cli, autograd": by_autograd,
+    "mnist-cli, with denormals": with_denormals,
     "the notes' loop": notes,
     "scikit-learn MLPClassifier": scikit_learn,
     "Keras, on JAX": keras_on_jax,
