@@ -212,7 +212,7 @@ def time_epoch(program: str, data_dir: Path) -> Times:
 @contextmanager
 def busy_core() -> Iterator[None]:
     """Keep one core busy with another process for the length of a `with` block."""
-    process = get_context("spawn").Process(target=spin, daemon=True)
+    process = get_context("spawn").Process(target=spin, args=(os.getpid(),), daemon=True)
     process.start()
     try:
         yield
@@ -221,9 +221,9 @@ def busy_core() -> Iterator[None]:
         process.join()
 
 
-def spin() -> None:
-    """Loop forever."""
-    while True:
+def spin(parent: int) -> None:
+    """Loop until the process that began this one is gone, also where it was killed."""
+    while os.getppid() == parent:
         pass
 
 
