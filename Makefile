@@ -33,7 +33,7 @@ fix: .venv/installed-dev  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and the reading of pictures; QUICK=1 measures less
+bench: .venv/installed-bench  ## Measure speed, the accuracy of the recipes, and the reading of pictures; QUICK=1 measures less, in ten minutes
 	$(BIN)/python benchmarks/epoch.py $(if $(QUICK),--repeats 1)
 	$(BIN)/python benchmarks/recipes.py $(if $(QUICK),default "--preset original" "--preset fast" --seeds 1)
 	$(BIN)/python benchmarks/handwriting.py $(if $(QUICK),--every 100)
