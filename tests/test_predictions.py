@@ -83,7 +83,6 @@ DRAWN = {
     "block 8": (8, [[(0, 0), (0.55, 0), (0.55, 1), (0, 1), (0, 0)], [(0, 0.5), (0.55, 0.5)]], 0),
     "narrow, slanted 0": (0, [ellipse(0.3)], 0.6),
 }
-LEAST = {"narrow, slanted 0": 16}  # of 20 that are read, of the others 19: some are still a 1
 # The side of the page, the height of the digit, the width of the pen, and the side of the picture, in px.
 PAINTED = {
     "a pen of 1 px": (200, 115, 1, 200),
@@ -116,7 +115,7 @@ def test_digits_that_are_drawn_with_straight_lines_and_circles_are_read(kind, me
         pytest.skip("the pen fills the 0")
     rng = np.random.default_rng(15)
     answers = classification.classify(shipped, [paint(lines, slant, medium, rng) for _ in range(20)])
-    assert sum(answer.digit == value for answer in answers) >= LEAST.get(kind, 19)
+    assert sum(answer.digit == value for answer in answers) >= 19
 
 
 def test_thin_letters_are_no_digits(shipped):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_cli.arrays import Frame, Ink, Picture
 from mnist_cli.errors import ImageError
@@ -80,10 +81,16 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
     ]
     scores = np.array([candidate.score for candidate in rated])
     digits = np.array([np.argmax(candidate.probabilities) for candidate in rated])
-    votes = 1 / (1 + np.exp(-scores.clip(-50)))  # the probability that a candidate is a digit
+    votes = _votes(scores)
     agreement = (digits == digits[:, None]) @ votes / votes.sum()
     merits = scores.clip(max=MAX_SCORE) + AGREEMENT * np.log(agreement)
     return rated[int(merits.argmax())]
+
+
+def _votes(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability that each candidate or view is a digit, given the scores."""
+    votes: NDArray[np.float64] = 1 / (1 + np.exp(-scores.clip(-50)))
+    return votes
 
 
 def _in_views(
@@ -113,8 +120,7 @@ def _views_of(prediction: Prediction, candidates: Sequence[Prediction]) -> list[
 def _average(prediction: Prediction, views: list[Prediction]) -> Prediction:
     """Return a prediction with the mean score of its views, and the mean of the probabilities of the sharp ones."""
     scores = np.array([view.score for view in views])
-    # Out of focus, a narrow 0 is a 1.
-    votes = 1 / (1 + np.exp(-scores[:SHARP].clip(-50)))
+    votes = _votes(scores[:SHARP])  # out of focus, a narrow 0 is a 1
     probabilities = votes @ np.array([view.probabilities for view in views[:SHARP]]) / votes.sum()
     score = prediction.score + float(scores.mean() - scores[0])
     return replace(prediction, probabilities=probabilities.tolist(), score=score)
