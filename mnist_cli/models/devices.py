@@ -112,8 +112,7 @@ def computing_threads(count: int) -> Iterator[None]:
 def denormals_as_zero() -> Iterator[None]:
     """Let this thread take denormal numbers, those below 1e-38, for zero in a `with` block.
 
-    The averages of Adam for units that are never active decay to such numbers, with which some processors compute a hundred times
-    as slowly.
+    The averages of Adam for units that are never active decay to such numbers, with which some processors are many times slower.
     """
     before = not torch.full((), 1e-39).mul(1).item()  # torch does not tell
     torch.set_flush_denormal(True)

@@ -328,6 +328,7 @@ function withoutPaper(ink) {
   return factor > 1 ? reduce(digit, factor) : digit;
 }
 
+/** Return ink in other views: wider, out of focus, and both. */
 function views(ink) {
   const digit = withoutPaper(ink);
   const wider = widen(digit, Math.ceil(WIDER * digit.width));
