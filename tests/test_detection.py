@@ -59,14 +59,18 @@ def row(val, rng, count, height=HEIGHT, gaps=(0.2, 0.5)):
     return np.pad(np.hstack(parts), height // 2), "".join(str(val.labels[index].item()) for index in chosen)
 
 
-def touching(val, rng, height=HEIGHT):
-    """Return a page with two digits that touch, and its text."""
-    chosen = rng.integers(0, len(val), 2)
-    left, right = (sign(val.images[index, 0].numpy(), height) for index in chosen)
-    page = np.zeros((height, left.shape[1] + right.shape[1]), np.float32)
-    page[:, : left.shape[1]] = left
-    x = next(x for x in range(left.shape[1], 0, -1) if (page[:, x : x + right.shape[1]] * right > 0.3).sum() >= 4)
-    page[:, x : x + right.shape[1]] = np.maximum(page[:, x : x + right.shape[1]], right)
+def touching(val, rng, count=2, height=HEIGHT):
+    """Return a page with digits that touch, and its text."""
+    chosen = rng.integers(0, len(val), count)
+    page = np.zeros((height, 1), np.float32)
+    for index in chosen:
+        digit = sign(val.images[index, 0].numpy(), height)
+        wide = np.pad(page, ((0, 0), (0, digit.shape[1])))
+        places = range(page.shape[1], 0, -1)
+        hits = (x for x in places if (wide[:, x : x + digit.shape[1]] * digit > 0.3).sum() >= 4)
+        x = next(hits, page.shape[1])
+        wide[:, x : x + digit.shape[1]] = np.maximum(wide[:, x : x + digit.shape[1]], digit)
+        page = wide[:, : max(page.shape[1], x + digit.shape[1])]
     return np.pad(page, height // 2), "".join(str(val.labels[index].item()) for index in chosen)
 
 
@@ -296,6 +300,16 @@ def test_two_thresholds_separate_three_kinds_of_pixels():
     assert between > 0.99
 
 
+def test_places_of_a_line_are_numbered_from_left_to_right(val, rng):
+    for _ in range(5):
+        page, _ = touching(val, rng, 4)
+        [candidates] = segment.candidates(segment.lines(connected(page)))
+        assert all(candidate.start < candidate.stop for candidate in candidates)
+        columns = {candidate.start: candidate.left.column for candidate in candidates if candidate.left}
+        assert len(columns) > 5
+        assert [columns[place] for place in sorted(columns)] == sorted(columns.values())
+
+
 def test_only_candidates_that_may_be_on_the_best_path_are_predicted(model, val, rng, monkeypatch):
     counts = []
 
@@ -305,11 +319,11 @@ def test_only_candidates_that_may_be_on_the_best_path_are_predicted(model, val, 
 
     classify_frames = detection.classify_frames
     monkeypatch.setattr(detection, "classify_frames", counting)
-    pages = [make(val, rng)[0] for make in (touching, lambda val, rng: row(val, rng, 5)) for _ in range(3)]
+    pages = [make(val, rng, count)[0] for make, count in ((touching, 2), (touching, 6), (row, 5)) for _ in range(3)]
     pictures = [(235 - 205 * page).astype(np.float32)[:, :, None] for page in pages]
     found = [detection.find_digits(model, picture) for picture in pictures]
     few = sum(counts)
-    monkeypatch.setattr(detection, "ROUNDS", 0)  # all are left out, so all are predicted
+    monkeypatch.setattr(detection, "MAX_VISITS", 0)  # all are left out, so all are predicted
     assert [[(digit.box, digit.text) for digit in page] for page in found] == [
         [(digit.box, digit.text) for digit in detection.find_digits(model, picture)] for picture in pictures
     ]

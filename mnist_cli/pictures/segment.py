@@ -370,7 +370,7 @@ def _cuts(part: Part) -> list[Cut]:
         number, column = divmod(int(profile.argmin()), part.width)
         cuts.append(Cut(SLANTS[number], column))
         profile[number if is_wide else slice(None), max(0, column - margin) : column + margin + 1] = np.inf
-    return cuts
+    return sorted(cuts, key=lambda cut: cut.column)
 
 
 def _profile(part: Part, slant: float) -> NDArray[np.float64]:

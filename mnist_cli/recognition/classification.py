@@ -100,24 +100,22 @@ def _in_views(
 
     What only looks like a digit by chance does so in fewer views than a digit.
     """
-    frames = [_views_of(one, some) for one, some in zip(predictions, candidates, strict=True)]
-    seen = iter(classify_frames(model, [frame for some in frames for frame in some]))
+    unsure = [_unsure(one, some) for one, some in zip(predictions, candidates, strict=True)]
+    views = [list(normalize.views(one.ink)) if one and one.ink is not None else [] for one in unsure]
+    seen = iter(classify_frames(model, [normalize.draw(ink) for some in views for ink in some]))
     return [
-        _average(prediction, list(islice(seen, len(some)))) if some else prediction
-        for prediction, some in zip(predictions, frames, strict=True)
+        _average(prediction, [one, *islice(seen, len(some))]) if one else prediction
+        for prediction, one, some in zip(predictions, unsure, views, strict=True)
     ]
 
 
-def _views_of(prediction: Prediction, candidates: Sequence[Prediction]) -> list[Frame]:
-    """Return the frame of a prediction and those of the other views of its ink; nothing if it was sure among the candidates."""
-    if prediction.frame is None or prediction.ink is None:
-        return []
-    if any(one.frame is prediction.frame and one.score >= SURE for one in candidates):
-        return []
-    return [prediction.frame, *map(normalize.draw, normalize.views(prediction.ink))]
+def _unsure(prediction: Prediction, candidates: Sequence[Prediction]) -> Prediction | None:
+    """Return the candidate that a prediction is, if it has ink and was not sure."""
+    same = (one for one in candidates if one.frame is prediction.frame and one.ink is not None)
+    return next((one for one in same if one.score < SURE), None)
 
 
-def _average(prediction: Prediction, views: list[Prediction]) -> Prediction:
+def _average(prediction: Prediction, views: Sequence[Prediction]) -> Prediction:
     """Return a prediction with the mean score of its views, and the mean of the probabilities of the sharp ones."""
     scores = np.array([view.score for view in views])
     votes = _votes(scores[:SHARP])  # out of focus, a narrow 0 is a 1

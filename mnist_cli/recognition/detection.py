@@ -6,7 +6,7 @@ The constants were set by hand; `benchmarks/preparation.py --constants` prints w
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count, repeat
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,10 @@ NOT_A_DIGIT = -5.0  # log-probability of a symbol that is no digit, in a line of
 # log-odds that a symbol is one digit are those of its score less a margin, times a slope.
 MARGIN, SLOPE = 4.0, 0.7
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
-ROUNDS = 48  # of predictions of a page, after which candidates without one are left out; bounds the time
+MAX_VISITS = (
+    2_000_000  # of candidates in the search for the best paths of a page, after which those without a prediction are
+)
+# left out; bounds the time. A line of touching digits takes up to 500 rounds of a thousand visits.
 BATCH = 1_024  # candidates in one forward pass
 MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
 CANDIDATE_WORK = 800  # px that take as long as a candidate, of which few are predicted; measured
@@ -221,13 +224,15 @@ def _read_lines(model: Model, lines: list[list[Candidate]], everything: bool) ->
     """Return the lines of a page with their best paths, and the predictions for the candidates on them or for `everything`.
 
     No candidate is worth more than a digit that is certain. With that for those without a prediction, the best path is
-    predicted and found again, until all of it has predictions: then no other path can be better. After `ROUNDS` the others are
+    predicted and found again, until all of it has predictions: then no other path can be better. After `MAX_VISITS` the others are
     left out, unless all that is left has scraps on it.
     """
     read = [_Line({candidate: -candidate.cost for candidate in line}) for line in lines]
     rest = read
-    for number in count(1):
-        if number > ROUNDS:
+    visits = 0
+    while True:
+        visits += sum(len(line.worth) for line in rest)
+        if visits > MAX_VISITS:
             for line in rest:
                 line.worth.update(dict.fromkeys(line.without_prediction(line.worth), -math.inf))
         for line in rest:
