@@ -330,6 +330,14 @@ def test_only_candidates_that_may_be_on_the_best_path_are_predicted(model, val, 
     assert few < (sum(counts) - few) / 2
 
 
+def test_the_best_path_of_a_long_row_is_found_though_few_candidates_are_predicted(model, val, rng):
+    for _ in range(6):
+        page, _ = touching(val, rng, 6)
+        lines = segment.candidates(segment.lines(connected(page)))
+        few, every = ([line.path for line in detection._read_lines(model, lines, all_)] for all_ in (False, True))
+        assert few == every
+
+
 def test_a_symbol_that_is_no_digit_does_not_agree_with_a_0():
     box = (0, 0, 20, 40)
     zero = detection.Detection(box, Prediction(list(np.eye(10)[0]), 5.0))

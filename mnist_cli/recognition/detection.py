@@ -27,10 +27,9 @@ NOT_A_DIGIT = -5.0  # log-probability of a symbol that is no digit, in a line of
 # log-odds that a symbol is one digit are those of its score less a margin, times a slope.
 MARGIN, SLOPE = 4.0, 0.7
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
-MAX_VISITS = (
-    2_000_000  # of candidates in the search for the best paths of a page, after which those without a prediction are
-)
-# left out; bounds the time. A line of touching digits takes up to 500 rounds of a thousand visits.
+# Of candidates, in the search for the best paths of a page; after them those without a prediction are left out. It bounds
+# the time: a line of digits that touch takes up to 500 rounds of a thousand visits.
+MAX_VISITS = 2_000_000
 BATCH = 1_024  # candidates in one forward pass
 MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
 CANDIDATE_WORK = 800  # px that take as long as a candidate, of which few are predicted; measured
