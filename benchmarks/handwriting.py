@@ -1,6 +1,7 @@
 """Measure the accuracy of the model that ships on photos, scans and drawings, and its rejection of other pictures.
 
     python benchmarks/handwriting.py [--every 5]         needs the extra: pip install ".[bench]"
+    python benchmarks/handwriting.py --mistakes FILE     draws some of the pictures that are misread, too
     python benchmarks/handwriting.py --fine-tune SEEDS   what fine-tuning on some of these pictures gives
 
 Pictures of the val digits, every fifth by default, are simulated by `pretraining.pages`, a row for each condition; the other
@@ -22,10 +23,12 @@ import gzip
 import platform
 import string
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.cbook import get_sample_data
@@ -49,6 +52,12 @@ from pretraining.pages import CONDITIONS, scan
 from pretraining.written_forms import PRINTED_LETTERS
 
 BATCH = 100
+SHOWN, CELL, CAPTION, NAME = (
+    8,
+    56,
+    14,
+    150,
+)  # mistakes of each row, and px: of a picture, of the text below it and beside the row
 PENS = (3, 7, 14)  # px, the widths in which UCI's pen digits are drawn, 100 px tall or wide
 OWN_PICTURES = (10, 50, 500)  # to fine-tune on
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist
@@ -80,8 +89,19 @@ def by_the_recipe(image: Image.Image) -> Frame:
     return normalize.draw(ink) if ink.any() else np.zeros((1, 28, 28), np.uint8)
 
 
-def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]]) -> list[float]:
-    """Return the accuracy of `mnist predict`, the same with a `?` as an error, of MNIST's recipe, and stretched."""
+class Mistake(NamedTuple):
+    """A picture that is misread."""
+
+    picture: Image.Image
+    shown: str  # the digit that it shows, or nothing
+    read: str  # a digit or `?`
+
+
+def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]], mistakes: list[Mistake]) -> list[float]:
+    """Return the accuracy of `mnist predict`, the same with a `?` as an error, of MNIST's recipe, and stretched.
+
+    What `mnist predict` misreads is added to `mistakes`.
+    """
     right, total = np.zeros(4), 0
     while some := list(islice(pictures, BATCH)):
         labels = np.array([label for _, label in some])
@@ -91,6 +111,11 @@ def accuracies(model: Classifier, pictures: Iterator[tuple[Image.Image, int]]) -
             [prediction.digit if prediction.digit is not None else -1 for prediction in found],
             _digits(model, [by_the_recipe(image) for image, _ in some]),
             _digits(model, [stretched(image) for image, _ in some]),
+        ]
+        mistakes += [
+            Mistake(image, str(label), prediction.label or "?")
+            for (image, label), prediction in zip(some, found, strict=True)
+            if prediction.digit != label
         ]
         right += [(np.array(column) == labels).sum() for column in columns]
         total += len(some)
@@ -203,14 +228,63 @@ def noise(count: int, seed: int) -> Iterator[Image.Image]:
         yield ImageOps.contain(Image.fromarray(small), (28, 28))
 
 
-def scores(model: Classifier, pictures: Iterator[Image.Image]) -> tuple[list[float], float]:
-    """Return the score of each picture, and the fraction that is accepted as a digit."""
+def scores(model: Classifier, pictures: Iterator[Image.Image], mistakes: list[Mistake]) -> tuple[list[float], float]:
+    """Return the score of each picture, and the fraction that is accepted as a digit; these are added to `mistakes`."""
     found = []
     while some := list(islice(pictures, BATCH)):
-        found += classification.classify(model, [decode.to_array(image) for image in some])
+        seen = classification.classify(model, [decode.to_array(image) for image in some])
+        mistakes += [
+            Mistake(image, "", prediction.label or "?")
+            for image, prediction in zip(some, seen, strict=True)
+            if prediction.digit is not None
+        ]
+        found += seen
     # A picture without ink has the lowest score.
     finite_scores = [max(prediction.score, -1e6) for prediction in found]
     return finite_scores, float(np.mean([prediction.digit is not None for prediction in found])) if found else 0.0
+
+
+def print_rejection(
+    model: Classifier, val: dataset.Digits, count: int, seed: int, mistakes: dict[str, list[Mistake]]
+) -> None:
+    """Print how many pictures of something else are accepted as digits, beside val digits."""
+    real, kept = scores(model, (Image.fromarray(image) for image in val.images[:, 0].numpy()), [])
+    print(f"\n{'not a digit':24}{'AUROC':>8}{'accepted as a digit':>24}\n{'(val digits)':24}{'':8}{100 * kept:22.1f} %")
+    foreign = {
+        "clothes": clothes(count),
+        "printed A to J": letters(count, seed, "ABCDEFGHIJ"),
+        "printed A to z": letters(count, seed, string.ascii_letters),  # with l, O, S and other look-alikes
+        "Greek": letters(count, seed, GREEK, WITH_GREEK),
+        "handwritten A to z": (picture for picture, _ in handwritten(count, seed, string.ascii_letters)),
+        "without look-alikes": (picture for picture, _ in handwritten(count, seed, PRINTED_LETTERS)),
+        "photos": photos(count // 2, seed),
+        "noise": noise(count // 2, seed),
+    }
+    for name, pictures in foreign.items():
+        their_scores, accepted = scores(model, pictures, mistakes[name])
+        if their_scores:
+            area = roc_auc_score([1] * len(real) + [0] * len(their_scores), real + their_scores)
+            print(f"{name:24}{area:8.3f}{100 * accepted:22.1f} %", flush=True)
+
+
+def draw(mistakes: dict[str, list[Mistake]], seed: int) -> Image.Image:
+    """Return a picture with some mistakes of each row, drawn at random, in two columns of rows: what each shows > is read as."""
+    rng = np.random.default_rng(seed)
+    rows = {name: some for name, some in mistakes.items() if some}
+    height, width = CELL + CAPTION, NAME + SHOWN * (CELL + 4)
+    half = -(-len(rows) // 2)
+    sheet = Image.new("RGB", (2 * width, half * height), "white")
+    pencil = ImageDraw.Draw(sheet)
+    for number, (name, some) in enumerate(rows.items()):
+        column, row = divmod(number, half)
+        left, top = column * width + 4, row * height
+        pencil.text((left, top + CELL // 2 - 6), name, "black")
+        for place, index in enumerate(rng.permutation(len(some))[:SHOWN].tolist()):
+            x = left + NAME + place * (CELL + 4)
+            picture = ImageOps.contain(some[index].picture.convert("RGB"), (CELL, CELL))
+            sheet.paste(ImageOps.expand(picture, 1, "silver").resize(picture.size), (x, top))
+            pencil.text((x, top + CELL), f"{some[index].shown} > {some[index].read}", "black")
+    return sheet
 
 
 def print_fine_tuning(checkpoint: Path, val: LabelledImages, seeds: int) -> None:
@@ -279,9 +353,11 @@ def main() -> None:
     parser.add_argument(
         "--fine-tune", type=int, metavar="SEEDS", help="measure what fine-tuning gives, with so many seeds"
     )
+    parser.add_argument("--mistakes", type=Path, metavar="FILE", help="save a picture of what is misread")
     arguments = parser.parse_args()
     mnist_files.repair(DATA_DIR)
     model = checkpoints.load(arguments.checkpoint).model
+    mistakes: dict[str, list[Mistake]] = defaultdict(list)
     val = dataset.load(DATA_DIR, "val")
     if arguments.fine_tune:
         checkpoint = arguments.checkpoint if arguments.checkpoint == PRETRAINED else arguments.checkpoint.resolve()
@@ -298,31 +374,16 @@ def main() -> None:
     )
     rows |= {f"UCI's pen digits, {width} px": islice(drawn_with_a_pen(width), 0, None, step) for width in PENS}
     for name, pictures in rows.items():
-        best, accepted, recipe, plain = accuracies(model, pictures)
+        best, accepted, recipe, plain = accuracies(model, pictures, mistakes[name])
         columns = f"{100 * best:12.1f} %{100 * accepted:10.1f} %{100 * recipe:7.1f} %{100 * plain:9.1f} %"
         print(f"{name:24}{columns}", flush=True)
-    if arguments.condition:
-        return
-    print_forms(model, max(1, others // 50), arguments.seed)
-    val_predictions = metrics.predict(model, *val.arrays())
-    print(f"expected calibration error on the val images: {100 * val_predictions.calibration_error():.2f} %")
-    real, kept = scores(model, (Image.fromarray(image) for image in some.images[:, 0].numpy()))
-    print(f"\n{'not a digit':24}{'AUROC':>8}{'accepted as a digit':>24}\n{'(val digits)':24}{'':8}{100 * kept:22.1f} %")
-    foreign = {
-        "clothes": clothes(others),
-        "printed A to J": letters(others, arguments.seed, "ABCDEFGHIJ"),
-        "printed A to z": letters(others, arguments.seed, string.ascii_letters),  # with l, O, S and other look-alikes
-        "Greek": letters(others, arguments.seed, GREEK, WITH_GREEK),
-        "handwritten A to z": (picture for picture, _ in handwritten(others, arguments.seed, string.ascii_letters)),
-        "without look-alikes": (picture for picture, _ in handwritten(others, arguments.seed, PRINTED_LETTERS)),
-        "photos": photos(others // 2, arguments.seed),
-        "noise": noise(others // 2, arguments.seed),
-    }
-    for name, pictures in foreign.items():
-        their_scores, accepted = scores(model, pictures)
-        if their_scores:
-            area = roc_auc_score([1] * len(real) + [0] * len(their_scores), real + their_scores)
-            print(f"{name:24}{area:8.3f}{100 * accepted:22.1f} %", flush=True)
+    if not arguments.condition:
+        print_forms(model, max(1, others // 50), arguments.seed)
+        val_predictions = metrics.predict(model, *val.arrays())
+        print(f"expected calibration error on the val images: {100 * val_predictions.calibration_error():.2f} %")
+        print_rejection(model, some, others, arguments.seed, mistakes)
+    if arguments.mistakes:
+        draw(mistakes, arguments.seed).save(arguments.mistakes)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ PHOTOS = (
 )
 MIN_INK = 8  # px, of a symbol
 MIN_LEVEL = 64  # of the ink of an outline in a frame
+RING_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of ink, at each of which an emoji must not be a ring
 MIN_HOLE = 0.35  # of its area: something with a larger hole looks like a 0, whatever is in it
 # Fractions of the digits drawn by program that are set in a typeface, of print or like handwriting.
 PRINTED, HANDWRITTEN = 0.08, 0.28
@@ -61,7 +62,7 @@ class Mixture:
     small_pen: int = 0  # thumbnails of UCI's pen digits
     writing: int = 0  # letters and other writing that is not a digit
     non_writing: int = 0  # shapes, textures and scribbles
-    touching: int = 0  # MNIST's digits in rows, cut out of them
+    rows: int = 0  # digits in rows in which they touch or are broken, cut out of them
     # The same without a page around them, which takes a tenth of the time.
     plain_drawn: int = 0
     plain_pen: int = 0  # UCI's pen digits
@@ -131,7 +132,7 @@ def _make_chunk(chunk: Chunk, cache: Path | None) -> tuple[NDArray[np.uint8], ND
 def _made(chunk: Chunk, rng: np.random.Generator) -> list[tuple[Frame, int]]:
     """Return the frames of a chunk's pictures, with their labels."""
     kind, labels = chunk.key[1], chunk.labels.tolist()
-    if kind == "touching":
+    if kind == "rows":
         return rows.cut([_as_mask(source) for source in chunk.sources], labels, NOT_A_DIGIT, rng)
     pairs = zip(labels, chunk.sources, strict=True)
     return [example for label, source in pairs for example in _examples(kind, label, source, rng)]
@@ -265,11 +266,13 @@ def _non_writing(rng: np.random.Generator) -> Mask:
         return np.pad(
             (pages.texture((112, 112), rng, rng.uniform(2, 30)) > rng.uniform(0.3, 0.7)).astype(np.float32), 8
         )
-    if kind < 0.55 and typefaces.symbols():
+    if kind < 0.44 and typefaces.symbols():
         return _thing(rng)
-    if kind < 0.65:
+    if kind < 0.62 and typefaces.emoji():
+        return _thing_in_colour(rng)
+    if kind < 0.74:
         return _piece_of_a_photo(rng)
-    if kind < 0.75:
+    if kind < 0.82:
         return _shape(rng)
     shapes = [_shape(rng) for _ in range(rng.integers(1, 4))]
     thing: Mask = np.maximum.reduce(shapes)
@@ -285,6 +288,20 @@ def _thing(rng: np.random.Generator) -> Mask:
         return drawn
     lines = 0 if ring else rng.uniform(-0.4, 0.4) * drawn  # lighter or darker than the body
     return np.where(body, (_texture((strokes.CANVAS,) * 2, rng) + lines).clip(0.15, 1), 0).astype(np.float32)
+
+
+def _thing_in_colour(rng: np.random.Generator) -> Mask:
+    """Draw an emoji in grey, light on dark or dark on light; as a body with a texture where it looks like a ring."""
+    files_ = typefaces.emoji()
+    picture = Image.open(files_[rng.integers(len(files_))]).convert("LA").resize((strokes.CANVAS,) * 2)
+    grey, opaque = np.moveaxis(np.asarray(picture, dtype=np.float32) / np.float32(255), 2, 0)
+    grey = 1 - grey if rng.random() < 0.5 else grey
+    body = opaque > 0.5
+    low, high = np.percentile(grey[body], [5, 95])
+    ink = np.where(body, ((grey - low) / max(0.1, high - low)).clip(0, 1) * 0.85 + 0.15, 0)
+    if any(is_ring(ink > level) for level in RING_LEVELS):
+        ink = np.where(ndimage.binary_fill_holes(body), _texture(ink.shape, rng).clip(0.15, 1), 0)
+    return ink.astype(np.float32)
 
 
 def is_ring(ink: NDArray[np.bool_]) -> bool:

@@ -338,6 +338,24 @@ def test_the_best_path_of_a_long_row_is_found_though_few_candidates_are_predicte
         assert few == every
 
 
+@pytest.mark.parametrize(
+    ("box", "reason", "is_kept"),
+    [
+        ((200, 0, 3, 130), None, False),
+        ((200, 20, 3, 110), "not a digit", False),
+        ((170, 0, 35, 130), "not a digit", True),  # perhaps a digit that touches the strip
+        ((200, 20, 3, 105), None, True),  # not at an edge
+        ((200, 0, 3, 60), None, True),
+    ],
+    ids=["whole edge", "piece of an edge", "wide", "in the middle", "of the usual height"],
+)
+def test_a_tall_bar_at_an_edge_of_the_picture_is_no_digit(box, reason, is_kept):
+    one = detection.Detection(box, Prediction(list(np.eye(10)[1]), 5.0, reason))
+    others = [(replace(one, box=(x, 45, 25, 45)), 1.0) for x in (20, 60, 100)]
+    assert detection._without_edges([*others, (one, 1.0)], (206, 130)) == [*others, *[(one, 1.0)] * is_kept]
+    assert detection._without_edges([(one, 1.0)], (206, 130)) == [(one, 1.0)]
+
+
 def test_a_symbol_that_is_no_digit_does_not_agree_with_a_0():
     box = (0, 0, 20, 40)
     zero = detection.Detection(box, Prediction(list(np.eye(10)[0]), 5.0))

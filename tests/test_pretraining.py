@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mnist_cli.config import TrainConfig
 from mnist_cli.datasets import dataset
@@ -55,9 +55,7 @@ def test_the_symbol_can_be_found_in_every_kind_of_picture(condition, val):
 @pytest.mark.slow
 def test_examples_are_frames_labelled_with_what_they_show(train):
     pen = [pen_digits.parse(LINE_OF_A_FOUR)]
-    mixture = Mixture(
-        30, 20, 10, 20, 10, touching=4, plain_drawn=20, plain_pen=5, plain_writing=10, plain_non_writing=10
-    )
+    mixture = Mixture(30, 20, 10, 20, 10, rows=4, plain_drawn=20, plain_pen=5, plain_writing=10, plain_non_writing=10)
     made = examples.make(train[:50], pen, mixture, seed=3, processes=1)
     assert made.images.dtype == torch.uint8
     assert made.images.shape[1:] == (1, 28, 28)
@@ -66,17 +64,41 @@ def test_examples_are_frames_labelled_with_what_they_show(train):
     assert made.images.flatten(1).any(dim=1).all()
 
 
-def test_digits_that_touch_are_cut_apart_and_two_at_once_are_no_digit(train):
+def test_digits_that_touch_are_cut_apart_and_two_at_once_are_no_digit(train, monkeypatch):
+    monkeypatch.setattr(rows, "BROKEN", 0)
+    monkeypatch.setattr(rows, "DRAWN", 0)
     masks = [image.astype(np.float32) / 255 for image in train.images[:13, 0].numpy()]
     labels = train.labels[:13].tolist()
     made = rows.cut(masks, labels, NOT_A_DIGIT, np.random.default_rng(0))
-    whole = [normalize.draw(mask) for mask in masks]
-    for frame, label in made:
-        alike = max(range(13), key=lambda index: examples.correlation_of(frame, whole[index]))
-        assert label in (labels[alike], NOT_A_DIGIT)
+    assert all(label in (likest(frame, masks, labels), NOT_A_DIGIT) for frame, label in made)
     counts = [sum(label == shown for _, shown in made) for label in (*set(labels), NOT_A_DIGIT)]
     assert min(counts) >= 1
     assert counts[-1] >= 8
+
+
+def test_most_pieces_of_broken_digits_are_examples_of_them(train, monkeypatch):
+    monkeypatch.setattr(rows, "BROKEN", 1)
+    monkeypatch.setattr(rows, "DRAWN", 0)
+    masks = [image.astype(np.float32) / 255 for image in train.images[:60, 0].numpy()]
+    labels = train.labels[:60].tolist()
+    made = rows.cut(masks, labels, NOT_A_DIGIT, np.random.default_rng(0))
+    digits = [(frame, label) for frame, label in made if label != NOT_A_DIGIT]
+    assert {label for _, label in digits} == set(range(10))
+    assert len(digits) < len(made)
+    assert np.mean([label == likest(frame, masks, labels) for frame, label in digits]) > 0.9
+
+
+def likest(frame, masks, labels):
+    """Return the label of the mask that a frame is most like."""
+    whole = [normalize.draw(mask) for mask in masks]
+    return labels[max(range(len(masks)), key=lambda index: examples.correlation_of(frame, whole[index]))]
+
+
+def test_digits_drawn_by_program_stand_in_rows_too(train, monkeypatch):
+    monkeypatch.setattr(rows, "DRAWN", 1)
+    nothing = [np.zeros((28, 28), np.float32)] * 40
+    made = rows.cut(nothing, 4 * [*range(10)], NOT_A_DIGIT, np.random.default_rng(0))
+    assert {label for _, label in made} == set(range(11))
 
 
 @pytest.mark.slow
@@ -135,7 +157,7 @@ def test_every_typeface_sets_letters_inside_the_canvas(monkeypatch):
 
 @pytest.fixture
 def downloaded(tmp_path, monkeypatch):
-    """Two typefaces in place of those that `make model` downloads: one like handwriting, one with symbols."""
+    """In place of what `make model` downloads a typeface like handwriting, one with symbols, and three emoji."""
     print_faces = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     names = (
         "@fontsource/hand/files/hand-latin-400-normal.woff",
@@ -144,12 +166,32 @@ def downloaded(tmp_path, monkeypatch):
     for name, face in zip(names, ("cmtt10.ttf", "DejaVuSans.ttf"), strict=True):
         (tmp_path / name).parent.mkdir(parents=True)
         shutil.copy(print_faces / face, tmp_path / name)
+    save_emoji(tmp_path / typefaces.EMOJI)
     monkeypatch.setattr(typefaces, "FOLDER", tmp_path)
-    typefaces.handwriting.cache_clear()
-    typefaces.symbols.cache_clear()
+    found = typefaces.handwriting, typefaces.symbols, typefaces.emoji
+    for some in found:
+        some.cache_clear()
     yield tmp_path
-    typefaces.handwriting.cache_clear()
-    typefaces.symbols.cache_clear()
+    for some in found:
+        some.cache_clear()
+
+
+def save_emoji(folder):
+    """Save a box of two colours, a ring, and a letter, which is no thing."""
+    pictures = folder / "img/google/64"
+    pictures.mkdir(parents=True)
+    shapes = {
+        "box.png": ("Objects", "rectangle"),
+        "ring.png": ("Activities", "ellipse"),
+        "a.png": ("Symbols", "rectangle"),
+    }
+    for name, (_, shape) in shapes.items():
+        page = Image.new("RGBA", (64, 64))
+        getattr(ImageDraw.Draw(page), shape)((4, 4, 60, 60), "yellow" if shape == "rectangle" else None, "black", 6)
+        ImageDraw.Draw(page).line((20, 8, 20, 56), "black", 8 * (shape == "rectangle"))
+        page.save(pictures / name)
+    catalogue = [{"image": name, "category": category} for name, (category, _) in shapes.items()]
+    (folder / "emoji.json").write_text(json.dumps(catalogue))
 
 
 def test_typefaces_like_handwriting_draw_digits_and_letters(downloaded):
@@ -172,6 +214,16 @@ def test_symbols_are_pictures_of_things_and_neither_letters_nor_circles(download
     assert min(examples._non_writing(rng).max() for _ in range(40)) > 0.1
 
 
+def test_emoji_of_things_are_grey_and_never_rings(downloaded):
+    assert [path.name for path in typefaces.emoji()] == ["box.png", "ring.png"]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        ink = examples._thing_in_colour(rng)
+        assert ink.shape == (strokes.CANVAS,) * 2
+        assert len(np.unique(ink)) > 3
+        assert not any(examples.is_ring(ink > level) for level in examples.RING_LEVELS)
+
+
 @pytest.mark.parametrize(
     ("radii", "gap", "is_ring"),
     [((9, 10), 0, True), ((9, 10), 2, True), ((9, 10), 8, False), ((0, 10), 0, False), ((3, 10), 0, False)],
@@ -191,8 +243,9 @@ def test_bodies_on_a_page_are_never_examples_of_rings(train):
     assert not any(examples.is_ring(frame[0] > examples.MIN_LEVEL) for frame in frames)
 
 
-def test_typefaces_that_were_not_downloaded_are_missed_in_a_sentence(downloaded):
-    shutil.rmtree(downloaded / "@fontsource")
+@pytest.mark.parametrize("missing", ["@fontsource", typefaces.EMOJI])
+def test_typefaces_that_were_not_downloaded_are_missed_in_a_sentence(missing, downloaded):
+    shutil.rmtree(downloaded / missing)
     with pytest.raises(DataError, match=r"^.* has no typefaces; get them with: make "):
         typefaces.check()
     assert strokes.in_handwriting("4", np.random.default_rng(0)).any()

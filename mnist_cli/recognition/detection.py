@@ -25,7 +25,7 @@ SLASH_BONUS = 2.0  # the same for a slash, which is told by its shape; in anothe
 NOT_A_DIGIT = -5.0  # log-probability of a symbol that is no digit, in a line of digits
 # Two digits or a piece of one, which the lattice offers many times, score higher than other pictures without a digit: the
 # log-odds that a symbol is one digit are those of its score less a margin, times a slope.
-MARGIN, SLOPE = 4.0, 0.7
+MARGIN, SLOPE = 4.0, 0.5
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
 # Of candidates, in the search for the best paths of a page; after them those without a prediction are left out. It bounds
 # the time: a line of digits that touch takes up to 500 rounds of a thousand visits.
@@ -36,6 +36,7 @@ CANDIDATE_WORK = 800  # px that take as long as a candidate, of which few are pr
 AGREEMENT = 0.5  # times the log of the fraction of binarizations that have a symbol is added to its score
 INSIDE = 0.8  # of the box of a stroke is in that of its digit
 SHORT = 0.7  # of the height of that digit
+TALL = 1.7  # times the height of the others in its line: a bar at the edge of a picture is no 1
 SURE_SCORE = 5.0  # energy score above which a symbol is a digit, however small it is
 SURE_CONFIDENCE = 0.9  # the probability of a digit that is sure
 EMPTY = np.zeros((1, FRAME, FRAME), np.uint8)  # the frame of a candidate that is no digit
@@ -198,7 +199,7 @@ def _recognize(
         detections.append(symbols if pattern else _with_separators(symbols, marks, pen))
     if pattern:
         return max(detections, key=lambda line: sum(worth for _, worth in line), default=[])
-    return _without_specks(detections)
+    return _without_specks([_without_edges(symbols, binarized.size) for symbols in detections])
 
 
 def _with_separators(symbols: Symbols, marks: Sequence[separators.Box], pen: float) -> Symbols:
@@ -271,6 +272,23 @@ def _worth(model: Model, candidate: Candidate, prediction: Prediction) -> float:
         return -candidate.cost
     no_digit = float(np.logaddexp(0, -log_odds(model, prediction)))
     return max(math.log(prediction.confidence) - no_digit, NOT_A_DIGIT) - candidate.cost
+
+
+def _without_edges(symbols: Symbols, size: tuple[int, int]) -> Symbols:
+    """Return the symbols of a line without bars that end at an edge of the picture, far taller than the others.
+
+    Beside a dark strip, a table or the next page, a line of its edge is left.
+    """
+    heights = [detection.box[3] for detection, _ in symbols]
+    kept = []
+    for number, (detection, worth) in enumerate(symbols):
+        (_, top, width, height), others = detection.box, heights[:number] + heights[number + 1 :]
+        usual = float(np.median(others)) if others else math.inf
+        at_edge = top == 0 or top + height == size[1]
+        is_bar = detection.prediction.digit in (1, None) and width < usual / 2
+        if not (at_edge and is_bar and height > TALL * usual):
+            kept.append((detection, worth))
+    return kept
 
 
 def _without_specks(lines: list[Symbols]) -> Symbols:
