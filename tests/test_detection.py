@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_cli.config import PRETRAINED
+from mnist_cli.labels import DIGITS
 from mnist_cli.models import checkpoints
 from mnist_cli.pictures import decode, segment
 from mnist_cli.pictures.parts import Part, connected
@@ -336,6 +337,26 @@ def test_the_best_path_of_a_long_row_is_found_though_few_candidates_are_predicte
         lines = segment.candidates(segment.lines(connected(page)))
         few, every = ([line.path for line in detection._read_lines(model, lines, all_)] for all_ in (False, True))
         assert few == every
+
+
+class Scores:
+    """A model for which each frame is a 3, with these scores one after the other."""
+
+    classes, rejection_threshold = DIGITS, 0.0
+
+    def __init__(self, *scores):
+        self.scores = iter(scores)
+
+    def logits(self, frames):
+        return np.array([np.where(np.arange(10) == 3, next(self.scores), -50.0) for _ in frames], np.float32)
+
+
+def test_a_symbol_of_a_line_is_looked_at_in_views_before_it_is_rejected():
+    ink = np.ones((20, 10), np.float32)
+    sure, doubtful = (Prediction(list(np.eye(10)[3]), score, ink=ink) for score in (5.0, -2.0))
+    model = Scores(4.0, 4.0, 4.0, -2.0, -2.0, -2.0)
+    found = detection._in_views_if_rejected(model, [doubtful, sure, doubtful])
+    assert [one.score for one in found] == pytest.approx([2.5, 5.0, -2.0])
 
 
 @pytest.mark.parametrize(

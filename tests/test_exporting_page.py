@@ -202,7 +202,7 @@ def test_one_draws_on_the_page_from_a_file_without_a_network(visit, shipped):
     expect(page.locator("#several")).to_be_hidden()
     page.get_by_role("button", name="A 3 from MNIST").click()
     pages.expect_digit(page, 3)
-    expect(page.locator("#model")).to_contain_text("457,994 parameters · 99.61% val accuracy")
+    expect(page.locator("#model")).to_contain_text("457,994 parameters · 99.60% val accuracy")
     expect(page.locator("#privacy")).to_contain_text("your pictures are not sent anywhere")
     expect(page.locator("#documentation")).to_be_hidden()
     expect(page.locator("#view")).to_be_hidden()

@@ -114,8 +114,8 @@ def test_digits_that_are_drawn_with_straight_lines_and_circles_are_read(kind, me
     if slant and medium == "28 px, bold":
         pytest.skip("the pen fills the 0")
     rng = np.random.default_rng(15)
-    answers = classification.classify(shipped, [paint(lines, slant, medium, rng) for _ in range(20)])
-    assert sum(answer.digit == value for answer in answers) >= 19
+    answers = classification.classify(shipped, [paint(lines, slant, medium, rng) for _ in range(100)])
+    assert sum(answer.digit == value for answer in answers) >= 95
 
 
 def test_thin_letters_are_no_digits(shipped):
@@ -209,7 +209,7 @@ class Stub:
 def test_the_mean_over_views_of_the_ink_decides_where_the_score_is_not_sure(own, others, digit):
     picture = np.zeros((28, 28, 1), np.float32)  # already as MNIST draws it, so that it has one candidate
     picture[4:24, 12:17] = 255
-    stub = Stub(own, *([own] if others else []), *others)
+    stub = Stub(own, *others)
     [answer] = classification.classify(stub, [picture])
     assert (answer.digit, stub.scores) == (digit, [])
     assert answer.score == pytest.approx(np.mean([own, *others]))

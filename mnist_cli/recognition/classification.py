@@ -11,13 +11,12 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnist_cli.arrays import Frame, Ink, Picture
 from mnist_cli.errors import ImageError
 from mnist_cli.models.interface import Model, knows_digits_only
 from mnist_cli.pictures import binarize, normalize
-from mnist_cli.recognition.predictions import Prediction, classify_frames, reject, without_ink
+from mnist_cli.recognition.predictions import Prediction, classify_frames, over_views, reject, votes, without_ink
 
 SURE = 7.0  # energy score of a first candidate above which no other is tried: at 6 to 10 the same of 1,890 pictures of held-out digits are right
 MAX_SCORE = 10.0  # log-odds of a digit beyond which one candidate is no better than another
@@ -33,7 +32,6 @@ PART = 0.6  # of the width of such a row: a narrower candidate may be one of its
 DOUBTFUL = -1.0  # log-odds that a symbol is one digit, below which it may be cut out of a drawing that is none
 SHEET = 0.6  # of its box: ink that covers more may be paper, on a darker table
 RANK_PENALTY = 0.2  # log-odds that a candidate loses for each before it: at 0.3 six of 900 held-out form cells are lost
-SHARP = 2  # views that are not blurred, the first ones
 THIN = 0.04  # of the longer side of ink: a pen below this width is pale in a frame
 
 
@@ -81,31 +79,21 @@ def best_candidate(candidates: list[Prediction]) -> Prediction:
     ]
     scores = np.array([candidate.score for candidate in rated])
     digits = np.array([np.argmax(candidate.probabilities) for candidate in rated])
-    votes = _votes(scores)
-    agreement = (digits == digits[:, None]) @ votes / votes.sum()
+    weights = votes(scores)
+    agreement = (digits == digits[:, None]) @ weights / weights.sum()
     merits = scores.clip(max=MAX_SCORE) + AGREEMENT * np.log(agreement)
     return rated[int(merits.argmax())]
-
-
-def _votes(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probability that each candidate or view is a digit, given the scores."""
-    votes: NDArray[np.float64] = 1 / (1 + np.exp(-scores.clip(-50)))
-    return votes
 
 
 def _in_views(
     model: Model, predictions: Sequence[Prediction], candidates: Sequence[Sequence[Prediction]]
 ) -> list[Prediction]:
-    """Return predictions, each for one of some candidates, those that were not sure averaged over views of the ink.
-
-    What only looks like a digit by chance does so in fewer views than a digit.
-    """
+    """Return predictions, each for one of some candidates, those that were not sure averaged over views of the ink."""
     unsure = [_unsure(one, some) for one, some in zip(predictions, candidates, strict=True)]
-    views = [list(normalize.views(one.ink)) if one and one.ink is not None else [] for one in unsure]
-    seen = iter(classify_frames(model, [normalize.draw(ink) for some in views for ink in some]))
+    averages = iter(over_views(model, [one for one in unsure if one]))
     return [
-        _average(prediction, [one, *islice(seen, len(some))]) if one else prediction
-        for prediction, one, some in zip(predictions, unsure, views, strict=True)
+        _averaged(prediction, one, next(averages)) if one else prediction
+        for prediction, one in zip(predictions, unsure, strict=True)
     ]
 
 
@@ -115,13 +103,9 @@ def _unsure(prediction: Prediction, candidates: Sequence[Prediction]) -> Predict
     return next((one for one in same if one.score < SURE), None)
 
 
-def _average(prediction: Prediction, views: Sequence[Prediction]) -> Prediction:
-    """Return a prediction with the mean score of its views, and the mean of the probabilities of the sharp ones."""
-    scores = np.array([view.score for view in views])
-    votes = _votes(scores[:SHARP])  # out of focus, a narrow 0 is a 1
-    probabilities = votes @ np.array([view.probabilities for view in views[:SHARP]]) / votes.sum()
-    score = prediction.score + float(scores.mean() - scores[0])
-    return replace(prediction, probabilities=probabilities.tolist(), score=score)
+def _averaged(prediction: Prediction, one: Prediction, average: Prediction) -> Prediction:
+    """Return a prediction with the probabilities of an average, and a score changed as that of the candidate `one` was."""
+    return replace(prediction, probabilities=average.probabilities, score=prediction.score + average.score - one.score)
 
 
 def _again_if_thin(

@@ -18,7 +18,7 @@ from mnist_cli.pictures.parts import stroke_width
 from mnist_cli.pictures.segment import Binarization, Candidate
 from mnist_cli.recognition import patterns, separators
 from mnist_cli.recognition.patterns import Pattern
-from mnist_cli.recognition.predictions import Prediction, classify_frames, reject
+from mnist_cli.recognition.predictions import Prediction, classify_frames, over_views, reject
 
 SYMBOL_BONUS = 1.0  # log-odds for each symbol, when the binarizations of a picture are compared
 SLASH_BONUS = 2.0  # the same for a slash, which is told by its shape; in another binarization it may be a sure 1
@@ -186,9 +186,11 @@ def _recognize(
             path = list(separators.parted(path, line.predictions))
         parts = [candidate.part for candidate in path]
         digits = [part for candidate, part in zip(path, parts, strict=True) if not candidate.small]
+        seen = [replace(line.predictions[candidate], ink=part.ink) for candidate, part in zip(path, parts, strict=True)]
+        seen = [reject(model, one, min_confidence) for one in _in_views_if_rejected(model, seen)]
         symbols, marks = [], []
-        for candidate, part, before in zip(path, parts, pattern.before if pattern else repeat(None), strict=False):
-            prediction = reject(model, replace(line.predictions[candidate], ink=part.ink), min_confidence)
+        before_each = pattern.before if pattern else repeat(None)
+        for candidate, part, prediction, before in zip(path, parts, seen, before_each, strict=False):
             is_digit = not candidate.small or is_sure(prediction)
             if is_digit and (pattern or not separators.is_comma(part, digits)):
                 detection = Detection(binarized.box(part), prediction, number, before)
@@ -200,6 +202,16 @@ def _recognize(
     if pattern:
         return max(detections, key=lambda line: sum(worth for _, worth in line), default=[])
     return _without_specks([_without_edges(symbols, binarized.size) for symbols in detections])
+
+
+def _in_views_if_rejected(model: Model, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return the predictions of a line, those that would be no digit averaged over views of their ink."""
+    lowest = float(model.rejection_threshold)
+    rejected = [
+        index for index, one in enumerate(predictions) if one.score < lowest and one.ink is not None and one.ink.any()
+    ]
+    averages = dict(zip(rejected, over_views(model, [predictions[index] for index in rejected]), strict=True))
+    return [averages.get(index, one) for index, one in enumerate(predictions)]
 
 
 def _with_separators(symbols: Symbols, marks: Sequence[separators.Box], pen: float) -> Symbols:

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_cli.arrays import Frame, Ink
 from mnist_cli.labels import DIGITS, digit_in
 from mnist_cli.models.interface import Model
+from mnist_cli.pictures import normalize
 from mnist_cli.recognition.attribution import Evidence
 
+SHARP = 2  # views that are not blurred, the first ones
 Reason = Literal["no ink", "not a digit", "unclear", "several digits"]
 
 
@@ -63,6 +67,32 @@ def classify_frames(
     return [
         Prediction(row, score, None, frame, ink, model.classes) for row, score, frame, ink in zip(*columns, strict=True)
     ]
+
+
+def over_views(model: Model, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return predictions averaged over views of their ink: the mean score, the mean of the probabilities of the sharp views.
+
+    What only looks like a digit by chance does so in fewer views than a digit. A prediction without ink stays as it is.
+    """
+    views = [[] if one.ink is None else list(map(normalize.draw, normalize.views(one.ink))) for one in predictions]
+    seen = iter(classify_frames(model, [frame for some in views for frame in some]))
+    return [
+        _mean([one, *islice(seen, len(some))]) if some else one for one, some in zip(predictions, views, strict=True)
+    ]
+
+
+def _mean(views: Sequence[Prediction]) -> Prediction:
+    """Return the first view with the mean score of all, and the mean of the probabilities of the sharp ones."""
+    scores = np.array([view.score for view in views])
+    weights = votes(scores[:SHARP])  # out of focus, a narrow 0 is a 1
+    probabilities = weights @ np.array([view.probabilities for view in views[:SHARP]]) / weights.sum()
+    return replace(views[0], probabilities=probabilities.tolist(), score=float(scores.mean()))
+
+
+def votes(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability that each candidate or view is a digit, given the scores."""
+    probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-scores.clip(-50)))
+    return probabilities
 
 
 def reject(model: Model, prediction: Prediction, min_confidence: float = 0.0) -> Prediction:
