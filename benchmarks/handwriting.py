@@ -271,7 +271,7 @@ def draw(mistakes: dict[str, list[Mistake]], seed: int) -> Image.Image:
     """Return a picture with some mistakes of each row, drawn at random, in two columns of rows: what each shows > is read as."""
     rng = np.random.default_rng(seed)
     rows = {name: some for name, some in mistakes.items() if some}
-    height, width = CELL + CAPTION, NAME + SHOWN * (CELL + 4)
+    height, width = CELL + CAPTION, NAME + (SHOWN + 1) * (CELL + 4)
     half = -(-len(rows) // 2)
     sheet = Image.new("RGB", (2 * width, half * height), "white")
     pencil = ImageDraw.Draw(sheet)
@@ -281,8 +281,11 @@ def draw(mistakes: dict[str, list[Mistake]], seed: int) -> Image.Image:
         pencil.text((left, top + CELL // 2 - 6), name, "black")
         for place, index in enumerate(rng.permutation(len(some))[:SHOWN].tolist()):
             x = left + NAME + place * (CELL + 4)
-            picture = ImageOps.contain(some[index].picture.convert("RGB"), (CELL, CELL))
-            sheet.paste(ImageOps.expand(picture, 1, "silver").resize(picture.size), (x, top))
+            picture = some[index].picture.convert("RGBA")
+            picture = ImageOps.contain(
+                Image.alpha_composite(Image.new("RGBA", picture.size, "silver"), picture), (CELL, CELL)
+            )
+            sheet.paste(ImageOps.expand(picture, 1, "grey").resize(picture.size), (x, top))
             pencil.text((x, top + CELL), f"{some[index].shown} > {some[index].read}", "black")
     return sheet
 
