@@ -17,6 +17,7 @@ from mnist_cli.pictures.threshold import otsu_thresholds
 from mnist_cli.recognition import detection
 from mnist_cli.recognition.predictions import Prediction
 from mnist_cli.recognition.result import Result
+from pretraining import sheets, strokes
 
 HEIGHT = 48  # px, of a digit
 
@@ -337,6 +338,25 @@ def test_the_best_path_of_a_long_row_is_found_though_few_candidates_are_predicte
         lines = segment.candidates(segment.lines(connected(page)))
         few, every = ([line.path for line in detection._read_lines(model, lines, all_)] for all_ in (False, True))
         assert few == every
+
+
+def test_most_numbers_of_two_digits_on_a_display_are_one_line(model):
+    pages = []
+    for seed in range(6):
+        for text in ("17", "71", "11", "41", "13"):
+            shown = [strokes.seven_segments(digit, np.random.default_rng(seed)) for digit in text]
+            page = sheets.scan([shown], np.random.default_rng(seed))
+            pages.append((decode.to_array(page, longest=None), text))
+    assert np.mean([Result(digits=detection.find_digits(model, page)).text == text for page, text in pages]) >= 0.9
+
+
+@pytest.mark.parametrize(("gap", "lines"), [(4, 1), (20, 2)], ids=["segments of a display", "lines of ones"])
+def test_bars_end_to_end_are_one_line(gap, lines):
+    page = np.zeros((100, 60), np.float32)
+    for left in (10, 40):
+        for top in (10, 10 + 20 + gap):
+            page[top : top + 20, left : left + 5] = 1
+    assert len(segment.lines(connected(page))) == lines
 
 
 class Scores:

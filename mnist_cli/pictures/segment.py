@@ -53,6 +53,10 @@ PIECES_JOINED = 2  # parts, on average, that have to become one by closing gaps
 
 # Lines of digits.
 SIMILAR = 0.4  # of the height of its neighbour: a part smaller than this is a piece of something, or a comma
+BAR, END_TO_END = (
+    2.0,
+    0.3,
+)  # least height of a bar, of its width; largest gap between two that are one stroke, of the shorter
 NEARBY = 0.3  # of a part's height: how far from it its loose pieces lie
 
 # Digits that touch.
@@ -255,7 +259,7 @@ class _Lattice:
     @classmethod
     def of(cls, parts: Sequence[Part], cut: bool, most: int) -> "_Lattice":
         """Return the lattice of a line, whose parts are cut if `cut`; at most so many parts are joined."""
-        height = typical_height(parts)
+        height = typical_height([joined(column) for column in _columns(parts)])
         cuts = [_cuts(part) if cut and part.height >= MIN_CUT_HEIGHT * height else [] for part in parts]
         numbers = list(accumulate((1 + len(some) for some in cuts), initial=0))
         stacked = {
@@ -312,6 +316,19 @@ def _spans(
             yield from fitting
 
 
+def _columns(parts: Sequence[Part]) -> list[list[Part]]:
+    """Return the parts of a line, those together that lie one above the other, as the segments of a display do."""
+    columns: list[list[Part]] = []
+    for part in parts:
+        before = columns[-1][-1] if columns else None
+        shared = min(before.left + before.width, part.left + part.width) - max(before.left, part.left) if before else 0
+        if before and _are_stacked(before, part) and shared >= min(before.width, part.width) / 2:
+            columns[-1].append(part)
+        else:
+            columns.append([part])
+    return columns
+
+
 def _are_stacked(part: Part, other: Part) -> bool:
     """Return whether one of two parts is above the other."""
     return part.top + part.height <= other.top or other.top + other.height <= part.top
@@ -348,8 +365,12 @@ def _line_numbers(parts: list[Part]) -> Indices:
     above = (smaller < larger / 2) & (gap_y <= NEARBY * height) & (-gap_x >= np.minimum(width, width[:, None]) / 2)
     loose = (height > height[:, None]) & (beside | above)
     near = np.where(loose, distance, np.inf)
+    # On a display the halves of a 1 are one above the other, and perhaps nothing is beside them.
+    is_bar = height >= BAR * width
+    halves = is_bar & is_bar[:, None] & (gap_y > 0) & (gap_y <= END_TO_END * smaller) & (gap_x <= smaller / 10)
+    end_to_end = np.where(halves, distance, np.inf)
     links = np.zeros((len(parts), len(parts)), dtype=bool)
-    for cost in (ahead, near):
+    for cost in (ahead, near, end_to_end):
         nearest = cost.argmin(axis=1)
         rows = np.flatnonzero(np.isfinite(cost.min(axis=1)))
         links[rows, nearest[rows]] = True
