@@ -52,12 +52,8 @@ from pretraining.pages import CONDITIONS, scan
 from pretraining.written_forms import PRINTED_LETTERS
 
 BATCH = 100
-SHOWN, CELL, CAPTION, NAME = (
-    8,
-    56,
-    14,
-    150,
-)  # mistakes of each row, and px: of a picture, of the text below it and beside the row
+SHOWN = 8  # mistakes of each row in the picture of them
+CELL, CAPTION, NAME = 56, 14, 150  # px: of a mistake, of the text below it, and of the name of its row
 PENS = (3, 7, 14)  # px, the widths in which UCI's pen digits are drawn, 100 px tall or wide
 OWN_PICTURES = (10, 50, 500)  # to fine-tune on
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian's dataset-fashion-mnist

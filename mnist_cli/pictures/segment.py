@@ -53,10 +53,8 @@ PIECES_JOINED = 2  # parts, on average, that have to become one by closing gaps
 
 # Lines of digits.
 SIMILAR = 0.4  # of the height of its neighbour: a part smaller than this is a piece of something, or a comma
-BAR, END_TO_END = (
-    2.0,
-    0.3,
-)  # least height of a bar, of its width; largest gap between two that are one stroke, of the shorter
+BAR = 2.0  # times its width: the least height of a bar
+END_TO_END = 0.3  # of the shorter of two bars, the largest gap between them in one stroke
 NEARBY = 0.3  # of a part's height: how far from it its loose pieces lie
 
 # Digits that touch.
