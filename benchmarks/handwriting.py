@@ -230,7 +230,7 @@ def scores(model: Classifier, pictures: Iterator[Image.Image], mistakes: list[Mi
     while some := list(islice(pictures, BATCH)):
         seen = classification.classify(model, [decode.to_array(image) for image in some])
         mistakes += [
-            Mistake(image, "", prediction.label or "?")
+            Mistake(image, "", str(prediction.digit))
             for image, prediction in zip(some, seen, strict=True)
             if prediction.digit is not None
         ]

@@ -292,8 +292,8 @@ def _thing(rng: np.random.Generator) -> Mask:
 
 def _thing_in_colour(rng: np.random.Generator) -> Mask:
     """Draw an emoji in grey, light on dark or dark on light; as a body with a texture where it looks like a ring."""
-    files_ = typefaces.emoji()
-    picture = Image.open(files_[rng.integers(len(files_))]).convert("LA").resize((strokes.CANVAS,) * 2)
+    things = typefaces.emoji()
+    picture = Image.open(things[rng.integers(len(things))]).convert("LA").resize((strokes.CANVAS,) * 2)
     grey, opaque = np.moveaxis(np.asarray(picture, dtype=np.float32) / np.float32(255), 2, 0)
     grey = 1 - grey if rng.random() < 0.5 else grey
     body = opaque > 0.5

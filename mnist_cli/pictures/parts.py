@@ -66,7 +66,12 @@ def connected(ink: Ink, gap: int = 0) -> list[Part]:
 
 def typical_height(parts: Sequence[Part]) -> float:
     """Return the height, px, of most of the parts, weighted by their height so that digits outweigh specks; 0 for none."""
-    heights = np.array([part.height for part in parts if part.height >= MIN_HEIGHT], dtype=np.float64)
+    return typical([part.height for part in parts])
+
+
+def typical(all_heights: Sequence[int]) -> float:
+    """Return most of the heights, px, weighted by themselves; 0 for none of MIN_HEIGHT."""
+    heights = np.array([height for height in all_heights if height >= MIN_HEIGHT], dtype=np.float64)
     if not len(heights):
         return 0.0
     similar = np.abs(np.log(heights[:, None] / heights)) <= np.log(LIKE)

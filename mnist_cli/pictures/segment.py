@@ -29,9 +29,10 @@ from mnist_cli.pictures.parts import (
     connected,
     cropped,
     joined,
+    size,
     sizes,
     stroke_width,
-    typical_height,
+    typical,
 )
 from mnist_cli.pictures.threshold import otsu_thresholds
 
@@ -257,7 +258,7 @@ class _Lattice:
     @classmethod
     def of(cls, parts: Sequence[Part], cut: bool, most: int) -> "_Lattice":
         """Return the lattice of a line, whose parts are cut if `cut`; at most so many parts are joined."""
-        height = typical_height([joined(column) for column in _columns(parts)])
+        height = typical([size(column)[0] for column in _columns(parts)])
         cuts = [_cuts(part) if cut and part.height >= MIN_CUT_HEIGHT * height else [] for part in parts]
         numbers = list(accumulate((1 + len(some) for some in cuts), initial=0))
         stacked = {

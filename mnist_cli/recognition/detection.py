@@ -29,7 +29,7 @@ MARGIN, SLOPE = 4.0, 0.5
 MIN_HEIGHT = 0.4  # of the height of the digits: a smaller symbol is a speck
 # Of candidates, in the search for the best paths of a page; after them those without a prediction are left out. It bounds
 # the time: a line of digits that touch takes up to 500 rounds of a thousand visits.
-MAX_VISITS = 2_000_000  # about a second of work
+MAX_VISITS = 2_000_000
 BATCH = 1_024  # candidates in one forward pass
 MAX_WORK = 30_000_000  # px in all binarizations together, above which no other is tried; set by hand, bounds the time
 CANDIDATE_WORK = 800  # px that take as long as a candidate, of which few are predicted; measured
